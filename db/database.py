@@ -1,0 +1,142 @@
+"""One database of networks, layers, spaces and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, Select, func, select
+
+from db.engine import connect
+from db.explore import Explored, Progress, explore_layers
+from db.schema import layer, layer_space, network, space
+from db.solutions import Solutions, StoredSpace
+from dse.errors import UserError, one_of
+from dse.formula import Cost
+from dse.layer import Layer
+from dse.options import Options
+from dse.source import network_of
+
+if TYPE_CHECKING:
+    import keras
+
+
+def open_database(location: str, create: bool = True) -> Database:
+    """The database at a path or SQLAlchemy URL; made new where there is none, unless ``create`` is False.
+
+    Raises UserError where it can't be opened, is no Rankline database, or is of another schema version.
+    """
+    return Database(connect(str(location), create))
+
+
+def _no_progress(label: str, done: int, total: int) -> None:
+    pass
+
+
+class Database:
+    """Solution spaces of the layers of networks; see ``open_database``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self.engine.dispose()
+
+    def explore(
+        self,
+        model: str | keras.Model | Iterable[Layer | Mapping[str, Any]],
+        name: str | None = None,
+        methods: Sequence[str] | None = None,
+        options: Options | None = None,
+        input_shape: Sequence[int] | None = None,
+        progress: Progress = _no_progress,
+    ) -> Explored:
+        """Computes and stores every configuration of a model's layers, by all methods unless some are named.
+
+        ``model`` is a Keras model, layers, or a MODEL text as on the command line. Raises UserError.
+        """
+        found = network_of(model, name=name, input_shape=input_shape)
+        if not found.layers:
+            raise UserError(f"'{found.name}' has no convolution or dense layer")
+        return explore_layers(
+            self.engine,
+            layers=found.layers,
+            name=found.name,
+            source=model if isinstance(model, str) else type(model).__name__,
+            input_shape=found.input_shape,
+            params=found.params,
+            methods=tuple(methods) if methods else None,
+            options=options or Options(),
+            progress=progress,
+        )
+
+    def networks(self) -> list[dict[str, Any]]:
+        """Every network: name, source, input_shape, layers, params, fm, flops."""
+        count = select(func.count()).where(layer.c.network == network.c.id).scalar_subquery()
+        columns = [network.c[name] for name in ("name", "source", "input_shape", "params", "fm", "flops")]
+        return self._rows(select(*columns, count.label("layers")).order_by(network.c.id))
+
+    def layers(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Every layer of a network (the only one where no name is given), with its costs and, if kept, why."""
+        return self._rows(select(layer).where(layer.c.network == self.network_id(name)).order_by(layer.c.position))
+
+    def spaces(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Every space of a network's layers: layer, method, n_total, n_better, n_useful, n_lines."""
+        columns = [space.c[name] for name in ("n_total", "n_better", "n_useful", "n_lines")]
+        query = (
+            select(layer.c.name.label("layer"), space.c.method, *columns)
+            .join_from(layer, layer_space)
+            .join(space)
+            .where(layer.c.network == self.network_id(name))
+            .order_by(layer.c.position, space.c.id)
+        )
+        return self._rows(query)
+
+    def solutions(self, layer: str, method: str, network: str | None = None) -> Solutions:
+        """The lazy query over all configurations of a layer by a method.
+
+        ``network`` may be left out where one network alone has a layer of that name.
+        Raises UserError on an unknown or ambiguous name.
+        """
+        found = self._layer(layer, network)
+        if found["kept_because"]:
+            raise UserError(f"layer '{layer}' is kept as it is: {found['kept_because']}")
+        columns = [space.c[column.name] for column in fields(StoredSpace)]
+        query = select(space.c.method, *columns).join(layer_space).where(layer_space.c.layer == found["id"])
+        stored = {row.pop("method"): StoredSpace(**row) for row in self._rows(query)}
+        if method not in stored:
+            raise one_of(f"method for layer '{layer}'", method, list(stored))
+        original = Cost(found["params"], found["fm"], found["flops"])
+        return Solutions(self.engine, layer, method, stored[method], original)
+
+    def network_id(self, name: str | None) -> int:
+        """The id of a network; without a name, of the only one. Raises UserError."""
+        ids = {row["name"]: row["id"] for row in self._rows(select(network.c.name, network.c.id))}
+        if not ids:
+            raise UserError("the database has no network yet; add one with: rankline explore MODEL")
+        if name is None and len(ids) > 1:
+            raise UserError(f"the database has {len(ids)} networks; choose one with --network: {', '.join(ids)}")
+        if name is not None and name not in ids:
+            raise one_of("network", name, list(ids))
+        return int(ids[name] if name is not None else next(iter(ids.values())))
+
+    def _layer(self, name: str, network_name: str | None) -> dict[str, Any]:
+        query = select(layer, network.c.name.label("network_name")).join(network).where(layer.c.name == name)
+        if network_name is not None:
+            query = query.where(layer.c.network == self.network_id(network_name))
+        rows = self._rows(query)
+        if not rows:
+            known = select(layer.c.name).distinct()
+            if network_name is not None:
+                known = known.where(layer.c.network == self.network_id(network_name))
+            raise one_of("layer", name, [row["name"] for row in self._rows(known)])
+        if len(rows) > 1:
+            owners = ", ".join(row["network_name"] for row in rows)
+            raise UserError(f"several networks have a layer '{name}'; choose one with network (--network): {owners}")
+        return rows[0]
+
+    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,123 @@
+"""Connections: SQLite by path with the settings that Rankline relies on, or any SQLAlchemy URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from db.schema import CONFIGURATION_VIEW, SCHEMA_VERSION, metadata
+from dse.errors import UserError
+
+_SQLITE_HEADER = b"SQLite format 3\0"
+
+
+def sqlite_path(location: str) -> Path | None:
+    """The file of a path or a sqlite URL; None for another database or one in memory."""
+    if "://" not in location:
+        return Path(location)
+    url = make_url(location)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def connect(location: str, create: bool = True) -> Engine:
+    """An engine on a database of this version; a missing or empty one is created and stamped.
+
+    Raises UserError where it can't be opened, is no Rankline database, or is of another version.
+    """
+    engine = bare_engine(location, create)
+    try:
+        with engine.connect() as connection:
+            version = schema_version(connection, location)
+        if version is None:
+            _create(engine)
+        elif version != SCHEMA_VERSION:
+            raise UserError(_other_version(location, version))
+    except DBAPIError as error:
+        raise UserError(f"cannot open the database {location}: {error.orig}") from error
+    return engine
+
+
+def bare_engine(location: str, create: bool = True) -> Engine:
+    """An engine without a look at what the database holds. Raises UserError on a bad path or URL."""
+    path = sqlite_path(location)
+    if path is not None:
+        _check_file(path, create)
+    try:
+        engine = create_engine(location if "://" in location else f"sqlite:///{path}")
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise UserError(f"cannot use the database URL {location}: {error}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The engine for transactions that write: on SQLite they take the write lock when they begin."""
+    return engine.execution_options(writes=True)
+
+
+def schema_version(connection: Connection, location: str) -> str | None:
+    """The stamped version; None for an empty database. Raises UserError for somebody else's database."""
+    tables = set(inspect(connection).get_table_names())
+    if "alembic_version" in tables:
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+    if tables:
+        raise UserError(
+            f"{location} is a database of another program (it has the tables {', '.join(sorted(tables)[:5])}); "
+            "give a new file with --db"
+        )
+    return None
+
+
+def _check_file(path: Path, create: bool) -> None:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file, such as {path / 'rankline.db'}")
+    if not path.exists():
+        if not create:
+            raise UserError(f"no database at {path}; make one with: rankline explore MODEL --db {path}")
+        if not path.parent.is_dir():
+            raise UserError(f"cannot create {path}: the folder {path.parent} does not exist; make it first")
+        return
+    with path.open("rb") as file:
+        start = file.read(len(_SQLITE_HEADER))
+    if start and start != _SQLITE_HEADER:
+        raise UserError(f"{path} is not an SQLite database; give another file with --db")
+
+
+def _create(engine: Engine) -> None:
+    with writing(engine).begin() as connection:
+        if schema_version(connection, str(engine.url)) is not None:
+            return  # another process created it in between
+        metadata.create_all(connection)
+        connection.execute(text(CONFIGURATION_VIEW))
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA_VERSION})
+
+
+def _other_version(location: str, version: str) -> str:
+    if version < SCHEMA_VERSION:
+        return (
+            f"{location} has schema {version}, this Rankline needs {SCHEMA_VERSION}; "
+            f"run: rankline db upgrade --db {location}"
+        )
+    return (
+        f"{location} has schema {version}, newer than the {SCHEMA_VERSION} that this Rankline knows; "
+        "install a newer Rankline"
+    )
+
+
+def _set_up_sqlite(connection: object, _: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, see below
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("busy_timeout = 30000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,191 @@
+"""The tables and the view, as SQLAlchemy metadata. Their history is in ``db/migrations``.
+
+Columns named after a table hold its id. Sizes, options and settings are JSON text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import SchemaItem
+from sqlalchemy.types import REAL, TypeEngine
+
+SCHEMA_VERSION = "0001"
+
+IDS_PER_SPACE = 2**24
+"""The lines of space s have the ids from s * IDS_PER_SPACE on: a space is a range of the table, no index needed."""
+
+metadata = MetaData()
+
+_Count: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
+_Real: TypeEngine[float] = Double().with_variant(REAL, "sqlite")
+
+
+def _table(name: str, *items: SchemaItem, rowid: bool = True) -> Table:
+    table: Table = Table(name, metadata, *items, sqlite_strict=True, sqlite_with_rowid=rowid)
+    return table
+
+
+network = _table(
+    "network",
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("input_shape", Text, nullable=False),
+    Column("params", _Count, nullable=False),
+    Column("fm", _Count, nullable=False),
+    Column("flops", _Count, nullable=False),
+)
+
+layer = _table(
+    "layer",
+    Column("id", Integer, primary_key=True),
+    Column("network", ForeignKey("network.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("kernel", Text, nullable=False),
+    Column("in_channels", Integer, nullable=False),
+    Column("out_channels", Integer, nullable=False),
+    Column("in_size", Text, nullable=False),
+    Column("out_size", Text, nullable=False),
+    Column("strides", Text, nullable=False),
+    Column("padding", Text, nullable=False),
+    Column("dilation", Text, nullable=False),
+    Column("groups", Integer, nullable=False),
+    Column("positions", Integer, nullable=False),
+    Column("params", _Count),
+    Column("fm", _Count),
+    Column("flops", _Count),
+    Column("sequential", Integer, nullable=False),
+    Column("kept_because", Text),
+    UniqueConstraint("network", "position"),
+    UniqueConstraint("network", "name"),
+)
+
+space = _table(
+    "space",
+    Column("id", Integer, primary_key=True),
+    Column("method", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("options", Text, nullable=False),
+    Column("n_ranks", Integer, nullable=False),
+    Column("n_total", _Count, nullable=False),
+    Column("n_better", _Count, nullable=False),
+    Column("n_useful", _Count, nullable=False),
+    Column("n_lines", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+)
+
+layer_space = _table(
+    "layer_space",
+    Column("layer", ForeignKey("layer.id"), primary_key=True),
+    Column("space", ForeignKey("space.id"), primary_key=True, index=True),
+    rowid=False,
+)
+
+line = _table(
+    "line",
+    Column("id", _Count, primary_key=True, autoincrement=False),
+    Column("space", ForeignKey("space.id"), nullable=False),
+    Column("shape", Text(collation="C").with_variant(Text, "sqlite")),
+    *(Column(f"r{j}", Integer) for j in range(1, 5)),
+    Column("free", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("cap", Integer, nullable=False),
+    Column("better", Integer, nullable=False),
+    Column("use_lo", Integer, nullable=False),
+    Column("use_hi", Integer, nullable=False),
+    *(Column(name, _Count, nullable=False) for name in ("p0", "p1", "m0", "m1", "f0", "f1")),
+)
+
+rank = _table("rank", Column("r", Integer, primary_key=True, autoincrement=False))
+
+spectrum = _table(
+    "spectrum",
+    Column("id", Integer, primary_key=True),
+    Column("layer", ForeignKey("layer.id"), nullable=False),
+    Column("weights_digest", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("table", LargeBinary, nullable=False),
+    UniqueConstraint("layer", "weights_digest", "method", "kind"),
+)
+
+run = _table(
+    "run",
+    Column("id", Integer, primary_key=True),
+    Column("network", ForeignKey("network.id"), nullable=False, index=True),
+    Column("settings", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started", Text, nullable=False),
+    Column("accuracy", _Real),
+    Column("loss", _Real),
+)
+
+trial = _table(
+    "trial",
+    Column("id", Integer, primary_key=True),
+    Column("run", ForeignKey("run.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("accuracy", _Real),
+    Column("loss", _Real),
+    Column("params", _Count, nullable=False),
+    Column("fm", _Count, nullable=False),
+    Column("flops", _Count, nullable=False),
+    Column("seconds", _Real, nullable=False),
+    UniqueConstraint("run", "number"),
+)
+
+trial_layer = _table(
+    "trial_layer",
+    Column("trial", ForeignKey("trial.id"), primary_key=True),
+    Column("layer", ForeignKey("layer.id"), primary_key=True),
+    Column("method", Text),
+    Column("ranks", Text),
+    Column("shape", Text),
+    Column("params", _Count, nullable=False),
+    Column("fm", _Count, nullable=False),
+    Column("flops", _Count, nullable=False),
+    Column("similarity", _Real),
+    Column("error", _Real),
+    rowid=False,
+)
+
+CONFIGURATION_VIEW = f"""
+CREATE VIEW configuration AS
+SELECT network.name AS network,
+       layer.name AS layer,
+       space.method AS method,
+       line.shape AS shape,
+       CASE WHEN line.free = 1 THEN line.step * rank.r ELSE line.r1 END AS r1,
+       CASE WHEN line.free = 2 THEN line.step * rank.r ELSE line.r2 END AS r2,
+       CASE WHEN line.free = 3 THEN line.step * rank.r ELSE line.r3 END AS r3,
+       CASE WHEN line.free = 4 THEN line.step * rank.r ELSE line.r4 END AS r4,
+       line.p0 + line.p1 * rank.r AS params,
+       line.m0 + line.m1 * rank.r AS fm,
+       line.f0 + line.f1 * rank.r AS flops,
+       1.0 - 1.0 * (line.p0 + line.p1 * rank.r) / layer.params AS params_reduction,
+       1.0 - 1.0 * (line.f0 + line.f1 * rank.r) / layer.flops AS flops_reduction,
+       CASE WHEN rank.r <= line.better THEN 1 ELSE 0 END AS better,
+       CASE WHEN rank.r BETWEEN line.use_lo AND line.use_hi THEN 1 ELSE 0 END AS useful
+FROM layer
+JOIN network ON network.id = layer.network
+JOIN layer_space ON layer_space.layer = layer.id
+JOIN space ON space.id = layer_space.space
+JOIN line ON line.id BETWEEN space.id * {IDS_PER_SPACE} AND (space.id + 1) * {IDS_PER_SPACE} - 1
+JOIN rank ON rank.r BETWEEN 1 AND line.cap
+"""

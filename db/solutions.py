@@ -1,0 +1,284 @@
+"""The lazy query over all configurations of one layer by one method."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, Row, Select, Subquery, func, select
+
+from db.expand import batches_of, pick
+from db.intervals import RANKS, SETS, intervals, tie_break, total, value_at
+from db.parts import parts, run
+from db.solution import Solution
+from db.windows import METRICS, REDUCTION, Bounds, Window, metric_of, window
+from dse.errors import UserError, one_of
+from dse.formula import Cost
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class NoSolutionError(UserError):
+    """No configuration meets the windows."""
+
+
+@dataclass(frozen=True)
+class StoredSpace:
+    """A row of the table ``space``: its id and counts."""
+
+    id: int
+    n_ranks: int
+    n_total: int
+    n_better: int
+    n_useful: int
+    n_lines: int
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """All configurations of ``layer`` by ``method``, narrowed by a set and windows; nothing runs until asked.
+
+    The sets are nested: ``all``; ``better``, with params and FLOPs both below the original's; ``useful``, also
+    with no rank larger than its neighbours can feed. Counts and picks take ``useful`` unless told otherwise.
+    """
+
+    engine: Engine
+    layer: str
+    method: str
+    space: StoredSpace
+    original: Cost
+    bytes_per_element: int = 4
+    chosen: str = "useful"
+    windows: tuple[Window, ...] = ()
+
+    def where(self, **bounds: Bounds) -> Solutions:
+        """Narrowed to windows, each a pair (low, high) with None for an open end.
+
+        ``params``, ``fm``, ``flops`` and ``memory`` (bytes) include both ends; ``params_reduction`` and the
+        like are fractions of the original's, with low <= reduction < high. Raises UserError on a bad window.
+        """
+        more = [window(name, pair, self.original, self.bytes_per_element) for name, pair in bounds.items()]
+        return replace(self, windows=(*self.windows, *more))
+
+    def within(self, chosen: str) -> Solutions:
+        """The same windows over another set: ``all``, ``better`` or ``useful``."""
+        if chosen not in SETS:
+            raise one_of("set", chosen, list(SETS))
+        return replace(self, chosen=chosen)
+
+    def at(self, level: float, objective: str = "params", tolerance: float = 0.005) -> Solutions:
+        """The configurations at a reduction ``level`` of the objective (params, fm, flops or memory).
+
+        Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above;
+        if there are none above, those of the highest reduction.
+        """
+        if objective not in METRICS:
+            raise one_of("objective", objective, list(METRICS))
+        name = objective + REDUCTION
+        exact = Fraction(str(level))
+        near = self.where(**{name: (exact, exact + Fraction(str(tolerance)))})
+        aim = near.windows[-1]
+        if near.count():
+            return near
+        above = replace(self, windows=(*self.windows, replace(aim, low=None)))
+        nearest = above._extreme(objective, highest=True)
+        if nearest is None:
+            nearest = self._extreme(objective, highest=False)
+        if nearest is None:
+            return near
+        return replace(self, windows=(*self.windows, Window(objective, nearest, nearest, aim.level)))
+
+    def total(self) -> int:
+        """Configurations of the whole space."""
+        return self.space.n_total
+
+    def better(self) -> int:
+        """Configurations of the space with params and FLOPs both below the original's."""
+        return self.space.n_better
+
+    def useful(self) -> int:
+        """Better configurations of the space in which no rank is larger than its neighbours can feed."""
+        return self.space.n_useful
+
+    def count(self) -> int:
+        """Configurations in the set that meet all windows."""
+        lines = self._lines()
+        return sum(row[0] for row in self._rows(select(total(lines))))
+
+    def min_flops(self) -> Solution:
+        """The fewest FLOPs; ties by fewer params, fewer FM, ranks, shape. Raises NoSolutionError."""
+        return self._pick("flops", highest=False)
+
+    def max_flops(self) -> Solution:
+        """The most FLOPs; ties by fewer params, fewer FM, ranks, shape. Raises NoSolutionError."""
+        return self._pick("flops", highest=True)
+
+    def min_params(self) -> Solution:
+        """The fewest params; ties by fewer FM, ranks, shape. Raises NoSolutionError."""
+        return self._pick("params", highest=False)
+
+    def min_memory(self) -> Solution:
+        """The least memory; ties by fewer params, ranks, shape. Raises NoSolutionError."""
+        return self._pick("memory", highest=False)
+
+    def equal_rank(self) -> Solution:
+        """All ranks equal, with the metric of the first window nearest to that window's level.
+
+        The level is the end that is closer to the original: c of a reduction window [c, ...), the high end of
+        an absolute one. The other windows and ends do not bind: it is the nearest "wherever that is".
+        Raises UserError without such a window, NoSolutionError where the set has no equal ranks.
+        """
+        aims = [one for one in self.windows if one.level is not None]
+        if not aims:
+            raise UserError("equal_rank needs a level to be near: narrow with where(params_reduction=(0.6, None))")
+        found = self._nearest_equal(aims[0].metric, aims[0].level or Fraction(0))
+        if found is None:
+            raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
+        return found
+
+    def random(self, n: int, seed: int) -> list[Solution]:
+        """Up to n different configurations, uniform over all that meet the windows, in random order."""
+        lines = self._lines()
+
+        def choose(count: int) -> list[int]:
+            return random.Random(seed).sample(range(count), min(n, count))
+
+        return [self._solution(row, k) for row, k in pick(self._run, lines, self.space.n_lines, choose)]
+
+    def candidates(self, max_solutions: int, seed: int) -> list[Solution]:
+        """The picks of a compression step: min_flops; then max_flops and equal_rank; then random ones.
+
+        At most ``max_solutions``, repeats dropped; empty where nothing meets the windows.
+        """
+        if not self.count():
+            return []
+        picks = [self.min_flops()]
+        if max_solutions > 1:
+            picks.append(self.max_flops())
+        if max_solutions > 2 and any(one.level is not None for one in self.windows):
+            picks += [found] if (found := self._equal_or_none()) else []
+        if max_solutions > 3:
+            picks += self.random(max_solutions - 3, seed)
+        return list(dict.fromkeys(picks))
+
+    def batches(self, size: int = 100_000) -> Iterator[pd.DataFrame]:
+        """All configurations as data frames of about ``size`` rows; see ``to_pandas`` for the columns."""
+        lines = self._lines()
+        columns = ["shape", *RANKS[: self.space.n_ranks], "params", "fm", "flops"]
+        for frame in batches_of(self._run, lines, self.space.n_lines, size):
+            yield frame[columns].assign(
+                memory=self.bytes_per_element * (frame["params"] + frame["fm"]),
+                params_reduction=1 - frame["params"] / self.original.params,
+                flops_reduction=1 - frame["flops"] / self.original.flops,
+            )
+
+    def to_pandas(self, limit: int = 100_000) -> pd.DataFrame:
+        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions.
+
+        Raises UserError where there are more than ``limit``.
+        """
+        import pandas as pd
+
+        count = self.count()
+        if count > limit:
+            raise UserError(
+                f"{count:,} configurations meet the windows, above the limit of {limit:,}; narrow the windows, "
+                "take a sample with random(), go through batches(), or raise the limit"
+            )
+        frames = list(self.batches())
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def _lines(self) -> Subquery:
+        return intervals(self.chosen, self.windows)
+
+    def _run(self, query: Select[Any], pieces: Sequence[range]) -> list[Sequence[Row[Any]]]:
+        return run(self.engine, query, self.space.id, pieces)
+
+    def _rows(self, query: Select[Any]) -> list[Row[Any]]:
+        """The query's rows over all lines, in parts: sums, extremes and limits are still to be combined."""
+        found = self._run(query, parts(self.space.n_lines))
+        return [row for rows in found for row in rows]
+
+    def _extreme(self, metric: str, highest: bool) -> int | None:
+        """The highest or lowest value of a metric; None where no configuration meets the windows."""
+        lines = self._lines()
+        best, choose = (func.max, max) if highest else (func.min, min)
+        value = value_at(lines, metric, lines.c.hi if highest else lines.c.lo)
+        rows = self._rows(select(best(value)).where(lines.c.hi >= lines.c.lo))
+        return choose((row[0] for row in rows if row[0] is not None), default=None)
+
+    def _pick(self, metric: str, highest: bool) -> Solution:
+        """Every slope is positive, so only the last or first k of a line can be the extreme."""
+        lines = self._lines()
+        k = lines.c.hi if highest else lines.c.lo
+        value = -value_at(lines, metric, k) if highest else value_at(lines, metric, k)
+        query = select(lines, k.label("k"), value.label("value")).where(lines.c.hi >= lines.c.lo)
+        rows = self._rows(query.order_by(value, *tie_break(lines, k)).limit(1))
+        if not rows:
+            raise self._no_solution()
+        found = [(row.value, self._solution(row, row.k)) for row in rows]
+        return min(found, key=lambda pair: (pair[0], _order(pair[1])))[1]
+
+    def _nearest_equal(self, metric: str, level: Fraction) -> Solution | None:
+        """On lines whose fixed ranks are equal, the k at which the free one equals them; on lines without fixed
+        ranks, the two values of k around the level."""
+        lines = intervals(self.chosen, ())
+        fixed = func.coalesce(*(lines.c[name] for name in RANKS))
+        equal = [(lines.c[name].is_(None)) | (lines.c[name] == fixed) for name in RANKS]
+        query = select(lines, fixed.label("fixed")).where(lines.c.hi >= lines.c.lo, *equal)
+        found = []
+        for row in self._rows(query):
+            values = row._mapping
+            start, slope = (sum(values[f"{key}{degree}"] for key in METRICS[metric]) for degree in (0, 1))
+            near = int((level - start) // slope)
+            wanted = (row.fixed // row.step,) if row.fixed else (near, near + 1)
+            for k in {min(max(k, row.lo), row.hi) for k in wanted}:
+                if row.fixed and k * row.step != row.fixed:
+                    continue
+                solution = self._solution(row, k)
+                found.append((abs(start + slope * k - level), _order(solution), solution))
+        return min(found, key=lambda entry: entry[:2])[2] if found else None
+
+    def _equal_or_none(self) -> Solution | None:
+        try:
+            return self.equal_rank()
+        except NoSolutionError:
+            return None
+
+    def _solution(self, row: Row[Any], k: int) -> Solution:
+        """The configuration at k on a line."""
+        ranks = (row.step * k if row.free == j else row._mapping[name] for j, name in enumerate(RANKS, start=1))
+        return Solution(
+            self.layer,
+            self.method,
+            tuple(r for r in ranks if r is not None),
+            row.shape,
+            Cost(row.p0 + row.p1 * k, row.m0 + row.m1 * k, row.f0 + row.f1 * k),
+            self.original,
+            self.bytes_per_element,
+        )
+
+    def _no_solution(self) -> NoSolutionError:
+        whole = replace(self, windows=())
+        spans = []
+        for metric in dict.fromkeys(one.metric for one in self.windows):
+            scale = self.bytes_per_element if metric == "memory" else 1
+            low, high = (whole._extreme(metric, highest) for highest in (False, True))
+            if low is not None and high is not None:
+                original = metric_of(self.original, metric)
+                spans.append(
+                    f"{metric} {scale * low:,} to {scale * high:,} "
+                    f"(reduction {1 - high / original:.3f} to {1 - low / original:.3f})"
+                )
+        possible = f"its {self.chosen} ones span {'; '.join(spans)}" if spans else f"it has no {self.chosen} ones"
+        return NoSolutionError(
+            f"no configuration of '{self.layer}' by {self.method} meets the windows; {possible}: widen the windows"
+        )
+
+
+def _order(solution: Solution) -> tuple[int, int, tuple[int, ...], str]:
+    return solution.params, solution.fm, solution.ranks, solution.shape or ""

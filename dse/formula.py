@@ -1,0 +1,130 @@
+"""A method's costs as sympy expressions, and as numbers for one layer.
+
+Every metric is a polynomial in the ranks that is affine in each single rank; ``Polynomial`` holds its
+monomials as numbers, which is what the numba kernels and the exact evaluation work on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+import sympy as sp
+
+from dse.symbols import C, F, LayerShape, T, axis_symbols
+
+INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The costs of one sample through one factorized layer.
+
+    params: weights (biases are kept by the last factor and counted on neither side);
+    fm: elements of all feature maps that the factors produce; macs: multiply-accumulates (FLOPs = 2 macs);
+    caps: the largest sensible value of each rank;
+    modes: the sizes between neighbouring ranks of the chain, ends included (one more than ranks), which
+    bound how much a rank can use of its neighbours; empty where ranks don't feed each other.
+    """
+
+    params: sp.Expr
+    fm: sp.Expr
+    macs: sp.Expr
+    ranks: tuple[sp.Symbol, ...]
+    caps: tuple[sp.Expr, ...]
+    modes: tuple[sp.Expr, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Params, feature-map elements and FLOPs (2 x multiply-accumulates) of one sample."""
+
+    params: int
+    fm: int
+    flops: int
+
+    def memory(self, bytes_per_element: int = 4) -> int:
+        """Bytes of params and feature maps together."""
+        return bytes_per_element * (self.params + self.fm)
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """Integer monomials: the value is the sum over t of coefficients[t] * prod of the ranks in masks[t].
+
+    Bit j of a mask stands for rank j.
+    """
+
+    masks: tuple[int, ...]
+    coefficients: tuple[int, ...]
+
+    def at(self, ranks: tuple[int, ...]) -> int:
+        """The exact value (Python integers do not overflow)."""
+        return sum(
+            coefficient * prod(r for j, r in enumerate(ranks) if mask >> j & 1)
+            for mask, coefficient in zip(self.masks, self.coefficients, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Polynomials:
+    """A formula with the numbers of one layer put in; only the ranks are left free."""
+
+    params: Polynomial
+    fm: Polynomial
+    flops: Polynomial
+    caps: tuple[int, ...]
+    modes: tuple[int, ...]
+
+    def cost(self, ranks: tuple[int, ...]) -> Cost:
+        """The exact cost at the given ranks."""
+        return Cost(self.params.at(ranks), self.fm.at(ranks), self.flops.at(ranks))
+
+
+def chain_caps(modes: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
+    """Rank caps of a tensor train over ``modes``: at each cut, the smaller product of the two sides."""
+    return tuple(sp.Min(sp.prod(modes[:cut]), sp.prod(modes[cut:])) for cut in range(1, len(modes)))
+
+
+@cache
+def original_formula(axes: int) -> Formula:
+    """The layer as it is: convolution with ``axes`` spatial axes, or dense (0)."""
+    kernel, _, outputs = axis_symbols(axes)
+    out = T * sp.prod(outputs)
+    return Formula(params=sp.prod(kernel) * C * F, fm=out * F, macs=out * sp.prod(kernel) * C * F, ranks=(), caps=())
+
+
+def original_cost(shape: LayerShape) -> Cost:
+    """Cost of the layer as it is."""
+    return substitute(original_formula(shape.axes), shape.values()).cost(())
+
+
+@cache
+def _terms(formula: Formula) -> tuple[tuple[tuple[int, ...], ...], Callable[..., list[list[int]]]]:
+    """Masks of each metric's monomials, and a compiled function for all the numbers of a formula."""
+    masks: list[tuple[int, ...]] = []
+    wanted: list[list[sp.Expr]] = []
+    for expression in (formula.params, formula.fm, 2 * formula.macs):
+        terms = sp.Poly(expression, *formula.ranks).terms() if formula.ranks else [((), sp.expand(expression))]
+        if any(power > 1 for powers, _ in terms for power in powers):
+            raise ValueError(f"{expression} is not affine in each rank")
+        masks.append(tuple(sum(power << j for j, power in enumerate(powers)) for powers, _ in terms))
+        wanted.append([coefficient for _, coefficient in terms])
+    wanted += [list(formula.caps), list(formula.modes)]
+    symbols = sorted(set().union(*(e.free_symbols for e in sp.flatten(wanted))), key=str)
+    names = {symbol: sp.Symbol(f"s{j}") for j, symbol in enumerate(symbols)}
+    renamed = [[sp.sympify(e).xreplace(names) for e in group] for group in wanted]
+    numbers = sp.lambdify(list(names.values()), renamed, modules="math")
+    return tuple(masks), lambda values: numbers(*(values[symbol] for symbol in symbols))
+
+
+def substitute(formula: Formula, values: Mapping[sp.Symbol, int]) -> Polynomials:
+    """The formula's polynomials in the ranks, with the layer's numbers put in; exact integers."""
+    masks, numbers = _terms(formula)
+    *coefficients, caps, modes = numbers(values)
+    params, fm, flops = (
+        Polynomial(mask, tuple(coefficient)) for mask, coefficient in zip(masks, coefficients, strict=True)
+    )
+    return Polynomials(params, fm, flops, caps=tuple(caps), modes=tuple(modes))

@@ -1,0 +1,171 @@
+"""Rank lines: all configurations of a space, one row for each combination of all ranks but the free one.
+
+Along the free rank step * k, k = 1..cap, each metric is intercept + slope * k with integer coefficients.
+The kernels are static and fed with numbers, so that numba keeps them compiled on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dse.formula import Polynomial
+from dse.space import Branch, Space
+
+Integers = NDArray[np.int64]
+
+COEFFICIENTS = ("p0", "p1", "m0", "m1", "f0", "f1")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of one branch of a space.
+
+    ranks: (lines, ranks), 0 in the free rank's column; coefficients: (lines, 6), the intercept and slope of
+    params, fm and FLOPs; better: (lines,), the last k whose params and FLOPs are both below the original's
+    (0: none); useful: (lines, 2), the first and last useful k (first > last: none).
+    ``step`` is the rank multiple and ``cap`` the last k.
+    """
+
+    shape: str | None
+    free: int
+    step: int
+    cap: int
+    ranks: Integers
+    coefficients: Integers
+    better: Integers
+    useful: Integers
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    @property
+    def n_total(self) -> int:
+        """Configurations on these lines."""
+        return len(self) * self.cap
+
+    @property
+    def n_better(self) -> int:
+        """Configurations below the original in params and in FLOPs."""
+        return int(self.better.sum())
+
+    @property
+    def n_useful(self) -> int:
+        """Better configurations with no rank larger than its neighbours can feed."""
+        return int(np.maximum(self.useful[:, 1] - self.useful[:, 0] + 1, 0).sum())
+
+
+def lines_of(space: Space) -> Iterator[Lines]:
+    """The lines of every branch of a space that has any, fixed ranks in lexicographic order."""
+    space.check_size()
+    for branch in space.branches:
+        if branch.n_lines:
+            yield _branch_lines(space, branch)
+
+
+def _branch_lines(space: Space, branch: Branch) -> Lines:
+    polynomials, free = branch.polynomials, branch.free
+    masks, coefficients, metrics = _stack((polynomials.params, polynomials.fm, polynomials.flops))
+    count, step = branch.n_lines, space.options.rank_multiple
+    lines = Lines(
+        shape=branch.shape,
+        free=free,
+        step=step,
+        cap=branch.steps[free],
+        ranks=np.zeros((count, len(branch.steps)), np.int64),
+        coefficients=np.zeros((count, 6), np.int64),
+        better=np.zeros(count, np.int64),
+        useful=np.zeros((count, 2), np.int64),
+    )
+    _fill(
+        np.array(branch.steps, np.int64),
+        np.array(polynomials.modes, np.int64),
+        free,
+        step,
+        masks,
+        coefficients,
+        metrics,
+        space.original.params,
+        space.original.flops,
+        lines.ranks,
+        lines.coefficients,
+        lines.better,
+        lines.useful,
+    )
+    return lines
+
+
+def _stack(polynomials: tuple[Polynomial, ...]) -> tuple[Integers, Integers, Integers]:
+    """Masks, coefficients and metric number of all monomials, as arrays for the kernel."""
+    rows = [
+        (mask, coefficient, metric)
+        for metric, polynomial in enumerate(polynomials)
+        for mask, coefficient in zip(polynomial.masks, polynomial.coefficients, strict=True)
+    ]
+    masks, coefficients, metrics = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    return masks, coefficients, metrics
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fill(
+    steps: Integers, modes: Integers, free: int, step: int,
+    masks: Integers, terms: Integers, metrics: Integers,
+    original_params: int, original_flops: int,
+    ranks: Integers, coefficients: Integers, better: Integers, useful: Integers,
+) -> None:  # fmt: skip
+    count, width = ranks.shape
+    current = np.ones(width, np.int64)
+    current[free] = 0
+    for i in range(count):
+        for j in range(width):
+            ranks[i, j] = current[j] * step
+        for t in range(len(masks)):
+            value = terms[t]
+            slope = 0
+            for j in range(width):
+                if masks[t] >> j & 1:
+                    if j == free:
+                        value *= step
+                        slope = 1
+                    else:
+                        value *= ranks[i, j]
+            coefficients[i, 2 * metrics[t] + slope] += value
+        cap = steps[free]
+        p0, p1, f0, f1 = coefficients[i, 0], coefficients[i, 1], coefficients[i, 4], coefficients[i, 5]
+        better[i] = max(0, min(cap, (original_params - 1 - p0) // p1, (original_flops - 1 - f0) // f1))
+        useful[i, 0], useful[i, 1] = _useful(ranks[i], modes, free, step, better[i])
+        for j in range(width - 1, -1, -1):  # the next combination of the fixed ranks, last one fastest
+            if j != free:
+                current[j] += 1
+                if current[j] <= steps[j]:
+                    break
+                current[j] = 1
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _useful(ranks: Integers, modes: Integers, free: int, step: int, better: int) -> tuple[int, int]:
+    """First and last k at which each rank is at most its neighbour times the mode between, on both sides.
+
+    The ends of the chain are ranks of 1.
+    """
+    first, last = 1, better
+    width = len(ranks)
+    if len(modes) == 0:
+        return first, last
+    for j in range(width + 1):
+        mode = modes[j]
+        left = ranks[j - 1] if j > 0 else 1
+        right = ranks[j] if j < width else 1
+        if j - 1 == free:
+            first = max(first, -(-right // (mode * step)))
+            last = min(last, right * mode // step)
+        elif j == free:
+            first = max(first, -(-left // (mode * step)))
+            last = min(last, left * mode // step)
+        elif left > right * mode or right > left * mode:
+            return 1, 0
+    return (first, last) if first <= last else (1, 0)

@@ -1,0 +1,31 @@
+"""The registry of methods: adding one is adding its file, and one line here."""
+
+from __future__ import annotations
+
+from dse.errors import one_of
+from dse.layer import Layer
+from dse.methods.cp import CP
+from dse.methods.method import Method
+from dse.methods.qr import QR
+from dse.methods.spatial_svd import SpatialSVD
+from dse.methods.svd import SVD
+from dse.methods.t3f import T3F
+from dse.methods.tt import TT
+from dse.methods.tucker import Tucker
+
+METHODS: dict[str, Method] = {
+    method.name: method for method in (Tucker(), CP(), TT(), SVD(), SpatialSVD(), QR(), T3F())
+}
+
+
+def get(name: str) -> Method:
+    """The method of that name. Raises UserError with the possible ones."""
+    if name not in METHODS:
+        raise one_of("method", name, list(METHODS))
+    return METHODS[name]
+
+
+def applicable(layer: Layer, names: tuple[str, ...] | None = None) -> list[Method]:
+    """The methods, of those named (all by default), that can factorize the layer."""
+    chosen = [get(name) for name in names] if names else list(METHODS.values())
+    return [] if layer.kept_because else [method for method in chosen if method.refuses(layer) is None]

@@ -1,0 +1,33 @@
+"""CP: a 1x1 convolution to r channels, one depthwise convolution per spatial axis, a 1x1 to the outputs.
+
+Lebedev et al., "Speeding-up Convolutional Neural Networks Using Fine-tuned CP-Decomposition", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from dse.formula import Formula
+from dse.layer import Layer
+from dse.methods.method import Method, spatial_only
+from dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+
+
+class CP(Method):
+    name = "cp"
+    title = "CP"
+
+    def refuses(self, layer: Layer) -> str | None:
+        return spatial_only(self.title, layer)
+
+    def formula(self, axes: int) -> Formula:
+        kernel, _, _ = axis_symbols(axes)
+        (r,) = ranks = rank_symbols(1)
+        x, *after = (T * size for size in sizes_along(axes))
+        return Formula(
+            params=r * (C + sum(kernel) + F),
+            fm=x * r + sum(s * r for s in after) + after[-1] * F,
+            macs=x * C * r + sum(s * k * r for s, k in zip(after, kernel, strict=True)) + after[-1] * F * r,
+            ranks=ranks,
+            caps=(sp.prod(kernel) * sp.Min(C, F),),
+        )

@@ -1,0 +1,48 @@
+"""The interface of a factorization method on the analytical side: what it costs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from dse.formula import Formula, Polynomials, substitute
+from dse.layer import Layer
+from dse.options import Options
+from dse.symbols import LayerShape
+
+
+class Method(ABC):
+    """One way to factorize a layer.
+
+    ``name`` is what users type and the database stores, ``title`` what figures show.
+    """
+
+    name: str
+    title: str
+
+    @abstractmethod
+    def refuses(self, layer: Layer) -> str | None:
+        """Why the method does not apply to the layer; None where it does."""
+
+    @abstractmethod
+    def formula(self, axes: int) -> Formula:
+        """The costs for a layer with ``axes`` spatial axes that have a factor (0: a matrix)."""
+
+    def polynomials(self, shape: LayerShape, options: Options) -> Iterator[tuple[str | None, Polynomials]]:
+        """The costs with the layer's numbers put in, for every tensor shape the method can choose.
+
+        Only T3F has a choice; the others yield once, with None for the shape.
+        """
+        yield None, substitute(self.formula(shape.axes), shape.values())
+
+
+def spatial_only(title: str, layer: Layer) -> str | None:
+    """The reason of a method that would only repeat SVD where the kernel is a matrix."""
+    if layer.kind != "conv":
+        return f"{title} factorizes convolutions; use SVD, QR or T3F"
+    return f"{title} on a 1x1 convolution repeats SVD; use SVD, QR or T3F" if layer.is_pointwise else None
+
+
+def matrix_only(title: str, layer: Layer) -> str | None:
+    """The reason of a method that factorizes matrices: dense layers and 1x1 convolutions."""
+    return None if layer.is_pointwise else f"{title} factorizes matrices; use Tucker, CP, TT or SVD"

@@ -1,0 +1,22 @@
+"""Pivoted QR of a matrix, cut after r columns: the costs of the SVD, without its optimality.
+
+Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting).
+"""
+
+from __future__ import annotations
+
+from dse.formula import Formula
+from dse.layer import Layer
+from dse.methods.method import Method, matrix_only
+from dse.methods.svd import matrix_formula
+
+
+class QR(Method):
+    name = "qr"
+    title = "QR"
+
+    def refuses(self, layer: Layer) -> str | None:
+        return matrix_only(self.title, layer)
+
+    def formula(self, axes: int) -> Formula:
+        return matrix_formula(axes)

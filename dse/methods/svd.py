@@ -1,0 +1,41 @@
+"""Truncated SVD of the (K C) x F matrix: the original kernel to r channels, then a 1x1 (dense: two matrices).
+
+Zhang et al., "Accelerating Very Deep Convolutional Networks for Classification and Detection", TPAMI 2016.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from dse.formula import Formula, chain_caps
+from dse.layer import Layer
+from dse.methods.method import Method
+from dse.symbols import C, F, T, axis_symbols, rank_symbols
+
+
+def matrix_formula(axes: int) -> Formula:
+    """Two factors of the (K C) x F matrix with r columns between them."""
+    kernel, _, outputs = axis_symbols(axes)
+    (r,) = ranks = rank_symbols(1)
+    rows = sp.prod(kernel) * C
+    out = T * sp.prod(outputs)
+    modes = (rows, F)
+    return Formula(
+        params=r * (rows + F),
+        fm=out * r + out * F,
+        macs=out * r * (rows + F),
+        ranks=ranks,
+        caps=chain_caps(modes),
+        modes=modes,
+    )
+
+
+class SVD(Method):
+    name = "svd"
+    title = "SVD"
+
+    def refuses(self, layer: Layer) -> str | None:
+        return None
+
+    def formula(self, axes: int) -> Formula:
+        return matrix_formula(axes)

@@ -1,0 +1,36 @@
+"""TT: a tensor train over the modes (C, K_1..K_d, F), each spatial core a convolution along one axis.
+
+Oseledets, "Tensor-Train Decomposition", SIAM J. Sci. Comput. 33(5), 2011, for the format.
+"""
+
+from __future__ import annotations
+
+from dse.formula import Formula, chain_caps
+from dse.layer import Layer
+from dse.methods.method import Method, spatial_only
+from dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+
+
+class TT(Method):
+    name = "tt"
+    title = "TT"
+
+    def refuses(self, layer: Layer) -> str | None:
+        return spatial_only(self.title, layer)
+
+    def formula(self, axes: int) -> Formula:
+        kernel, _, _ = axis_symbols(axes)
+        ranks = rank_symbols(axes + 1)
+        x, *after = (T * size for size in sizes_along(axes))
+        cores = [k * left * right for k, left, right in zip(kernel, ranks, ranks[1:], strict=False)]
+        modes = (C, *kernel, F)
+        return Formula(
+            params=C * ranks[0] + sum(cores) + ranks[-1] * F,
+            fm=x * ranks[0] + sum(s * r for s, r in zip(after, ranks[1:], strict=True)) + after[-1] * F,
+            macs=x * C * ranks[0]
+            + sum(s * core for s, core in zip(after, cores, strict=True))
+            + after[-1] * F * ranks[-1],
+            ranks=ranks,
+            caps=chain_caps(modes),
+            modes=modes,
+        )

@@ -1,0 +1,36 @@
+"""Tucker-2: a 1x1 convolution to r_1 channels, the core with the original kernel, a 1x1 to the outputs.
+
+Kim et al., "Compression of Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications",
+ICLR 2016, section 3.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from dse.formula import Formula
+from dse.layer import Layer
+from dse.methods.method import Method
+from dse.symbols import C, F, T, axis_symbols, rank_symbols
+
+
+class Tucker(Method):
+    name = "tucker"
+    title = "Tucker"
+
+    def refuses(self, layer: Layer) -> str | None:
+        return None if layer.kind == "conv" else "Tucker factorizes convolutions; use SVD, QR or T3F"
+
+    def formula(self, axes: int) -> Formula:
+        kernel, inputs, outputs = axis_symbols(axes)
+        r1, r2 = ranks = rank_symbols(2)
+        taps = sp.prod(kernel)
+        x, y = T * sp.prod(inputs), T * sp.prod(outputs)
+        return Formula(
+            params=C * r1 + taps * r1 * r2 + r2 * F,
+            fm=x * r1 + y * r2 + y * F,
+            macs=x * C * r1 + y * taps * r1 * r2 + y * F * r2,
+            ranks=ranks,
+            caps=(C, F),
+            modes=(C, taps, F),
+        )

@@ -1,0 +1,122 @@
+"""A solution space: every configuration of one method on one layer shape."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import prod
+
+from dse import methods
+from dse.errors import UserError
+from dse.formula import INT64_MAX, Cost, Polynomials, original_cost
+from dse.layer import Layer
+from dse.options import Options
+from dse.symbols import LayerShape, layer_shape
+
+FORMULA_VERSION = 1
+"""Raised with every change of a formula, cap or rule, so that stored spaces are computed anew."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The configurations of one tensor shape (the only one, but for T3F), as numbers.
+
+    ``steps`` is how many values each rank takes: rank_multiple x 1 .. rank_multiple x steps[j].
+    ``free`` is the rank that runs along the lines: the one with the most steps, the first of equals.
+    """
+
+    shape: str | None
+    polynomials: Polynomials
+    steps: tuple[int, ...]
+
+    @property
+    def free(self) -> int:
+        """Index of the free rank, from 0."""
+        return self.steps.index(max(self.steps))
+
+    @property
+    def n_lines(self) -> int:
+        """Lines: the combinations of all ranks but the free one."""
+        return prod(steps for j, steps in enumerate(self.steps) if j != self.free) if min(self.steps) else 0
+
+    @property
+    def n_total(self) -> int:
+        """Configurations, as an exact Python integer."""
+        return prod(self.steps)
+
+
+@dataclass(frozen=True)
+class Space:
+    """All configurations of ``method`` on layers of ``shape`` under ``options``."""
+
+    method: str
+    shape: LayerShape
+    options: Options
+
+    @cached_property
+    def original(self) -> Cost:
+        """The cost of the layer as it is."""
+        return original_cost(self.shape)
+
+    @cached_property
+    def branches(self) -> tuple[Branch, ...]:
+        """One branch per tensor shape. Raises UserError where numbers would not fit into 64 bits."""
+        step = self.options.rank_multiple
+        branches = []
+        for shape, polynomials in methods.get(self.method).polynomials(self.shape, self.options):
+            caps = [min(cap, self.options.max_rank or cap) for cap in polynomials.caps]
+            branch = Branch(shape, polynomials, tuple(cap // step for cap in caps))
+            top = polynomials.cost(tuple(caps))
+            largest = max(top.params, top.fm, top.flops, self.original.flops, branch.n_total)
+            if 8 * (largest + INT64_MAX // 2**20) > INT64_MAX:
+                raise UserError(
+                    f"{self.method} on {self.shape}: the largest configuration counts {largest:.2e}, "
+                    "which does not fit into 64-bit integers; set max_rank"
+                )
+            branches.append(branch)
+        return tuple(branches)
+
+    @property
+    def n_lines(self) -> int:
+        """Rank lines over all branches."""
+        return sum(branch.n_lines for branch in self.branches)
+
+    @property
+    def n_total(self) -> int:
+        """Configurations over all branches."""
+        return sum(branch.n_total for branch in self.branches)
+
+    def definition(self) -> dict[str, object]:
+        """What the space is made from, as plain JSON; ``digest`` is its hash."""
+        options = asdict(self.options)
+        del options["max_lines"]
+        if self.method != "t3f":
+            options = {key: value for key, value in options.items() if not key.startswith("t3f_")}
+        return {"method": self.method, **asdict(self.shape), **options}
+
+    @property
+    def digest(self) -> str:
+        """Hash of the definition and the formula version."""
+        text = json.dumps([FORMULA_VERSION, self.definition()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def check_size(self) -> None:
+        """Raises UserError where the space has more lines than ``max_lines``, with the ways to restrict it."""
+        if self.n_lines <= self.options.max_lines:
+            return
+        ways = "--max-rank, --rank-multiple"
+        if self.method == "t3f":
+            ways = f"--t3f-order aligned, fewer --t3f-cores, {ways}"
+        raise UserError(
+            f"{self.method} on a layer of {self.shape.in_channels} inputs and {self.shape.out_channels} outputs "
+            f"has {self.n_total:,} configurations on {self.n_lines:,} lines, above max_lines "
+            f"{self.options.max_lines:,}; restrict it with {ways}, or raise --max-lines"
+        )
+
+
+def spaces_of(layer: Layer, names: tuple[str, ...] | None = None, options: Options | None = None) -> list[Space]:
+    """The spaces of every applicable method (of those named) on a layer; none for a layer that is kept."""
+    shape = layer_shape(layer)
+    return [Space(method.name, shape, options or Options()) for method in methods.applicable(layer, names)]

@@ -1,0 +1,1 @@
+"""Looking at it: figures and the HTML report."""
