@@ -181,6 +181,7 @@ def _grouped(layer: Layer) -> Layer:
     positions = layer.positions * prod(layer.out_size)
     return replace(
         layer,
+        kind=f"conv{layer.dimensions}d",
         kept_because=f"a grouped convolution (groups {layer.groups}) is kept as it is",
         kept_params=params,
         kept_fm=positions * layer.out_channels,
@@ -189,7 +190,13 @@ def _grouped(layer: Layer) -> Layer:
 
 
 def _kept(name: str, entry: Mapping[str, Any]) -> Layer:
-    """A layer that a layers file lists with its reason: nothing is computed, so nothing is checked."""
+    """A layer that a layers file lists with its reason; its counts may be missing, but are no text."""
+    for key in ("kept_params", "kept_fm", "kept_macs", "in_channels", "out_channels", "groups", "positions"):
+        if entry.get(key) is not None and (not isinstance(entry[key], int) or entry[key] < 0):
+            raise UserError(f"layer '{name}': '{key}' must be a whole number; it is {entry[key]!r}")
+    for key in ("kind", "padding", "kept_because"):
+        if not isinstance(entry.get(key, ""), str):
+            raise UserError(f"layer '{name}': '{key}' must be text; it is {entry[key]!r}")
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
     return Layer(**{"kind": "other", "in_channels": 0, "out_channels": 0, **values, "name": name})
 
@@ -210,7 +217,7 @@ def _sizes(
     name: str, entry: Mapping[str, Any], key: str, axes: int | None, default: int | None = None
 ) -> tuple[int, ...]:
     value = entry.get(key)
-    if (value is None or len(value) == 0) and default is not None and axes is not None:
+    if value in (None, [], ()) and default is not None and axes is not None:
         return (default,) * axes
     if not isinstance(value, list | tuple) or not value or not all(_is_whole(v) for v in value):
         what = "is missing" if value is None else f"is {value!r}"

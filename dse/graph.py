@@ -1,0 +1,189 @@
+"""A Keras model as the flat list of its layers' calls.
+
+Nested models are expanded and shapes carried through the graph again, so that a backbone made for any size
+shows the sizes that it really gets. The only file that touches private attributes of Keras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dse.errors import UserError
+
+Shape = tuple[int | None, ...]
+InputShape = Sequence[int] | Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or operation with one sample; a shared layer has several.
+
+    path: the names of the models around it and its own, joined by "/"; inputs: for each tensor that goes in,
+    the index of the call that made it; in_shapes, out_shapes: of those tensors, without the batch axis (None:
+    an undefined size); is_output: whether it makes an output of the model.
+    """
+
+    layer: Any
+    path: str
+    inputs: tuple[int, ...]
+    in_shapes: tuple[Shape, ...]
+    out_shapes: tuple[Shape, ...]
+    is_output: bool = False
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor on its way: a KerasTensor with its shape, and the index of the call that made it."""
+
+    spec: Any
+    call: int
+
+
+def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
+    """The calls of a functional or Sequential model in topological order, its inputs first.
+
+    ``input_shape`` (one shape, or one per input, without the batch axis) replaces the sizes that the model
+    declares; a Sequential model that was never built is built with it.
+    Raises UserError for a model without a graph and for a shape that does not fit.
+    """
+    shapes = None if input_shape is None else as_shapes(input_shape)
+    function = _graph_of(model) or _built(model, shapes)
+    calls: list[Call] = []
+    inputs = []
+    for reference, spec in zip(function.inputs, _input_specs(model, function, shapes), strict=True):
+        layer = reference._keras_history.operation
+        inputs.append(_Tensor(spec, len(calls)))
+        calls.append(Call(layer, layer.name, (), (), (tuple(spec.shape[1:]),)))
+    ends = {tensor.call for tensor in _expand(function, "", inputs, calls)}
+    return [replace(call, is_output=True) if index in ends else call for index, call in enumerate(calls)]
+
+
+def reachable_without(calls: Sequence[Call], removed: Collection[int]) -> bool:
+    """Whether a path still leads from an input to an output when the calls at those indices are removed."""
+    alive: list[bool] = []
+    for index, call in enumerate(calls):
+        alive.append(index not in removed and (not call.inputs or any(alive[source] for source in call.inputs)))
+    return any(reached for call, reached in zip(calls, alive, strict=True) if call.is_output)
+
+
+def as_shapes(input_shape: InputShape) -> list[tuple[int, ...]]:
+    """One shape or a list of them as a list. Raises UserError unless all sizes are whole numbers above 0."""
+    items: list[Any] = list(input_shape)
+    shapes = [tuple(item) for item in items] if items and isinstance(items[0], list | tuple) else [tuple(items)]
+    if not all(isinstance(size, int) and size > 0 for shape in shapes for size in shape):
+        raise UserError(f"input shape {input_shape!r}: sizes must be whole numbers above 0, e.g. 224,224,3")
+    return shapes
+
+
+def _graph_of(operation: Any) -> Any | None:
+    """The keras.Function to expand; None for anything with a call of its own, and a Sequential not built."""
+    import keras
+    from keras.src.models.functional import Functional
+
+    call = getattr(type(operation), "call", None)
+    if isinstance(operation, keras.Sequential):
+        return operation._functional if call is keras.Sequential.call else None
+    return operation if call in (keras.Function.call, Functional.call) else None
+
+
+def _built(model: Any, shapes: list[tuple[int, ...]] | None) -> Any:
+    """The graph of a Sequential model that is built now. Raises UserError where there is no graph."""
+    import keras
+
+    if not isinstance(model, keras.Sequential):
+        raise UserError(
+            f"'{getattr(model, 'name', model)}' is a subclassed model ({type(model).__name__}), whose layers Keras "
+            "cannot list; make it functional: x = keras.Input(shape=...), keras.Model(x, model.call(x))"
+        )
+    if shapes and len(shapes) == 1 and model.layers:
+        try:
+            model.build((None, *shapes[0]))
+        except Exception as error:
+            raise UserError(f"model '{model.name}' cannot be built with input shape {shapes[0]}") from error
+    function = _graph_of(model)
+    if function is None:
+        raise UserError(
+            f"model '{model.name}' was never built, so its sizes are not known; start it with keras.Input(shape=...), "
+            "or pass input_shape (--input-shape 224,224,3)"
+        )
+    return function
+
+
+def _input_specs(model: Any, function: Any, shapes: list[tuple[int, ...]] | None) -> list[Any]:
+    """A KerasTensor for each input, with the sizes given by the caller in place of the declared ones."""
+    import keras
+
+    declared = [tuple(x.shape[1:]) for x in function.inputs]
+    if shapes is None:
+        return list(function.inputs)
+    if [len(shape) for shape in shapes] != [len(shape) for shape in declared]:
+        raise UserError(
+            f"model '{model.name}' takes {len(declared)} input(s) of shape {', '.join(map(str, declared))}; "
+            f"got {', '.join(map(str, shapes))}; give one size for each axis"
+        )
+    return [
+        keras.KerasTensor((x.shape[0], *shape), dtype=x.dtype) for x, shape in zip(function.inputs, shapes, strict=True)
+    ]
+
+
+def _expand(function: Any, prefix: str, inputs: list[_Tensor], calls: list[Call]) -> list[_Tensor]:
+    """Appends the calls of a graph fed with ``inputs``; returns its outputs. As Keras's _run_through_graph."""
+    tensors = {id(x): tensor for x, tensor in zip(function.inputs, inputs, strict=True)}
+    # Within one depth Keras keeps nodes in reversed order; the operations are listed as in model.layers.
+    order = {id(operation): index for index, operation in enumerate(function.operations)}
+    for depth in sorted(function._nodes_by_depth, reverse=True):
+        for node in sorted(function._nodes_by_depth[depth], key=lambda node: order[id(node.operation)]):
+            if node.is_input or any(id(x) not in tensors for x in node.input_tensors):
+                continue
+            outputs = _follow(node, prefix + node.operation.name, tensors, calls)
+            tensors.update({id(x): tensor for x, tensor in zip(node.outputs, outputs, strict=True)})
+    return [tensors[id(x)] for x in function.outputs]
+
+
+def _follow(node: Any, path: str, tensors: dict[int, _Tensor], calls: list[Call]) -> list[_Tensor]:
+    """Appends one node's call, or all calls of a nested model; returns the tensors that come out."""
+    inner = _graph_of(node.operation)
+    if inner is not None:
+        return _expand(inner, f"{path}/", _inputs_of(inner, node, tensors), calls)
+    given = [tensors[id(x)] for x in node.input_tensors]
+    specs = _out_specs(node, path, [tensor.spec for tensor in given])
+    calls.append(
+        Call(
+            layer=node.operation,
+            path=path,
+            inputs=tuple(tensor.call for tensor in given),
+            in_shapes=tuple(tuple(tensor.spec.shape[1:]) for tensor in given),
+            out_shapes=tuple(tuple(spec.shape[1:]) for spec in specs),
+        )
+    )
+    return [_Tensor(spec, len(calls) - 1) for spec in specs]
+
+
+def _inputs_of(inner: Any, node: Any, tensors: dict[int, _Tensor]) -> list[_Tensor]:
+    """What a nested model's call gives to each of its inputs, in the model's order."""
+    import keras
+
+    args, kwargs = node.arguments.fill_in(tensors)
+    return list(keras.tree.flatten(args[0] if args else kwargs["inputs"]))
+
+
+def _out_specs(node: Any, path: str, given: list[Any]) -> list[Any]:
+    """The KerasTensors that a node makes of the given ones. Raises UserError where it cannot take them."""
+    import keras
+
+    if all(spec.shape == x.shape for x, spec in zip(node.input_tensors, given, strict=True)):
+        return list(node.outputs)
+    operation = node.operation
+    args, kwargs = node.arguments.fill_in({id(x): spec for x, spec in zip(node.input_tensors, given, strict=True)})
+    try:
+        if args and isinstance(operation, keras.Layer):
+            operation._assert_input_compatibility(args[0])
+        return list(keras.tree.flatten(operation.compute_output_spec(*args, **kwargs)))
+    except Exception as error:
+        shapes = ", ".join(str(tuple(spec.shape[1:])) for spec in given)
+        raise UserError(
+            f"the input shape does not fit: '{path}' would get {shapes}, which it cannot take; "
+            "leave input_shape out, or give the one that the model was made for"
+        ) from error

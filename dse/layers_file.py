@@ -1,0 +1,57 @@
+"""The layers file: a network as a JSON list of layers, so that any framework's can be explored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dse.errors import UserError
+from dse.layer import Layer, layer_from
+
+
+def read_layers(path: str | Path) -> list[Layer]:
+    """The layers of a layers file. Raises UserError that names the file and the entry."""
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the layers file '{path}': {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"'{path}' is not JSON ({error}); a layers file is a JSON list of layers") from error
+    if not isinstance(entries, list):
+        raise UserError(f"'{path}' is a JSON {type(entries).__name__}; a layers file is a JSON list of layers")
+    return layers_of(entries, f"'{path}'")
+
+
+def write_layers(layers: Iterable[Layer]) -> str:
+    """The text of a layers file, one line per layer; ``read_layers`` gives the same layers back."""
+    lines = ",\n".join(f"  {json.dumps(layer.as_dict())}" for layer in layers)
+    return f"[\n{lines}\n]\n"
+
+
+def layers_of(entries: Iterable[Layer | Mapping[str, Any]], where: str) -> list[Layer]:
+    """Layers, or entries of a layers file, as layers, checked; ``where`` begins the messages.
+
+    Raises UserError for an entry that is not a layer, a name that comes twice, and where there are none.
+    """
+    layers: list[Layer] = []
+    names: set[str] = set()
+    for number, entry in enumerate(entries, start=1):
+        layer = entry if isinstance(entry, Layer) else _layer(entry, f"{where}, entry {number}")
+        if layer.name in names:
+            raise UserError(f"{where}, entry {number}: the name '{layer.name}' comes twice; names must be unique")
+        names.add(layer.name)
+        layers.append(layer)
+    if not layers:
+        raise UserError(f"{where} has no layers; give at least one")
+    return layers
+
+
+def _layer(entry: Any, where: str) -> Layer:
+    if not isinstance(entry, Mapping):
+        raise UserError(f"{where} is {entry!r}; an entry must be an object with 'name', 'kind' and sizes")
+    try:
+        return layer_from(entry)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
