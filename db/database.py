@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, Select, func, select
 
+from db import runs as records
 from db.engine import connect
 from db.explore import Explored, Progress, explore_layers
 from db.schema import layer, layer_space, network, space
@@ -16,7 +17,7 @@ from dse.errors import UserError, one_of
 from dse.formula import Cost
 from dse.layer import Layer
 from dse.options import Options
-from dse.source import network_of
+from dse.source import load_network, network_of
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +58,12 @@ class Database:
 
         ``model`` is a Keras model, layers, or a MODEL text as on the command line. Raises UserError.
         """
-        found = network_of(model, name=name, input_shape=input_shape)
+        if isinstance(model, str):
+            found = load_network(model, input_shape)
+        else:
+            found = network_of(list(model) if isinstance(model, Iterable) else model, input_shape=input_shape)
+        if name is not None:
+            found = replace(found, name=name)
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
         return explore_layers(
@@ -110,6 +116,14 @@ class Database:
             raise one_of(f"method for layer '{layer}'", method, list(stored))
         original = Cost(found["params"], found["fm"], found["flops"])
         return Solutions(self.engine, layer, method, stored[method], original)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every compression run: id, network, status, started, seed, settings, accuracy, loss, trials."""
+        return records.runs(self.engine)
+
+    def trials(self, run: int) -> list[dict[str, Any]]:
+        """A run's trials, each with its layers' choices. Raises UserError for an unknown run."""
+        return records.trials(self.engine, run)
 
     def network_id(self, name: str | None) -> int:
         """The id of a network; without a name, of the only one. Raises UserError."""

@@ -112,10 +112,10 @@ def _terms(formula: Formula) -> tuple[tuple[tuple[int, ...], ...], Callable[...,
             raise ValueError(f"{expression} is not affine in each rank")
         masks.append(tuple(sum(power << j for j, power in enumerate(powers)) for powers, _ in terms))
         wanted.append([coefficient for _, coefficient in terms])
-    wanted += [list(formula.caps), list(formula.modes)]
-    symbols = sorted(set().union(*(e.free_symbols for e in sp.flatten(wanted))), key=str)
+    wanted = [[sp.sympify(e) for e in group] for group in (*wanted, formula.caps, formula.modes)]
+    symbols = sorted(set().union(*(e.free_symbols for group in wanted for e in group)), key=str)
     names = {symbol: sp.Symbol(f"s{j}") for j, symbol in enumerate(symbols)}
-    renamed = [[sp.sympify(e).xreplace(names) for e in group] for group in wanted]
+    renamed = [[e.xreplace(names) for e in group] for group in wanted]
     numbers = sp.lambdify(list(names.values()), renamed, modules="math")
     return tuple(masks), lambda values: numbers(*(values[symbol] for symbol in symbols))
 

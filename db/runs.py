@@ -1,0 +1,140 @@
+"""Compression runs on record: their settings, every trial, and each layer's choice in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, insert, select, update
+
+from db.engine import writing
+from db.schema import layer, network, run, trial, trial_layer
+from dse.errors import UserError
+from dse.formula import Cost
+
+RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell short", "failed", "interrupted"
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer in a trial: its method (None: as it is), ranks, cost, and how close it is to the original.
+
+    similarity: mean cosine of feature maps; error: relative Frobenius error of the kernel.
+    """
+
+    layer: str
+    method: str | None
+    ranks: tuple[int, ...] | None
+    shape: str | None
+    cost: Cost
+    similarity: float | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One evaluated model: accuracy as a fraction on validation data, whole-model counts, and its layers."""
+
+    number: int
+    status: str
+    accuracy: float
+    loss: float
+    cost: Cost
+    seconds: float
+    layers: tuple[LayerRecord, ...]
+
+
+def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
+    """A new run on record, ``running``; returns its id."""
+    values = {
+        "network": network_id,
+        "settings": json.dumps(settings, sort_keys=True),
+        "seed": seed,
+        "status": RUNNING,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with writing(engine).begin() as connection:
+        return int(connection.execute(insert(run).values(**values).returning(run.c.id)).scalar_one())
+
+
+def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
+    """A trial with its layers, in one transaction."""
+    with writing(engine).begin() as connection:
+        owner = select(run.c.network).where(run.c.id == run_id).scalar_subquery()
+        rows = connection.execute(select(layer.c.name, layer.c.id).where(layer.c.network == owner))
+        keys = {row.name: row.id for row in rows}
+        values = {
+            "run": run_id,
+            "number": record.number,
+            "status": record.status,
+            "accuracy": float(record.accuracy),
+            "loss": float(record.loss),
+            "seconds": float(record.seconds),
+            **_counts(record.cost),
+        }
+        key = connection.execute(insert(trial).values(**values).returning(trial.c.id)).scalar_one()
+        if record.layers:
+            connection.execute(insert(trial_layer), [_layer_row(key, keys[one.layer], one) for one in record.layers])
+
+
+def finish_run(engine: Engine, run_id: int, status: str, accuracy: float | None, loss: float | None) -> None:
+    """The run's end: how it ended, and the accuracy and loss of the written model on data kept apart."""
+    values = {
+        "status": status,
+        "accuracy": None if accuracy is None else float(accuracy),
+        "loss": None if loss is None else float(loss),
+    }
+    with writing(engine).begin() as connection:
+        connection.execute(update(run).where(run.c.id == run_id).values(**values))
+
+
+def runs(engine: Engine) -> list[dict[str, Any]]:
+    """Every run: id, network, status, started, seed, settings, accuracy, loss and how many trials."""
+    columns = [run.c[name] for name in ("id", "status", "started", "seed", "settings", "accuracy", "loss")]
+    query = select(network.c.name.label("network"), *columns).join_from(run, network).order_by(run.c.id)
+    with engine.connect() as connection:
+        found = _rows(connection, query)
+        for row in found:
+            row["settings"] = json.loads(row["settings"])
+            row["trials"] = len(connection.execute(select(trial.c.id).where(trial.c.run == row["id"])).all())
+    return found
+
+
+def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
+    """A run's trials in order, each with ``layers``. Raises UserError for an unknown run."""
+    with engine.connect() as connection:
+        if connection.execute(select(run.c.id).where(run.c.id == run_id)).first() is None:
+            known = [str(key) for key in connection.execute(select(run.c.id).order_by(run.c.id)).scalars()]
+            raise UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
+        found = _rows(connection, select(trial).where(trial.c.run == run_id).order_by(trial.c.number))
+        columns = [column for column in trial_layer.columns if column.name not in ("trial", "layer")]
+        query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer)
+        for row in found:
+            row["layers"] = _rows(connection, query.where(trial_layer.c.trial == row["id"]).order_by(layer.c.position))
+            for one in row["layers"]:
+                one["ranks"] = None if one["ranks"] is None else json.loads(one["ranks"])
+    return found
+
+
+def _counts(cost: Cost) -> dict[str, int]:
+    return {"params": int(cost.params), "fm": int(cost.fm), "flops": int(cost.flops)}
+
+
+def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]:
+    return {
+        "trial": trial_id,
+        "layer": layer_id,
+        "method": one.method,
+        "ranks": None if one.ranks is None else json.dumps([int(r) for r in one.ranks]),
+        "shape": one.shape,
+        "similarity": None if one.similarity is None else float(one.similarity),
+        "error": None if one.error is None else float(one.error),
+        **_counts(one.cost),
+    }
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query).mappings()]

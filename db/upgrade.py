@@ -1,0 +1,72 @@
+"""Bringing an older database to this version's schema, and copies of a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from db.engine import bare_engine, schema_version, sqlite_path, writing
+from db.schema import SCHEMA_VERSION
+from dse.errors import UserError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """From which version to which, and where the copy of the old file is (None for other databases)."""
+
+    before: str
+    after: str
+    backup: Path | None
+
+
+def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_VERSION) -> Upgraded:
+    """Upgrades a database to ``target`` in one transaction, after a backup next to it.
+
+    A database that has that version is left alone. Raises UserError for one that is newer, or not Rankline's.
+    """
+    engine = bare_engine(location, create=False)
+    with engine.connect() as connection:
+        before = schema_version(connection, location)
+    if before is None:
+        raise UserError(f"{location} is empty; fill it with: rankline explore MODEL --db {location}")
+    if before > target:
+        raise UserError(f"{location} has schema {before}, newer than {target}; install a newer Rankline")
+    if before == target:
+        return Upgraded(before, before, None)
+    copy = backup(location) if sqlite_path(location) else None
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    with writing(engine).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, target)
+    engine.dispose()
+    return Upgraded(before, target, copy)
+
+
+def backup(location: str, to: Path | None = None) -> Path:
+    """A consistent copy of an SQLite database, taken while it may be in use; returns its path.
+
+    Without ``to`` it lies next to the database, with the time in its name. Raises UserError.
+    """
+    path = sqlite_path(location)
+    if path is None:
+        raise UserError(f"only SQLite files are copied here; use the database's own backup for {location}")
+    if not path.exists():
+        raise UserError(f"no database at {path}")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    target = to or path.with_name(f"{path.stem}-{stamp}.backup{path.suffix}")
+    if target.exists():
+        raise UserError(f"{target} exists; give another file")
+    partial = target.with_name(target.name + ".part")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
+        source.backup(copy)
+    partial.rename(target)
+    return target

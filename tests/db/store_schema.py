@@ -1,0 +1,33 @@
+"""Writes the stored database of the present schema: ``python -m tests.db.store_schema``, once a schema version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from db.database import open_database
+from db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from db.schema import SCHEMA_VERSION
+from dse.formula import Cost
+from dse.layer import conv, dense
+
+
+def store() -> Path:
+    """A small file with every kind of row."""
+    path = Path(__file__).parent / "schemas" / f"{SCHEMA_VERSION}.db"
+    path.unlink(missing_ok=True)
+    database = open_database(str(path))
+    database.explore(
+        [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)], name="stored"
+    )
+    run = start_run(database.engine, database.network_id("stored"), {"objective": "params"}, seed=1)
+    layers = (LayerRecord("c1", "tucker", (2, 3), None, Cost(80, 700, 9000), 0.9, 0.2),)
+    record_trial(database.engine, run, TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers))
+    finish_run(database.engine, run, SUCCESS, 0.9, 0.3)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path
+
+
+if __name__ == "__main__":
+    print(store())
