@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, Row, Select, Subquery, func, select
 
+from db.envelope import envelope_of
 from db.expand import batches_of, pick
 from db.intervals import RANKS, SETS, intervals, tie_break, total, value_at
 from db.parts import parts, run
@@ -164,6 +165,10 @@ class Solutions:
         if max_solutions > 3:
             picks += self.random(max_solutions - 3, seed)
         return list(dict.fromkeys(picks))
+
+    def envelope(self, levels: int = 60) -> pd.DataFrame:
+        """The lowest and highest FLOPs at each level of params: params_low, params_high, min_flops, max_flops."""
+        return envelope_of(self._run, self._lines(), self.space.n_lines, levels)
 
     def batches(self, size: int = 100_000) -> Iterator[pd.DataFrame]:
         """All configurations as data frames of about ``size`` rows; see ``to_pandas`` for the columns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 
 from dse.formula import Cost
@@ -65,7 +65,7 @@ def costs(layer: Layer, method: str, ranks: tuple[int, ...], shape: str | None =
         else:
             factors.append((1, channels[0], channels[1], prod(sizes)))
             channels = channels[1:]
-        for j, (left, right) in zip(steps, zip(channels, channels[1:], strict=False), strict=False):
+        for j, (left, right) in zip(steps, pairwise(channels), strict=False):
             sizes[j] = layer.out_size[j]
             depthwise = method == "cp"
             factors.append((layer.kernel[j], 1 if depthwise else left, right, prod(sizes)))

@@ -150,9 +150,8 @@ def test_exploring_with_other_options_replaces_the_layer_s_space_of_that_method(
 
 def test_the_view_lists_every_configuration_in_any_sqlite_tool(database: Database, tmp_path: Path) -> None:
     database.explore(LAYERS, name="net")
-    query = (
-        "SELECT shape, r1, r2, r3, r4, params, fm, flops, better, useful FROM configuration WHERE layer = ? AND method = ?"
-    )
+    columns = "shape, r1, r2, r3, r4, params, fm, flops, better, useful"
+    query = f"SELECT {columns} FROM configuration WHERE layer = ? AND method = ?"
     with sqlite3.connect(tmp_path / "space.db") as connection:
         for layer, method in ((LAYERS[0], "tt"), (LAYERS[0], "cp"), (LAYERS[2], "t3f")):
             rows = connection.execute(query, (layer.name, method)).fetchall()
@@ -205,7 +204,9 @@ def test_a_killed_explore_leaves_whole_spaces_and_goes_on(tmp_path: Path) -> Non
     assert database.networks() == []
     with database.engine.connect() as connection:
         spaces = connection.exec_driver_sql("SELECT id, n_lines FROM space").all()
-        stored = dict(tuple(row) for row in connection.exec_driver_sql("SELECT space, count(*) FROM line GROUP BY space"))
+        stored = dict(
+            tuple(row) for row in connection.exec_driver_sql("SELECT space, count(*) FROM line GROUP BY space")
+        )
     assert len(spaces) >= 6
     assert stored == {row.id: row.n_lines for row in spaces}
     layers = [conv(f"c{j}", (3, 3), 60 + j, 64, (8, 8)) for j in range(40)]

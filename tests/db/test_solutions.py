@@ -121,6 +121,21 @@ def test_levels_and_equal_ranks_equal_brute_force(
             at.equal_rank()
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=layers_with_method(), within=SETS, levels=st.integers(1, 12))
+def test_the_envelope_bounds_the_flops_at_each_level_of_params(
+    shared: Database, chosen: tuple[Layer, str], within: str, levels: int
+) -> None:
+    every = in_set(*chosen, within)
+    frame = explored(shared, *chosen).within(within).envelope(levels)
+    found = 0
+    for row in frame.itertuples():
+        flops = [one.cost.flops for one in every if row.params_low <= one.cost.params <= row.params_high]
+        assert (row.min_flops, row.max_flops) == (min(flops), max(flops))
+        found += len(flops)
+    assert found == len(every)
+
+
 CONV = conv("conv", (3, 3), 16, 24, (8, 8))
 
 

@@ -153,8 +153,15 @@ def test_a_changed_formula_needs_a_new_formula_version() -> None:
         dense("d", 12, 16, positions=3),
     ]
     numbers = [
-        (space.method, branch.shape, branch.steps, branch.free, branch.polynomials.modes, metric)
-        + (tuple(sorted(zip(polynomial.masks, polynomial.coefficients, strict=True))),)
+        (
+            space.method,
+            branch.shape,
+            branch.steps,
+            branch.free,
+            branch.polynomials.modes,
+            metric,
+            tuple(sorted(zip(polynomial.masks, polynomial.coefficients, strict=True))),
+        )
         for layer in examples
         for space in spaces_of(layer)
         for branch in space.branches

@@ -1,0 +1,66 @@
+"""Tucker-2: a 1x1 convolution to r_1 channels, the core with the original kernel, a 1x1 to the outputs.
+
+Kim et al., "Compression of Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications",
+ICLR 2016, section 3. The factors: De Lathauwer et al., "On the Best Rank-1 and Rank-(R1, .., RN) Approximation
+of Higher-Order Tensors", SIAM J. Matrix Anal. Appl. 21(4), 2000, algorithm 4.2 (HOOI).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tensorly as tl
+from tensorly.tenalg import mode_dot, multi_mode_dot
+
+from compress.methods.factor import Factor, geometry, last_factor, linear_factor
+from compress.methods.gram import Tensor, leading_frame
+from compress.methods.method import Decomposition
+
+if TYPE_CHECKING:
+    import keras
+
+SWEEPS = 2
+
+
+class Tucker(Decomposition):
+    """Factors: U_1 (C, r_1), core G (K_1, .., K_d, r_1, r_2), U_2 (r_2, F); W = G x_C U_1 x_F U_2^T.
+
+    U_1 has orthonormal columns, U_2 orthonormal rows, whatever the ranks.
+    """
+
+    name = "tucker"
+    suffixes = ("in", "core", "out")
+
+    def factorize(self, weights: Tensor, ranks: tuple[int, ...], shape: str | None) -> list[Tensor]:
+        inputs, outputs = tl.ndim(weights) - 2, tl.ndim(weights) - 1
+        # Each half-sweep is the best frame for the other one, so the first already improves on the HOSVD pair.
+        right = leading_frame(tl.unfold(weights, outputs), ranks[1])
+        for _ in range(SWEEPS):
+            left = leading_frame(tl.unfold(mode_dot(weights, tl.transpose(right), outputs), inputs), ranks[0])
+            right = leading_frame(tl.unfold(mode_dot(weights, tl.transpose(left), inputs), outputs), ranks[1])
+        core = multi_mode_dot(weights, [tl.transpose(left), tl.transpose(right)], modes=[inputs, outputs])
+        return [left, core, tl.transpose(right)]
+
+    def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
+        left, core, right = factors
+        return mode_dot(tl.matmul(core, right), left, tl.ndim(core) - 2)
+
+    def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
+        left, core, right = factors
+        first, middle = _split_strides(layer)
+        return [
+            linear_factor(layer, self.layer_name(layer.name, "in"), left, {"strides": first}),
+            linear_factor(layer, self.layer_name(layer.name, "core"), core, {**geometry(layer), "strides": middle}),
+            last_factor(layer, self.layer_name(layer.name, "out"), right),
+        ]
+
+
+def _split_strides(layer: keras.Layer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Strides of the first factor and of the core.
+
+    Where the kernel has size 1 the input is subsampled before anything is computed (design, section 2). There
+    no padding is ever added, so the positions are those of the original layer.
+    """
+    pairs = list(zip(layer.kernel_size, layer.strides, strict=True))
+    return tuple(s if k == 1 else 1 for k, s in pairs), tuple(1 if k == 1 else s for k, s in pairs)

@@ -1,0 +1,84 @@
+"""A plan: which layers are factorized, and how. Its file is JSON, one entry a layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dse import methods
+from dse.errors import UserError
+
+FIELDS = ("method", "ranks", "shape")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One configuration: the method's name as in ``dse.methods``, its ranks, and T3F's tensor shape."""
+
+    method: str
+    ranks: tuple[int, ...]
+    shape: str | None = None
+
+
+Plan = dict[str, Choice]
+"""The choice of every layer that is factorized, by the layer's path ("outer/inner/layer")."""
+
+
+def read_plan(path: str | Path) -> Plan:
+    """The plan in a JSON file. Raises UserError that names the file, the layer, and what is possible."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"plan {path} cannot be read: {error}; give a JSON file that write_plan made") from error
+    try:
+        return plan_from_json(text)
+    except UserError as error:
+        raise UserError(f"plan {path}: {error}") from error
+
+
+def write_plan(plan: Mapping[str, Choice], path: str | Path) -> None:
+    """Write the plan as JSON, one layer a line."""
+    Path(path).write_text(plan_to_json(plan), encoding="utf-8")
+
+
+def plan_from_json(text: str) -> Plan:
+    """The plan in ``{"layer": {"method": "tucker", "ranks": [8, 16]}}``.
+
+    Raises UserError where the text is not of that form.
+    """
+    try:
+        entries = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON ({error})") from error
+    if not isinstance(entries, dict):
+        raise UserError(f'expected an object like {{"conv1": {{"method": "svd", "ranks": [8]}}}}; got {text[:60]!r}')
+    return {layer: _choice(layer, entry) for layer, entry in entries.items()}
+
+
+def plan_to_json(plan: Mapping[str, Choice]) -> str:
+    """The plan as JSON text, which ``plan_from_json`` reads; ``shape`` only where there is one."""
+    lines = [f"  {json.dumps(layer)}: {json.dumps(_entry(choice))}" for layer, choice in plan.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
+
+
+def _entry(choice: Choice) -> dict[str, Any]:
+    entry: dict[str, Any] = {"method": choice.method, "ranks": [int(rank) for rank in choice.ranks]}
+    return entry if choice.shape is None else {**entry, "shape": choice.shape}
+
+
+def _choice(layer: str, entry: Any) -> Choice:
+    if not isinstance(entry, dict) or not {"method", "ranks"} <= entry.keys() <= set(FIELDS):
+        raise UserError(f"layer '{layer}': expected 'method' and 'ranks' (and 'shape' for t3f); got {entry!r}")
+    method, ranks, shape = (entry.get(field) for field in FIELDS)
+    try:
+        methods.get(str(method))
+    except UserError as error:
+        raise UserError(f"layer '{layer}': {error}") from error
+    if not isinstance(ranks, list) or not ranks or not all(type(rank) is int and rank >= 1 for rank in ranks):
+        raise UserError(f"layer '{layer}': ranks must be a list of whole numbers of at least 1; got {ranks!r}")
+    if shape is not None and not isinstance(shape, str):
+        raise UserError(f"layer '{layer}': shape must be text like '4x8:8x4'; got {shape!r}")
+    return Choice(str(method), tuple(ranks), shape)

@@ -1,0 +1,216 @@
+"""Model surgery: a new model in which every planned layer is replaced by its chain of factors.
+
+The path of a layer in nested models is "outer/inner/layer".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+from compress.duplicate import duplicate
+from compress.methods import get
+from compress.methods.factor import Factor
+from compress.plan import Choice
+from dse.errors import UserError, one_of
+
+FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+
+def factorize(
+    model: keras.Model,
+    plan: Mapping[str, Choice],
+    keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
+) -> keras.Model:
+    """A new model with every layer in ``plan`` replaced by its factors, and all others copied.
+
+    model: a built Functional or Sequential model, nested to any depth; it stays as it is and shares no weights
+    with the result. keep: a model that this function made of ``model``, perhaps fine-tuned since, with its plan.
+    What ``plan`` says as that plan does (the same choice, or nothing) is then taken from there; what it
+    changes is made from ``model``.
+    Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer that is used in
+    several places is replaced by one chain, used in the same places. A factorized output layer
+    gives its output the last factor's name.
+    Raises UserError for a model that is no graph or not built, and for an entry of the plan that is not possible.
+    """
+    layers = dict(_leaves(model))
+    chosen = _by_layer(layers, plan)
+    settled = _by_layer(layers, keep[1]) if keep else {}
+    chains: dict[int, list[Factor]] = {}
+    for path, layer in layers.items():
+        choice = chosen.get(id(layer))
+        if id(layer) in chains:
+            continue
+        if keep and choice == settled.get(id(layer)):
+            chains[id(layer)] = _taken_over(keep[0], path, choice)
+        elif choice:
+            chains[id(layer)] = _decomposed(layer, path, choice)
+        else:
+            chains[id(layer)] = [_copied(layer)]
+    result = _Rebuild(chains).model(model)
+    for factor in (factor for chain in chains.values() for factor in chain):
+        factor.layer.set_weights(factor.weights)
+        if isinstance(factor.layer, keras.layers.Normalization):
+            factor.layer.finalize_state()
+    return result
+
+
+def factor_names(path: str, choice: Choice) -> list[str]:
+    """The paths that a planned layer's factors can have in the factorized model, in the chain's order.
+
+    A method may leave out some of them for some layers; ``factor_chain`` finds those that are there.
+    """
+    method = get(choice.method)
+    return [method.layer_name(path, suffix) for suffix in method.suffixes]
+
+
+def factor_chain(model: keras.Model, path: str, choice: Choice) -> list[keras.Layer]:
+    """The layers that stand in the factorized ``model`` for the original layer at ``path``, first factor first.
+
+    Raises UserError where there are none.
+    """
+    chain = [layer for name in factor_names(path, choice) if (layer := _find(model, name)) is not None]
+    if not chain:
+        raise UserError(
+            f"model '{model.name}' has no {choice.method} factors of layer '{path}'; "
+            "give the model that factorize returned, and its plan"
+        )
+    return chain
+
+
+class _Rebuild:
+    """Puts the replacements of all layers together as the originals were.
+
+    chains: what replaces each layer, by the original's identity; a layer that is only copied is a chain of one.
+    """
+
+    def __init__(self, chains: Mapping[int, list[Factor]]) -> None:
+        self.chains = chains
+        self.followers = {id(chain[0].layer): [factor.layer for factor in chain[1:]] for chain in chains.values()}
+        self.models: dict[int, keras.Model] = {}
+
+    def model(self, model: keras.Model) -> keras.Model:
+        """The new model for an original one, made once."""
+        if id(model) not in self.models:
+            make = self._sequential if isinstance(model, keras.Sequential) else self._functional
+            result = self.models[id(model)] = make(model)
+            if not model.trainable:
+                result.trainable = False
+        return self.models[id(model)]
+
+    def _sequential(self, model: keras.Sequential) -> keras.Sequential:
+        layers = _inputs(model)
+        for layer in model.layers:
+            first = self._replace(layer)
+            layers += [first, *self.followers.get(id(first), [])]
+        return keras.Sequential(layers, name=model.name)
+
+    def _functional(self, model: keras.Model) -> keras.Model:
+        # The same graph without its compile settings, which clone_model would copy, and fail at a custom loss.
+        graph = keras.Model(model.input, model.output, name=model.name)
+        inputs = keras.tree.pack_sequence_as(model.input, [layer.output for layer in _inputs(model)])
+        return keras.models.clone_model(
+            graph, input_tensors=inputs, clone_function=self._replace, call_function=self._call
+        )
+
+    def _replace(self, layer: keras.Layer) -> keras.Layer:
+        """The first layer of a replacement; what isn't in the list of layers is an operation without weights."""
+        if _is_graph(layer):
+            return self.model(layer)
+        return self.chains[id(layer)][0].layer if id(layer) in self.chains else duplicate(layer)
+
+    def _call(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        outputs = layer(*args, **kwargs)
+        for follower in self.followers.get(id(layer), []):
+            outputs = follower(outputs)
+        return outputs
+
+
+def _inputs(model: keras.Model) -> list[keras.Layer]:
+    """Copies of a model's input layers. Sequential models hide theirs, so they are read off the graph."""
+    graph = keras.Model(model.inputs, model.outputs)
+    layers = {id(layer.output): layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
+    return [duplicate(layers[id(tensor)]) for tensor in model.inputs]
+
+
+def _decomposed(layer: keras.Layer, path: str, choice: Choice) -> list[Factor]:
+    method = get(choice.method)
+    try:
+        factors = method.decompose(keras.ops.convert_to_numpy(layer.kernel), choice.ranks, choice.shape)
+    except UserError as error:
+        raise UserError(f"layer '{path}': {error}") from error
+    return method.factor_layers(layer, factors)
+
+
+def _copied(layer: keras.Layer) -> Factor:
+    return Factor(duplicate(layer), layer.get_weights())
+
+
+def _taken_over(previous: keras.Model, path: str, choice: Choice | None) -> list[Factor]:
+    """Copies of what stands in the previous model for a layer whose choice is the same."""
+    if choice:
+        return [_copied(layer) for layer in factor_chain(previous, path, choice)]
+    if (layer := _find(previous, path)) is None:
+        raise UserError(f"keep: model '{previous.name}' has no layer '{path}'; give it with the plan it was made by")
+    return [_copied(layer)]
+
+
+def _by_layer(layers: Mapping[str, keras.Layer], plan: Mapping[str, Choice]) -> dict[int, Choice]:
+    """The plan by the layers' identity: a layer that is shared between models has several paths."""
+    choices: dict[int, Choice] = {}
+    for path, choice in plan.items():
+        layer = _planned(layers, path)
+        if choices.setdefault(id(layer), choice) != choice:
+            raise UserError(f"layer '{path}' is shared and planned under another path with another choice; keep one")
+    return choices
+
+
+def _planned(layers: Mapping[str, keras.Layer], path: str) -> keras.Layer:
+    """The layer at a path of the plan. Raises UserError where it cannot be factorized."""
+    if path not in layers:
+        owner = layers.get(path.removesuffix("/pointwise"))
+        if type(owner).__name__.startswith("SeparableConv"):
+            raise UserError(f"layer '{path}': separable convolutions aren't factorized yet; take it out of the plan")
+        raise one_of("layer", path, [path for path, layer in layers.items() if _refusal(layer) is None])
+    if reason := _refusal(layers[path]):
+        raise UserError(f"layer '{path}' {reason}; take it out of the plan")
+    return layers[path]
+
+
+def _refusal(layer: keras.Layer) -> str | None:
+    """Why a layer cannot be factorized; None where it can."""
+    if type(layer) not in FACTORIZED:
+        return f"is a {type(layer).__name__}, and only Dense, Conv1D, Conv2D and Conv3D are factorized"
+    if getattr(layer, "groups", 1) > 1:
+        return f"is a grouped convolution (groups {layer.groups}), which is kept as it is"
+    return f"is quantized ({layer.quantization_mode})" if layer.quantization_mode else None
+
+
+def _is_graph(layer: keras.Layer) -> bool:
+    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and isinstance(layer, keras.Function))
+
+
+def _leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """Path and layer of all layers that are no models, in the models' order."""
+    if not _is_graph(model):
+        raise UserError(
+            f"model '{model.name}' is a {type(model).__name__}, whose graph isn't known; "
+            "give a Sequential model or keras.Model(inputs, outputs)"
+        )
+    if not hasattr(model, "inputs"):
+        raise UserError(f"model '{prefix}{model.name}' is not built; call it on data, or give it a keras.Input")
+    for layer in model.layers:
+        if _is_graph(layer):
+            yield from _leaves(layer, f"{prefix}{layer.name}/")
+        elif not isinstance(layer, keras.layers.InputLayer):
+            yield f"{prefix}{layer.name}", layer
+
+
+def _find(model: keras.Model, path: str) -> keras.Layer | None:
+    layer = model
+    for name in path.split("/"):
+        inner = layer.layers if layer is not None and _is_graph(layer) else []
+        layer = next((candidate for candidate in inner if candidate.name == name), None)
+    return layer
