@@ -71,13 +71,22 @@ def factor_chain(model: keras.Model, path: str, choice: Choice) -> list[keras.La
 
     Raises UserError where there are none.
     """
-    chain = [layer for name in factor_names(path, choice) if (layer := _find(model, name)) is not None]
+    chain = [layer for name in factor_names(path, choice) if (layer := find_layer(model, name)) is not None]
     if not chain:
         raise UserError(
             f"model '{model.name}' has no {choice.method} factors of layer '{path}'; "
             "give the model that factorize returned, and its plan"
         )
     return chain
+
+
+def find_layer(model: keras.Model, path: str) -> keras.Layer | None:
+    """The layer at a path of the model; None where there is none."""
+    layer = model
+    for name in path.split("/"):
+        inner = layer.layers if layer is not None and _is_graph(layer) else []
+        layer = next((candidate for candidate in inner if candidate.name == name), None)
+    return layer
 
 
 class _Rebuild:
@@ -152,7 +161,7 @@ def _taken_over(previous: keras.Model, path: str, choice: Choice | None) -> list
     """Copies of what stands in the previous model for a layer whose choice is the same."""
     if choice:
         return [_copied(layer) for layer in factor_chain(previous, path, choice)]
-    if (layer := _find(previous, path)) is None:
+    if (layer := find_layer(previous, path)) is None:
         raise UserError(f"keep: model '{previous.name}' has no layer '{path}'; give it with the plan it was made by")
     return [_copied(layer)]
 
@@ -206,11 +215,3 @@ def _leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.L
             yield from _leaves(layer, f"{prefix}{layer.name}/")
         elif not isinstance(layer, keras.layers.InputLayer):
             yield f"{prefix}{layer.name}", layer
-
-
-def _find(model: keras.Model, path: str) -> keras.Layer | None:
-    layer = model
-    for name in path.split("/"):
-        inner = layer.layers if layer is not None and _is_graph(layer) else []
-        layer = next((candidate for candidate in inner if candidate.name == name), None)
-    return layer

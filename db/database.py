@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,10 @@ class Database:
         """Every layer of a network (the only one where no name is given), with its costs and, if kept, why."""
         return self._rows(select(layer).where(layer.c.network == self.network_id(name)).order_by(layer.c.position))
 
+    def layer_shapes(self, name: str | None = None) -> list[Layer]:
+        """The layers of a network (the only one where no name is given) as ``Layer`` objects."""
+        return [_as_layer(row) for row in self.layers(name)]
+
     def spaces(self, name: str | None = None) -> list[dict[str, Any]]:
         """Every space of a network's layers: layer, method, n_total, n_better, n_useful, n_lines."""
         columns = [space.c[name] for name in ("n_total", "n_better", "n_useful", "n_lines")]
@@ -154,3 +159,14 @@ class Database:
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _as_layer(row: Mapping[str, Any]) -> Layer:
+    plain = ("name", "kind", "in_channels", "out_channels", "padding", "groups", "positions", "kept_because")
+    sizes = ("kernel", "in_size", "out_size", "strides", "dilation")
+    values: dict[str, Any] = {key: row[key] for key in plain}
+    values |= {key: tuple(json.loads(row[key])) for key in sizes}
+    if row["kept_because"] is not None:
+        macs = None if row["flops"] is None else row["flops"] // 2
+        values |= {"kept_params": row["params"], "kept_fm": row["fm"], "kept_macs": macs}
+    return Layer(**values, sequential=bool(row["sequential"]))

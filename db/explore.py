@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
@@ -17,11 +16,10 @@ from db.schema import layer_space, network
 from db.schema import space as space_table
 from db.write import stored_spaces, write_space
 from dse.errors import UserError
-from dse.formula import Cost, original_cost
 from dse.layer import Layer
 from dse.options import Options
 from dse.space import Space, spaces_of
-from dse.symbols import layer_shape
+from dse.totals import known_cost, network_cost
 
 Progress = Callable[[str, int, int], None]
 """Called with a label, what is done and what there is in all (in configurations)."""
@@ -122,15 +120,15 @@ def _store_network(
     _check_name(connection, name, digest)
     if connection.execute(select(network.c.id).where(network.c.digest == digest)).first():
         return
-    costs = [_cost(layer) for layer in layers]
+    total = network_cost(params, layers)
     values = {
         "name": name,
         "source": source,
         "digest": digest,
         "input_shape": json.dumps(input_shape),
-        "params": params,
-        "fm": sum(cost["fm"] or 0 for cost in costs),
-        "flops": sum(cost["flops"] or 0 for cost in costs),
+        "params": total.params,
+        "fm": total.fm,
+        "flops": total.flops,
     }
     key = connection.execute(insert(network).values(**values).returning(network.c.id)).scalar_one()
     rows = [
@@ -144,20 +142,11 @@ def _store_network(
                 for column in ("kernel", "in_size", "out_size", "strides", "dilation")
             },
             "sequential": int(layer.sequential),
-            **cost,
+            **dict(zip(("params", "fm", "flops"), known_cost(layer), strict=True)),
         }
-        for position, (layer, cost) in enumerate(zip(layers, costs, strict=True))
+        for position, layer in enumerate(layers)
     ]
     connection.execute(insert(layer_table), rows)
-
-
-def _cost(layer: Layer) -> dict[str, Any]:
-    """params, fm and flops of the layer as it is; None where a kept layer's are not known."""
-    if layer.kept_because:
-        flops = None if layer.kept_macs is None else 2 * layer.kept_macs
-        return {"params": layer.kept_params, "fm": layer.kept_fm, "flops": flops}
-    cost: Cost = original_cost(layer_shape(layer))
-    return {"params": cost.params, "fm": cost.fm, "flops": cost.flops}
 
 
 def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Sequence[Sequence[int]]) -> None:

@@ -15,6 +15,8 @@ from db.schema import layer, network, run, trial, trial_layer
 from dse.errors import UserError
 from dse.formula import Cost
 
+ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
+
 RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell short", "failed", "interrupted"
 
 
@@ -78,6 +80,12 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
         key = connection.execute(insert(trial).values(**values).returning(trial.c.id)).scalar_one()
         if record.layers:
             connection.execute(insert(trial_layer), [_layer_row(key, keys[one.layer], one) for one in record.layers])
+
+
+def choose_trial(engine: Engine, run_id: int, number: int) -> None:
+    """Marks the trial that the run hands over."""
+    with writing(engine).begin() as connection:
+        connection.execute(update(trial).where(trial.c.run == run_id, trial.c.number == number).values(status=CHOSEN))
 
 
 def finish_run(engine: Engine, run_id: int, status: str, accuracy: float | None, loss: float | None) -> None:

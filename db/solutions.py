@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -77,9 +78,7 @@ class Solutions:
         Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above;
         if there are none above, those of the highest reduction.
         """
-        if objective not in METRICS:
-            raise one_of("objective", objective, list(METRICS))
-        name = objective + REDUCTION
+        name = _metric(objective) + REDUCTION
         exact = Fraction(str(level))
         near = self.where(**{name: (exact, exact + Fraction(str(tolerance)))})
         aim = near.windows[-1]
@@ -110,21 +109,24 @@ class Solutions:
         lines = self._lines()
         return sum(row[0] for row in self._rows(select(total(lines))))
 
+    def lowest(self, metric: str) -> Solution:
+        """The lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
+
+        Raises NoSolutionError where no configuration meets the windows.
+        """
+        return self._pick(_metric(metric), highest=False)
+
+    def highest(self, metric: str) -> Solution:
+        """The highest params, fm, flops or memory; ties and errors as ``lowest``."""
+        return self._pick(_metric(metric), highest=True)
+
     def min_flops(self) -> Solution:
-        """The fewest FLOPs; ties by fewer params, fewer FM, ranks, shape. Raises NoSolutionError."""
-        return self._pick("flops", highest=False)
+        """``lowest("flops")``."""
+        return self.lowest("flops")
 
     def max_flops(self) -> Solution:
-        """The most FLOPs; ties by fewer params, fewer FM, ranks, shape. Raises NoSolutionError."""
-        return self._pick("flops", highest=True)
-
-    def min_params(self) -> Solution:
-        """The fewest params; ties by fewer FM, ranks, shape. Raises NoSolutionError."""
-        return self._pick("params", highest=False)
-
-    def min_memory(self) -> Solution:
-        """The least memory; ties by fewer params, ranks, shape. Raises NoSolutionError."""
-        return self._pick("memory", highest=False)
+        """``highest("flops")``."""
+        return self.highest("flops")
 
     def equal_rank(self) -> Solution:
         """All ranks equal, with the metric of the first window nearest to that window's level.
@@ -150,6 +152,17 @@ class Solutions:
 
         return [self._solution(row, k) for row, k in pick(self._run, lines, self.space.n_lines, choose)]
 
+    def picks(self) -> dict[str, Solution]:
+        """``min_flops`` and ``max_flops``, and ``equal_rank`` where a window has a level and ranks can be equal.
+
+        Raises NoSolutionError where no configuration meets the windows.
+        """
+        found = {"min_flops": self.min_flops(), "max_flops": self.max_flops()}
+        if any(one.level is not None for one in self.windows):
+            with suppress(NoSolutionError):
+                found["equal_rank"] = self.equal_rank()
+        return found
+
     def candidates(self, max_solutions: int, seed: int) -> list[Solution]:
         """The picks of a compression step: min_flops; then max_flops and equal_rank; then random ones.
 
@@ -157,14 +170,10 @@ class Solutions:
         """
         if not self.count():
             return []
-        picks = [self.min_flops()]
-        if max_solutions > 1:
-            picks.append(self.max_flops())
-        if max_solutions > 2 and any(one.level is not None for one in self.windows):
-            picks += [found] if (found := self._equal_or_none()) else []
-        if max_solutions > 3:
-            picks += self.random(max_solutions - 3, seed)
-        return list(dict.fromkeys(picks))
+        if max_solutions == 1:
+            return [self.min_flops()]
+        drawn = self.random(max_solutions - 3, seed) if max_solutions > 3 else []
+        return list(dict.fromkeys([*list(self.picks().values())[:max_solutions], *drawn]))
 
     def envelope(self, levels: int = 60) -> pd.DataFrame:
         """The lowest and highest FLOPs at each level of params: params_low, params_high, min_flops, max_flops."""
@@ -248,12 +257,6 @@ class Solutions:
                 found.append((abs(start + slope * k - level), _order(solution), solution))
         return min(found, key=lambda entry: entry[:2])[2] if found else None
 
-    def _equal_or_none(self) -> Solution | None:
-        try:
-            return self.equal_rank()
-        except NoSolutionError:
-            return None
-
     def _solution(self, row: Row[Any], k: int) -> Solution:
         """The configuration at k on a line."""
         ranks = (row.step * k if row.free == j else row._mapping[name] for j, name in enumerate(RANKS, start=1))
@@ -283,6 +286,12 @@ class Solutions:
         return NoSolutionError(
             f"no configuration of '{self.layer}' by {self.method} meets the windows; {possible}: widen the windows"
         )
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise one_of("metric", name, list(METRICS))
+    return name
 
 
 def _order(solution: Solution) -> tuple[int, int, tuple[int, ...], str]:

@@ -6,7 +6,7 @@ shows the sizes that it really gets. The only file that touches private attribut
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from dse.errors import UserError
 
 Shape = tuple[int | None, ...]
 InputShape = Sequence[int] | Sequence[Sequence[int]]
+
+Visit = Callable[[Any, str, Sequence[Any]], list[Any]]
+"""What is done at a layer's node, given its path and the values that go in; returns those that come out."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,51 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
         layer = reference._keras_history.operation
         inputs.append(_Tensor(spec, len(calls)))
         calls.append(Call(layer, layer.name, (), (), (tuple(spec.shape[1:]),)))
-    ends = {tensor.call for tensor in _expand(function, "", inputs, calls)}
+
+    def visit(node: Any, path: str, given: Sequence[_Tensor]) -> list[_Tensor]:
+        specs = _out_specs(node, path, [tensor.spec for tensor in given])
+        calls.append(
+            Call(
+                layer=node.operation,
+                path=path,
+                inputs=tuple(tensor.call for tensor in given),
+                in_shapes=tuple(tuple(tensor.spec.shape[1:]) for tensor in given),
+                out_shapes=tuple(tuple(spec.shape[1:]) for spec in specs),
+            )
+        )
+        return [_Tensor(spec, len(calls) - 1) for spec in specs]
+
+    ends = {tensor.call for tensor in _expand(function, "", inputs, visit)}
     return [replace(call, is_output=True) if index in ends else call for index, call in enumerate(calls)]
+
+
+def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int]) -> dict[int, tuple[list[Any], Any]]:
+    """What goes into and comes out of some calls of a built model, computed on real ``inputs`` in inference mode.
+
+    inputs: one batch for each of the model's inputs; wanted: indices into ``trace(model)``. Each value is the
+    list of the call's input tensors, and its first output.
+    """
+    function = _graph_of(model) or _built(model, None)
+    index = len(function.inputs) - 1
+    found: dict[int, tuple[list[Any], Any]] = {}
+
+    def visit(node: Any, path: str, given: Sequence[Any]) -> list[Any]:
+        nonlocal index
+        import keras
+
+        args, kwargs = node.arguments.fill_in(
+            {id(x): value for x, value in zip(node.input_tensors, given, strict=True)}
+        )
+        if getattr(node.operation, "_call_has_training_arg", False):
+            kwargs["training"] = False
+        outputs = list(keras.tree.flatten(node.operation(*args, **kwargs)))
+        index += 1
+        if index in wanted:
+            found[index] = list(given), outputs[0]
+        return outputs
+
+    _expand(function, "", list(inputs), visit)
+    return found
 
 
 def reachable_without(calls: Sequence[Call], removed: Collection[int]) -> bool:
@@ -128,44 +174,29 @@ def _input_specs(model: Any, function: Any, shapes: list[tuple[int, ...]] | None
     ]
 
 
-def _expand(function: Any, prefix: str, inputs: list[_Tensor], calls: list[Call]) -> list[_Tensor]:
-    """Appends the calls of a graph fed with ``inputs``; returns its outputs. As Keras's _run_through_graph."""
-    tensors = {id(x): tensor for x, tensor in zip(function.inputs, inputs, strict=True)}
+def _expand(function: Any, prefix: str, inputs: Sequence[Any], visit: Visit) -> list[Any]:
+    """Carries values through a graph, nested models too; returns its outputs. As Keras's _run_through_graph."""
+    values = {id(x): value for x, value in zip(function.inputs, inputs, strict=True)}
     # Within one depth Keras keeps nodes in reversed order; the operations are listed as in model.layers.
     order = {id(operation): index for index, operation in enumerate(function.operations)}
     for depth in sorted(function._nodes_by_depth, reverse=True):
         for node in sorted(function._nodes_by_depth[depth], key=lambda node: order[id(node.operation)]):
-            if node.is_input or any(id(x) not in tensors for x in node.input_tensors):
+            if node.is_input or any(id(x) not in values for x in node.input_tensors):
                 continue
-            outputs = _follow(node, prefix + node.operation.name, tensors, calls)
-            tensors.update({id(x): tensor for x, tensor in zip(node.outputs, outputs, strict=True)})
-    return [tensors[id(x)] for x in function.outputs]
+            path = prefix + node.operation.name
+            if inner := _graph_of(node.operation):
+                outputs = _expand(inner, f"{path}/", _inputs_of(node, values), visit)
+            else:
+                outputs = visit(node, path, [values[id(x)] for x in node.input_tensors])
+            values.update({id(x): value for x, value in zip(node.outputs, outputs, strict=True)})
+    return [values[id(x)] for x in function.outputs]
 
 
-def _follow(node: Any, path: str, tensors: dict[int, _Tensor], calls: list[Call]) -> list[_Tensor]:
-    """Appends one node's call, or all calls of a nested model; returns the tensors that come out."""
-    inner = _graph_of(node.operation)
-    if inner is not None:
-        return _expand(inner, f"{path}/", _inputs_of(inner, node, tensors), calls)
-    given = [tensors[id(x)] for x in node.input_tensors]
-    specs = _out_specs(node, path, [tensor.spec for tensor in given])
-    calls.append(
-        Call(
-            layer=node.operation,
-            path=path,
-            inputs=tuple(tensor.call for tensor in given),
-            in_shapes=tuple(tuple(tensor.spec.shape[1:]) for tensor in given),
-            out_shapes=tuple(tuple(spec.shape[1:]) for spec in specs),
-        )
-    )
-    return [_Tensor(spec, len(calls) - 1) for spec in specs]
-
-
-def _inputs_of(inner: Any, node: Any, tensors: dict[int, _Tensor]) -> list[_Tensor]:
+def _inputs_of(node: Any, values: dict[int, Any]) -> list[Any]:
     """What a nested model's call gives to each of its inputs, in the model's order."""
     import keras
 
-    args, kwargs = node.arguments.fill_in(tensors)
+    args, kwargs = node.arguments.fill_in(values)
     return list(keras.tree.flatten(args[0] if args else kwargs["inputs"]))
 
 

@@ -1,0 +1,30 @@
+"""Rankline: every low-rank factorization of a network's layers, in a database, and compression driven by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compress.surgery import factorize
+    from db.database import open_database as open
+    from dse.errors import UserError
+    from rankline.compression import compress
+
+__all__ = ["UserError", "compress", "factorize", "open"]
+
+_HOMES = {
+    "open": ("db.database", "open_database"),
+    "compress": ("rankline.compression", "compress"),
+    "factorize": ("compress.surgery", "factorize"),
+    "UserError": ("dse.errors", "UserError"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads on first use, so that the import stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rankline' has no attribute '{name}'")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -82,8 +82,8 @@ def test_windows_and_picks_equal_brute_force(
         return
     assert same(solutions.min_flops(), min(wanted, key=lambda one: (one.cost.flops, one.order)))
     assert same(solutions.max_flops(), min(wanted, key=lambda one: (-one.cost.flops, one.order)))
-    assert same(solutions.min_params(), min(wanted, key=lambda one: (one.cost.params, one.order)))
-    assert same(solutions.min_memory(), min(wanted, key=lambda one: (one.cost.memory(), one.order)))
+    assert same(solutions.lowest("params"), min(wanted, key=lambda one: (one.cost.params, one.order)))
+    assert same(solutions.lowest("memory"), min(wanted, key=lambda one: (one.cost.memory(), one.order)))
     picked = solutions.random(len(wanted) + 5, seed=1)
     assert sorted((one.ranks, one.shape or "") for one in picked) == sorted(
         (one.ranks, one.shape or "") for one in wanted
@@ -171,7 +171,7 @@ def test_random_is_uniform_and_repeats_with_its_seed(shared: Database) -> None:
 
 def test_memory_windows_are_in_bytes(shared: Database) -> None:
     solutions = explored(shared, CONV, "tucker").within("all")
-    smallest = solutions.min_memory()
+    smallest = solutions.lowest("memory")
     assert smallest.memory == 4 * (smallest.params + smallest.fm)
     assert solutions.where(memory=(None, smallest.memory)).count() == 1
     assert solutions.where(memory=(None, smallest.memory - 1)).count() == 0

@@ -1,0 +1,85 @@
+"""Training, one-shot fine-tuning and evaluation of classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from compress.data import Array
+from dse.errors import UserError
+from dse.graph import trace
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a model is trained: at most ``epochs``, Adam at ``learning_rate``, halved after ``patience`` / 2 epochs
+    without a better validation loss, stopped after ``patience``; the best epoch's weights are kept."""
+
+    epochs: int = 10
+    learning_rate: float = 1e-4
+    batch_size: int = 32
+    patience: int = 4
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy as a fraction, and the mean loss."""
+
+    accuracy: float
+    loss: float
+
+
+def fine_tune(
+    model: keras.Model,
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array],
+    settings: FineTuning,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
+    """Trains the model in place; the same seed gives the same weights. Raises UserError where the loss is NaN."""
+    if settings.epochs == 0:
+        return
+    keras.utils.set_random_seed(seed)
+    _compile(model, settings.learning_rate)
+    monitor = {"monitor": "val_loss", "mode": "min"}
+    history = model.fit(
+        *train,
+        validation_data=validation,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True, **monitor),
+            keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=max(1, settings.patience // 2), **monitor),
+            *callbacks,
+        ],
+    ).history
+    if not np.isfinite(history["loss"][-1]):
+        raise UserError(
+            f"the training loss of '{model.name}' is {history['loss'][-1]}; "
+            "check the data's range (--rescale, --mean, --std) or lower the learning rate"
+        )
+
+
+def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256) -> Score:
+    """Accuracy and loss on labelled samples. Raises UserError where the model's outputs are NaN."""
+    outputs = model.predict(x, batch_size=batch_size, verbose=0)
+    if not np.isfinite(outputs).all():
+        raise UserError(f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range")
+    loss = keras.ops.mean(_loss(model)(y, outputs))
+    return Score(float((outputs.argmax(axis=-1) == y).mean()), float(keras.ops.convert_to_numpy(loss)))
+
+
+def _compile(model: keras.Model, learning_rate: float) -> None:
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=_loss(model), metrics=["accuracy"])
+
+
+def _loss(model: keras.Model) -> keras.losses.Loss:
+    """Cross-entropy, on probabilities where the last layer is a softmax, else on logits."""
+    last = next(call.layer for call in reversed(trace(model)) if call.is_output)
+    softmax = isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)

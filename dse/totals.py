@@ -1,0 +1,23 @@
+"""Costs of layers as they are, and of whole networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dse.formula import Cost, original_cost
+from dse.layer import Layer
+from dse.symbols import layer_shape
+
+
+def known_cost(layer: Layer) -> tuple[int | None, int | None, int | None]:
+    """params, fm and FLOPs of a layer as it is; None where those of a kept layer are not known."""
+    if layer.kept_because:
+        return layer.kept_params, layer.kept_fm, None if layer.kept_macs is None else 2 * layer.kept_macs
+    cost = original_cost(layer_shape(layer))
+    return cost.params, cost.fm, cost.flops
+
+
+def network_cost(params: int, layers: Iterable[Layer]) -> Cost:
+    """``params`` counts all weights; feature maps and FLOPs are those of the listed layers, as far as known."""
+    costs = [known_cost(layer) for layer in layers]
+    return Cost(params, sum(fm or 0 for _, fm, _ in costs), sum(flops or 0 for _, _, flops in costs))

@@ -1,0 +1,61 @@
+"""The command line: one verb a command, a table for people, ``--json`` for machines."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from dse.errors import UserError
+from rankline.cli import compress, demo, explore, maintain, query, report
+
+app = typer.Typer(
+    name="rankline",
+    help="Every low-rank factorization of a network's layers, in a database, and compression driven by it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("explore")(explore.explore)
+app.command("layers")(explore.layers)
+app.command("spaces")(explore.spaces)
+app.command("query")(query.query)
+app.command("compress")(compress.compress)
+app.command("runs")(compress.runs)
+app.command("report")(report.report)
+app.add_typer(maintain.app, name="db")
+
+
+@app.callback()
+def common(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Every low-rank factorization of a network's layers, in a database, and compression driven by it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command. Exit code 2 for a user's mistake, 1 for a failure, without a traceback unless ``--debug``."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        app(args=[argument for argument in given if argument != "--debug"], prog_name="rankline")
+    except UserError as error:
+        _fail(error, 2, debug)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
+        sys.exit(0)
+    except Exception as error:
+        _fail(error, 1, debug)
+
+
+def _fail(error: Exception, code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    message = " ".join(str(error).split()) or type(error).__name__
+    hint = "" if code == 2 or debug else " (--debug shows where)"
+    print(f"rankline: {message}{hint}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,36 @@
+"""``demo``: the main job end to end on real handwritten digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankline.cli.output import JsonOption, note, write_json
+from rankline.cli.quiet import load_keras
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files it writes.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Seed of everything that chance enters.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train LeNet-5 on real digits, explore it, compress it, and write a report.
+
+    Example: [bold]rankline demo[/bold]
+    """
+    load_keras()
+    from rankline.demo import run_demo
+    from rankline.summary import summary, write_summary
+
+    made = run_demo(folder, seed)
+    found = summary(made.compression, made.data)
+    if as_json:
+        write_json(found)
+        return
+    write_summary(found)
+    note(f"model    {made.compressed}   (before: {made.original})")
+    note(f"report   {made.report}")
+    note(f"database {made.database}")
+    note(f"next     rankline query conv2 tucker --db {made.database} --where params_reduction=0.6:0.7")

@@ -1,0 +1,150 @@
+"""``explore``, ``layers`` and ``spaces``: what a network is made of, and how large its spaces are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rankline.cli.output import (
+    DEFAULT_DATABASE,
+    DatabaseOption,
+    InputShapeOption,
+    JsonOption,
+    NetworkOption,
+    note,
+    numbers,
+    sizes,
+    write_json,
+    write_table,
+)
+from rankline.cli.quiet import load_keras_for
+from rankline.figures import people
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file.",
+        metavar="MODEL",
+    ),
+]
+
+
+def explore(
+    model: ModelArgument,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    name: Annotated[str | None, typer.Option(help="Name of the network in the database.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
+    input_shape: InputShapeOption = None,
+    rank_multiple: Annotated[int, typer.Option(help="Keep only ranks that are multiples of this.")] = 1,
+    max_rank: Annotated[int | None, typer.Option(help="Cut every rank here.")] = None,
+    t3f_cores: Annotated[str, typer.Option(help="Numbers of T3F cores.")] = "2,3",
+    t3f_order: Annotated[str, typer.Option(help="T3F shapes: aligned or all.")] = "aligned",
+    max_lines: Annotated[int, typer.Option(help="Refuse a larger space.")] = 1_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute and store every configuration of a model's layers.
+
+    Example: [bold]rankline explore zoo:lenet5[/bold]
+    """
+    from dataclasses import asdict
+
+    from db.database import open_database
+    from dse.options import Options
+    from rankline.progress import bar
+
+    load_keras_for(model)
+    options = Options(
+        rank_multiple=rank_multiple,
+        max_rank=max_rank,
+        t3f_cores=tuple(int(value) for value in numbers(t3f_cores, "--t3f-cores")),
+        t3f_order=t3f_order,
+        max_lines=max_lines,
+    )
+    names = methods.split(",") if methods else None
+    with bar("configurations") as progress:
+        done = open_database(db).explore(
+            model, name=name, methods=names, options=options, input_shape=sizes(input_shape), progress=progress
+        )
+    if as_json:
+        write_json(asdict(done))
+        return
+    write_table(
+        f"{done.network} in {db}",
+        ["layers", "kept as they are", "spaces", "computed now", "configurations", "lines", "seconds"],
+        [
+            [
+                done.n_layers,
+                done.n_kept,
+                done.n_spaces,
+                done.n_new_spaces,
+                f"{done.n_total:,}",
+                done.n_lines,
+                round(done.seconds, 2),
+            ]
+        ],
+    )
+
+
+def layers(
+    model: Annotated[str | None, typer.Argument(help="A MODEL to read; without it, the database's.")] = None,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    network: NetworkOption = None,
+    input_shape: InputShapeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the layers of a model with their costs; --json writes a layers file.
+
+    Example: [bold]rankline layers zoo:lenet5[/bold]
+    """
+    from db.database import open_database
+    from dse.layers_file import write_layers
+    from dse.source import load_network
+    from dse.totals import known_cost
+
+    if model is not None:
+        load_keras_for(model)
+        found = list(load_network(model, sizes(input_shape)).layers)
+    else:
+        found = open_database(db, create=False).layer_shapes(network)
+    if as_json:
+        print(write_layers(found), end="")
+        return
+    rows = []
+    for layer in found:
+        params, fm, flops = known_cost(layer)
+        rows.append(
+            [
+                layer.name,
+                layer.kind,
+                "x".join(map(str, layer.kernel)) or "-",
+                layer.in_channels,
+                layer.out_channels,
+                "x".join(map(str, layer.out_size)) or "-",
+                params,
+                fm,
+                "-" if flops is None else people(flops),
+                layer.kept_because or "",
+            ]
+        )
+    columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    write_table(f"{len(found)} layers", columns, rows)
+
+
+def spaces(db: DatabaseOption = DEFAULT_DATABASE, network: NetworkOption = None, as_json: JsonOption = False) -> None:
+    """List the spaces of a network's layers: how many configurations each method has.
+
+    Example: [bold]rankline spaces --network lenet5[/bold]
+    """
+    from db.database import open_database
+
+    rows = open_database(db, create=False).spaces(network)
+    if as_json:
+        write_json(rows)
+        return
+    columns = ["layer", "method", "n_total", "n_better", "n_useful", "n_lines"]
+    titles = ["layer", "method", "configurations", "better", "useful", "lines"]
+    write_table(f"{len(rows)} spaces", titles, ([row[column] for column in columns] for row in rows))
+    note("better: params and FLOPs below the original's; useful: also no rank that its neighbours cannot feed")

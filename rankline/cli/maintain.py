@@ -1,0 +1,52 @@
+"""``db``: upgrading, checking and copying a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, note
+
+app = typer.Typer(help="Upgrade, check or copy a database.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(db: DatabaseOption = DEFAULT_DATABASE) -> None:
+    """Bring an older database to this version's schema, after a backup next to it.
+
+    Example: [bold]rankline db upgrade --db space.db[/bold]
+    """
+    from db.upgrade import upgrade as run_upgrade
+
+    done = run_upgrade(db)
+    if done.before == done.after:
+        note(f"{db} has schema {done.after} already; nothing to do")
+    else:
+        note(f"{db}: schema {done.before} is now {done.after}; the old file is {done.backup}")
+
+
+@app.command()
+def check(db: DatabaseOption = DEFAULT_DATABASE) -> None:
+    """Check that the file is sound and that every space has all its lines.
+
+    Example: [bold]rankline db check --db space.db[/bold]
+    """
+    from db.check import check as run_check
+
+    note(f"{db} is sound: {run_check(db)} spaces, all lines there")
+
+
+@app.command()
+def backup(
+    to: Annotated[Path | None, typer.Argument(help="The file to write; by default next to the database.")] = None,
+    db: DatabaseOption = DEFAULT_DATABASE,
+) -> None:
+    """Copy a database, also while it is in use.
+
+    Example: [bold]rankline db backup copy.db --db space.db[/bold]
+    """
+    from db.upgrade import backup as run_backup
+
+    note(f"wrote {run_backup(db, to)}")

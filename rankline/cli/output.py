@@ -1,0 +1,79 @@
+"""Options and output that commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+DatabaseOption = Annotated[
+    str, typer.Option("--db", envvar="RANKLINE_DB", help="Database: a file or a SQLAlchemy URL.", metavar="DB")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+NetworkOption = Annotated[str | None, typer.Option("--network", help="Network; not needed where there is one.")]
+InputShapeOption = Annotated[
+    str | None, typer.Option(help="Size of one input without the batch axis, such as 224,224,3.", metavar="SIZES")
+]
+
+DEFAULT_DATABASE = "rankline.db"
+
+
+def write_json(value: Any) -> None:
+    """The value as indented JSON on standard output."""
+    print(json.dumps(value, indent=2))
+
+
+def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table for people; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    body = [list(row) for row in rows]
+    for j, column in enumerate(columns):
+        numeric = all(isinstance(row[j], int | float) or str(row[j])[:1].isdigit() for row in body)
+        table.add_column(column, justify="right" if numeric and body else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(_cell(value) for value in row))
+    # Where nobody looks, nothing is folded: a pipe gets every column whole.
+    Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns))).print(table)
+
+
+def note(message: str) -> None:
+    """A line for people on standard error, so that standard output stays clean."""
+    print(message, file=sys.stderr)
+
+
+def numbers(text: str, what: str) -> tuple[float, ...]:
+    """Comma-separated numbers. Raises typer.BadParameter that names what they are for."""
+    from fractions import Fraction
+
+    try:
+        return tuple(float(Fraction(part)) for part in text.split(","))
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{what} takes numbers separated by commas; got '{text}'") from None
+
+
+def sizes(text: str | None) -> tuple[int, ...] | None:
+    """Comma-separated sizes as whole numbers; None stays None."""
+    if text is None:
+        return None
+    found = numbers(text, "--input-shape")
+    if not all(value.is_integer() and value > 0 for value in found):
+        raise typer.BadParameter(f"--input-shape takes whole numbers such as 224,224,3; got '{text}'")
+    return tuple(int(value) for value in found)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))

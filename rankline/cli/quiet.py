@@ -1,0 +1,41 @@
+"""Loading Keras without its backend's start-up notes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def load_keras_for(model: str) -> None:
+    """``load_keras``, unless MODEL is a layers file, which doesn't need it."""
+    if not model.endswith(".json"):
+        load_keras()
+
+
+def load_keras() -> None:
+    """Imports Keras quietly: TensorFlow's native libraries write to standard error before they can be told not to.
+
+    Errors of the import are raised as ever.
+    """
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _silent_stderr():
+        import keras  # noqa: F401
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,28 @@
+"""``report``: one HTML file to look at and to send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, NetworkOption, note
+
+
+def report(
+    out: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("report.html"),
+    db: DatabaseOption = DEFAULT_DATABASE,
+    network: NetworkOption = None,
+    run: Annotated[int | None, typer.Option(help="Run to show; the network's latest by default.")] = None,
+) -> None:
+    """Write a self-contained HTML report of a network and its latest run.
+
+    Example: [bold]rankline report lenet5.html[/bold]
+    """
+    from reports.html import write_report
+
+    from db.database import open_database
+
+    written = write_report(open_database(db, create=False), out, network=network, run=run)
+    note(f"wrote {written}")

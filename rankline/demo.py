@@ -1,0 +1,92 @@
+"""The demo: LeNet-5 on scikit-learn's handwritten digits, trained, explored, compressed and reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from compress.data import Data, load
+from compress.deliver import save_model
+from compress.search import Settings
+from compress.training import FineTuning, fine_tune
+from db.database import Database, open_database
+from dse.zoo.lenet5 import lenet5
+from rankline.compression import Compression, compress
+from rankline.progress import TrialProgress, bar
+
+TRAINING = FineTuning(epochs=20, learning_rate=1e-3, patience=6)
+FINE_TUNING = FineTuning(epochs=10, learning_rate=1e-3)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made: files, and the compression."""
+
+    original: Path
+    compressed: Path
+    report: Path
+    database: Path
+    data: Data
+    compression: Compression
+
+
+def run_demo(folder: Path, seed: int = 0) -> Demo:
+    """Runs the main job end to end in ``folder``, which is made; files of an earlier demo are replaced."""
+    from reports.html import write_report
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / name for name in ("lenet5.keras", "small.keras", "report.html", "rankline.db")}
+    _clear(paths["rankline.db"])
+    data = load("digits", seed=seed)
+    with TrialProgress(TRAINING.epochs, "training LeNet-5") as progress:
+        model = trained(data, seed, progress.callbacks())
+    save_model(model, paths["lenet5.keras"])
+    database = open_database(str(paths["rankline.db"]))
+    with bar("configurations") as report:
+        database.explore(model, name="lenet5", progress=report)
+    compression = compressed(model, data, database, paths["small.keras"], seed)
+    write_report(database, paths["report.html"], network="lenet5", run=compression.run.id, seed=seed)
+    database.close()
+    return Demo(
+        original=paths["lenet5.keras"],
+        compressed=paths["small.keras"],
+        report=paths["report.html"],
+        database=paths["rankline.db"],
+        data=data,
+        compression=compression,
+    )
+
+
+def trained(data: Data, seed: int, callbacks: list[keras.callbacks.Callback]) -> keras.Model:
+    """LeNet-5 behind a rescaling of the 8x8 digits to its 28x28 input, trained."""
+    keras.utils.set_random_seed(seed)
+    inputs = x = keras.Input(data.x_train.shape[1:])
+    for layer in (keras.layers.Rescaling(1 / 16), keras.layers.Resizing(28, 28), *lenet5().layers[1:]):
+        x = layer(x)
+    model = keras.Model(inputs, x, name="lenet5")
+    train, validation = (data.x_train, data.y_train), (data.x_validation, data.y_validation)
+    fine_tune(model, train, validation, TRAINING, seed, callbacks)
+    return model
+
+
+def compressed(model: keras.Model, data: Data, database: Database, out: Path, seed: int) -> Compression:
+    """The model compressed for params, at most 1.5 points of validation accuracy lost."""
+    settings = Settings(fine_tuning=FINE_TUNING, seed=seed)
+    with TrialProgress(FINE_TUNING.epochs) as progress:
+        return compress(
+            model,
+            data,
+            database,
+            name="lenet5",
+            out=out,
+            settings=settings,
+            on_trial=progress.trial,
+            callbacks=progress.callbacks(),
+        )
+
+
+def _clear(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)

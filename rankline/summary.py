@@ -1,0 +1,90 @@
+"""Before and after: what a compression gained, and what it cost."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import keras
+
+from compress.data import Array, Data, fitting
+from compress.deliver import save_model
+from compress.training import evaluate
+from rankline.cli.output import write_table
+from rankline.compression import Compression
+from rankline.figures import percent
+
+LATENCY_BATCH = 32
+LATENCY_RUNS = 20
+
+
+def summary(done: Compression, data: Data) -> dict[str, Any]:
+    """The run's id and status, and for the original and the compressed model: accuracy (fractions), params,
+    FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch."""
+    data = fitting(data, done.original)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "original.keras"
+        save_model(done.original, path)
+        original_bytes = path.stat().st_size
+    original_test = evaluate(done.original, data.x_test, data.y_test)
+    batch = data.x_test[:LATENCY_BATCH]
+    figures = {
+        "original": (done.run.original, done.original, original_test.accuracy, original_bytes),
+        "compressed": (done.run.chosen, done.model, done.delivered.test.accuracy, done.delivered.bytes_on_disk),
+    }
+    return {
+        "run": done.run.id,
+        "status": done.run.status,
+        "trials": len(done.trials) - 1,
+        "plan": {path: {"method": one.method, "ranks": list(one.ranks)} for path, one in done.plan.items()},
+        **{
+            name: {
+                "validation_accuracy": trial.accuracy,
+                "test_accuracy": test,
+                "params": trial.cost.params,
+                "flops": trial.cost.flops,
+                "memory_bytes": trial.cost.memory(),
+                "bytes_on_disk": size,
+                "latency_ms": 1000 * latency_s(model, batch),
+            }
+            for name, (trial, model, test, size) in figures.items()
+        },
+    }
+
+
+def write_summary(found: dict[str, Any]) -> None:
+    """The summary as a table for people."""
+    before, after = found["original"], found["compressed"]
+    labels = {
+        "validation_accuracy": "accuracy, validation",
+        "test_accuracy": "accuracy, test",
+        "params": "params",
+        "flops": "FLOPs of a sample",
+        "memory_bytes": "memory of a sample (bytes)",
+        "bytes_on_disk": "file (bytes)",
+        "latency_ms": f"latency of a batch of {LATENCY_BATCH} (ms)",
+    }
+    rows = []
+    for key, label in labels.items():
+        if key.endswith("accuracy"):
+            change = f"{100 * (after[key] - before[key]):+.1f} points"
+            rows.append([label, percent(before[key]), percent(after[key]), change])
+        else:
+            shown = [f"{side[key]:,.1f}" if key == "latency_ms" else f"{side[key]:,}" for side in (before, after)]
+            rows.append([label, *shown, f"{100 * (after[key] / before[key] - 1):+.1f} %"])
+    title = f"run {found['run']}: {found['status']} after {found['trials']} trials"
+    write_table(title, ["", "original", "compressed", "change"], rows)
+
+
+def latency_s(model: keras.Model, batch: Array) -> float:
+    """Median seconds of one batch through the model, after a warm-up."""
+    model.predict_on_batch(batch)
+    times = []
+    for _ in range(LATENCY_RUNS):
+        started = perf_counter()
+        model.predict_on_batch(batch)
+        times.append(perf_counter() - started)
+    return median(times)

@@ -1,0 +1,183 @@
+"""The whole job on real digits: a smaller model, found from the database, on record."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from compress.candidates import candidates
+from compress.data import Data
+from compress.plan import read_plan
+from compress.search import Settings, cost_of, search
+from compress.surgery import factorize
+from compress.training import FineTuning, evaluate
+from db.database import open_database
+from db.runs import FELL_SHORT, SUCCESS
+from dse.errors import UserError
+from dse.layer import conv
+from rankline.compression import Compression, compress
+
+QUICK = Settings(fine_tuning=FineTuning(epochs=5, learning_rate=3e-3), step=0.1, samples=200, max_trials=12)
+
+
+@pytest.fixture(scope="module")
+def done(trained: keras.Model, digits: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Compression, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    result = compress(trained, digits, str(folder / "space.db"), out=folder / "small.keras", settings=QUICK)
+    return result, folder
+
+
+def test_the_model_is_much_smaller_and_about_as_accurate(done: tuple[Compression, Path], digits: Data) -> None:
+    result, _ = done
+    assert result.run.status == SUCCESS
+    assert result.run.chosen.cost.params <= 0.4 * result.run.original.cost.params
+    score = evaluate(result.model, digits.x_validation, digits.y_validation)
+    assert score.accuracy >= result.run.original.accuracy - QUICK.max_drop
+    assert score.accuracy == result.run.chosen.accuracy
+
+
+def test_the_counts_of_the_written_model_are_those_of_its_plan(done: tuple[Compression, Path]) -> None:
+    result, folder = done
+    written = cost_of(keras.saving.load_model(folder / "small.keras"))
+    original = cost_of(result.original)
+    database = open_database(str(folder / "space.db"))
+    saved = {"params": 0, "fm": 0, "flops": 0}
+    for row in database.trials(result.run.id)[-1]["layers"]:
+        before = next(layer for layer in database.layers() if layer["name"] == row["layer"])
+        saved = {metric: saved[metric] + before[metric] - row[metric] for metric in saved}
+    database.close()
+    assert written == result.run.chosen.cost
+    for metric, less in saved.items():
+        assert getattr(written, metric) == getattr(original, metric) - less
+
+
+def test_the_file_loads_with_keras_alone_and_gives_the_same_outputs(
+    done: tuple[Compression, Path], digits: Data
+) -> None:
+    result, folder = done
+    np.save(folder / "x.npy", digits.x_test[:32])
+    script = (
+        "import sys, keras, numpy as np\n"
+        f"model = keras.saving.load_model({str(folder / 'small.keras')!r})\n"
+        f"np.save({str(folder / 'y.npy')!r}, model.predict(np.load({str(folder / 'x.npy')!r}), verbose=0))\n"
+        "assert not {'rankline', 'compress', 'dse', 'db'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-I", "-c", script], check=True, capture_output=True)
+    assert np.array_equal(np.load(folder / "y.npy"), result.model.predict(digits.x_test[:32], verbose=0))
+
+
+def test_every_trial_and_choice_is_on_record(done: tuple[Compression, Path]) -> None:
+    result, folder = done
+    database = open_database(str(folder / "space.db"))
+    (run,) = database.runs()
+    trials = database.trials(run["id"])
+    database.close()
+    assert (run["status"], run["accuracy"]) == (SUCCESS, result.delivered.test.accuracy)
+    assert [row["status"] for row in trials] == ["original", *["tried"] * (len(trials) - 2), "chosen"]
+    assert [row["accuracy"] for row in trials] == [trial.accuracy for trial in result.trials]
+    ranks = {row["layer"]: tuple(row["ranks"]) for row in trials[-1]["layers"] if row["ranks"]}
+    assert ranks == {path: choice.ranks for path, choice in result.plan.items()}
+    assert read_plan(folder / "small.plan.json") == result.plan
+    assert all(0 <= row["similarity"] <= 1 and 0 <= row["error"] <= 1 for row in trials[-1]["layers"])
+
+
+def test_the_first_trial_has_all_ranks_one_and_ranks_only_rise(done: tuple[Compression, Path]) -> None:
+    _, *trials = done[0].trials
+    assert all(set(layer.ranks or ()) == {1} for layer in trials[0].layers)
+    for before, after in pairwise(trials):
+        pairs = list(zip(before.layers, after.layers, strict=True))
+        assert all(old.cost.params <= new.cost.params for old, new in pairs)
+        assert any(old.ranks != new.ranks for old, new in pairs)
+
+
+def test_the_plan_rebuilds_the_architecture(done: tuple[Compression, Path]) -> None:
+    result, _ = done
+    again = factorize(result.original, result.plan)
+    assert [weight.shape for weight in again.weights] == [weight.shape for weight in result.model.weights]
+
+
+def test_the_same_seed_gives_the_same_choices(trained: keras.Model, digits: Data, tmp_path: Path) -> None:
+    settings = Settings(
+        fine_tuning=FineTuning(epochs=2, learning_rate=3e-3), step=0.1, samples=100, max_trials=3, max_drop=0, seed=7
+    )
+    runs = []
+    for number in range(2):
+        database = open_database(str(tmp_path / f"{number}.db"))
+        database.explore(trained, name="tiny")
+        runs.append(search(trained, digits, database, "tiny", settings))
+        database.close()
+    assert runs[0].plan == runs[1].plan
+    assert [trial.accuracy for trial in runs[0].trials] == [trial.accuracy for trial in runs[1].trials]
+    assert [trial.layers for trial in runs[0].trials] == [trial.layers for trial in runs[1].trials]
+
+
+def test_a_run_out_of_trials_returns_its_best_and_says_that_it_falls_short(
+    trained: keras.Model, digits: Data, tmp_path: Path
+) -> None:
+    settings = Settings(fine_tuning=FineTuning(epochs=0), samples=50, max_trials=2, max_drop=0)
+    result = compress(trained, digits, str(tmp_path / "space.db"), settings=settings)
+    assert result.run.status == FELL_SHORT
+    assert result.run.chosen.accuracy == max(trial.accuracy for trial in result.trials[1:])
+    database = open_database(str(tmp_path / "space.db"))
+    assert [row["status"] for row in database.trials(1)].count("chosen") == 1
+    assert database.runs()[0]["status"] == FELL_SHORT
+    database.close()
+
+
+def test_a_search_by_flops_starts_at_the_fewest_flops(trained: keras.Model, digits: Data, tmp_path: Path) -> None:
+    settings = Settings(objective="flops", fine_tuning=FineTuning(epochs=0), samples=50, max_trials=1)
+    result = compress(trained, digits, str(tmp_path / "space.db"), settings=settings)
+    database = open_database(str(tmp_path / "space.db"))
+    for layer in result.trials[1].layers:
+        assert layer.cost.flops == database.solutions(layer.layer, layer.method or "").lowest("flops").flops
+    database.close()
+
+
+def test_candidates_rise_level_by_level_and_never_repeat(tmp_path: Path) -> None:
+    database = open_database(str(tmp_path / "space.db"))
+    database.explore([conv("c", (3, 3), 16, 24, (8, 8))], name="net")
+    solutions = database.solutions("c", "tucker")
+    one = list(candidates(solutions, "params", step=0.1, max_solutions=1, tolerance=0.005, seed=0))
+    ten = list(candidates(solutions, "params", step=0.1, max_solutions=10, tolerance=0.005, seed=0))
+    database.close()
+    assert one[0].ranks == (1, 1)
+    assert [solution.params for solution in one] == sorted(solution.params for solution in one)
+    assert len(one) == len(set(one)) >= 8
+    assert len(ten) == len(set(ten)) > len(one)
+
+
+def test_weights_that_are_not_finite_are_refused(trained: keras.Model, digits: Data, tmp_path: Path) -> None:
+    broken = factorize(trained, {})
+    kernel = np.array(broken.get_layer("conv").kernel)
+    kernel[0, 0, 0, 0] = np.nan
+    broken.get_layer("conv").set_weights([kernel])
+    with pytest.raises(UserError, match=r"weight 'conv/kernel'.*NaN"):
+        compress(broken, digits, str(tmp_path / "space.db"), settings=QUICK)
+
+
+def test_a_network_without_anything_to_gain_is_refused_with_the_reasons(digits: Data, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 8), keras.layers.Flatten()], name="bare")
+    model.add(keras.layers.Dense(10, name="out"))
+    with pytest.raises(UserError, match=r"no layer of 'bare' can be made smaller \(.*out: no rank of svd"):
+        compress(model, digits, str(tmp_path / "space.db"), settings=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "size"}, "unknown metric|unknown objective"),
+        ({"conv_method": "tuker"}, "did you mean 'tucker'"),
+        ({"max_drop": 1.5}, "max_drop must be a fraction"),
+        ({"step": 0}, "step must be"),
+        ({"samples": 0}, "samples must be at least 1"),
+    ],
+)
+def test_a_bad_setting_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Settings(**changes)  # type: ignore[arg-type]

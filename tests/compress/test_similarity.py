@@ -1,0 +1,61 @@
+"""Similarity of feature maps, layer by layer, on the original's inputs."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from compress.plan import Choice
+from compress.similarity import similarities
+from compress.surgery import factorize
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, name="first", use_bias=False)(inputs)
+    x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization(name="norm")(x)))
+    inner = keras.Sequential([keras.Input((3, 3, 8)), layers.Conv2D(8, 3, padding="same", name="conv")], name="inner")
+    x = layers.Add()([x, inner(x)])
+    return keras.Model(inputs, layers.Dense(4, name="last")(layers.Flatten()(x)))
+
+
+SAMPLES = np.random.default_rng(0).normal(size=(50, 8, 8, 3)).astype(np.float32)
+
+
+def test_full_rank_factors_are_alike(model: keras.Model) -> None:
+    plan = {
+        "first": Choice("tucker", (3, 8)),
+        "inner/conv": Choice("tucker", (8, 8)),
+        "last": Choice("svd", (4,)),
+    }
+    found = similarities(model, factorize(model, plan), plan, SAMPLES, batch_size=16)
+    assert found == pytest.approx(dict.fromkeys(plan, 1.0), abs=1e-5)
+
+
+def test_it_equals_the_cosine_of_maps_taken_by_hand(model: keras.Model) -> None:
+    plan = {"first": Choice("tucker", (1, 2))}
+    compressed = factorize(model, plan)
+    norm = compressed.get_layer("norm")
+    norm.set_weights([weight + 0.3 for weight in norm.get_weights()])  # as after fine-tuning
+
+    def maps(side: keras.Model) -> np.ndarray:
+        pooled = next(layer for layer in side.layers if isinstance(layer, keras.layers.MaxPooling2D))
+        return keras.Model(side.inputs, pooled.output).predict(SAMPLES, verbose=0).reshape(len(SAMPLES), -1)
+
+    one, other = maps(model), maps(compressed)
+    cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    found = similarities(model, compressed, plan, SAMPLES, batch_size=16)
+    assert found["first"] == pytest.approx(cosine.mean(), abs=1e-5)
+
+
+def test_a_layer_is_judged_on_the_originals_input_not_on_what_earlier_factors_give(model: keras.Model) -> None:
+    alone = {"last": Choice("svd", (2,))}
+    together = {"first": Choice("tucker", (1, 1)), **alone}
+    one = similarities(model, factorize(model, alone), alone, SAMPLES)
+    other = similarities(model, factorize(model, together), together, SAMPLES)
+    assert one["last"] == pytest.approx(other["last"], abs=1e-6)
+    assert other["first"] < 0.99
