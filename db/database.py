@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from sqlalchemy import Engine, Select, func, select
 
 from db import runs as records
-from db.engine import connect
-from db.explore import Explored, Progress, explore_layers
+from db.engine import check_location, connect, sqlite_path
+from db.explore import Explored, Progress, explore_layers, spaces_to_explore
 from db.schema import layer, layer_space, network, space
 from db.solutions import Solutions, StoredSpace
 from dse.errors import UserError, one_of
@@ -25,11 +27,16 @@ if TYPE_CHECKING:
 
 
 def open_database(location: str, create: bool = True) -> Database:
-    """The database at a path or SQLAlchemy URL; made new where there is none, unless ``create`` is False.
+    """The database at a path or SQLAlchemy URL; where there is none, ``explore`` makes it, unless ``create`` is False.
 
     Raises UserError where it can't be opened, is no Rankline database, or is of another schema version.
     """
-    return Database(connect(str(location), create))
+    database = Database(str(location))
+    check_location(database.location, create)
+    path = sqlite_path(database.location)
+    if path is None or path.exists():
+        _ = database.engine  # looks at its version now
+    return database
 
 
 def _no_progress(label: str, done: int, total: int) -> None:
@@ -39,8 +46,15 @@ def _no_progress(label: str, done: int, total: int) -> None:
 class Database:
     """Solution spaces of the layers of networks; see ``open_database``."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The connections; a file that does not exist yet is made when they are first needed."""
+        engine = connect(self.location)
+        finalize(self, engine.dispose)  # the last connection's end folds SQLite's log into the file
+        return engine
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -67,15 +81,15 @@ class Database:
             found = replace(found, name=name)
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
+        spaces = spaces_to_explore(found.layers, tuple(methods) if methods else None, options or Options())
         return explore_layers(
             self.engine,
             layers=found.layers,
+            spaces=spaces,
             name=found.name,
             source=model if isinstance(model, str) else type(model).__name__,
             input_shape=found.input_shape,
             params=found.params,
-            methods=tuple(methods) if methods else None,
-            options=options or Options(),
             progress=progress,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -42,9 +43,8 @@ def connect(location: str, create: bool = True) -> Engine:
 
 def bare_engine(location: str, create: bool = True) -> Engine:
     """An engine without a look at what the database holds. Raises UserError on a bad path or URL."""
+    check_location(location, create)
     path = sqlite_path(location)
-    if path is not None:
-        _check_file(path, create)
     try:
         engine = create_engine(location if "://" in location else f"sqlite:///{path}")
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
@@ -53,6 +53,27 @@ def bare_engine(location: str, create: bool = True) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def check_location(location: str, create: bool = True) -> None:
+    """Raises UserError where an SQLite file is not there, is something else, or has no folder to be made in."""
+    path = sqlite_path(location)
+    if path is None:
+        return
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file, such as {path / 'rankline.db'}")
+    if not path.exists():
+        if not create:
+            raise UserError(f"no database at {path}; make one with: rankline explore MODEL --db {path}")
+        if not path.parent.is_dir():
+            raise UserError(f"cannot create {path}: the folder {path.parent} does not exist; make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise UserError(f"cannot create {path}: the folder {path.parent} is read-only; give another with --db")
+        return
+    with path.open("rb") as file:
+        start = file.read(len(_SQLITE_HEADER))
+    if start and start != _SQLITE_HEADER:
+        raise UserError(f"{path} is not an SQLite database; give another file with --db")
 
 
 def writing(engine: Engine) -> Engine:
@@ -71,21 +92,6 @@ def schema_version(connection: Connection, location: str) -> str | None:
             "give a new file with --db"
         )
     return None
-
-
-def _check_file(path: Path, create: bool) -> None:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file, such as {path / 'rankline.db'}")
-    if not path.exists():
-        if not create:
-            raise UserError(f"no database at {path}; make one with: rankline explore MODEL --db {path}")
-        if not path.parent.is_dir():
-            raise UserError(f"cannot create {path}: the folder {path.parent} does not exist; make it first")
-        return
-    with path.open("rb") as file:
-        start = file.read(len(_SQLITE_HEADER))
-    if start and start != _SQLITE_HEADER:
-        raise UserError(f"{path} is not an SQLite database; give another file with --db")
 
 
 def _create(engine: Engine) -> None:

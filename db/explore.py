@@ -39,31 +39,35 @@ class Explored:
     seconds: float
 
 
+def spaces_to_explore(layers: Sequence[Layer], methods: tuple[str, ...] | None, options: Options) -> list[list[Space]]:
+    """The spaces of each layer. Raises UserError where one is too large, before anything is computed or written."""
+    spaces = [spaces_of(layer, methods, options) for layer in layers]
+    for space in {space.digest: space for group in spaces for space in group}.values():
+        space.check_size()
+    return spaces
+
+
 def explore_layers(
     engine: Engine,
     layers: Sequence[Layer],
+    spaces: Sequence[Sequence[Space]],
     name: str,
     source: str,
     input_shape: Sequence[Sequence[int | None]],
     params: int,
-    methods: tuple[str, ...] | None,
-    options: Options,
     progress: Progress,
 ) -> Explored:
     """Stores the network, its layers and all their spaces; spaces that stand are not computed again.
 
     Each space is one transaction, the network with its links the last one: a killed process leaves whole
     spaces and no network, and exploring again goes on from there.
-    Raises UserError, before anything is computed, where a space is too large or the name is taken.
+    Raises UserError where the name is taken.
     """
     started = perf_counter()
     digest = _digest(name, layers, input_shape)
     with engine.connect() as connection:
         _check_name(connection, name, digest)
-    spaces = [spaces_of(layer, methods, options) for layer in layers]
     distinct = {space.digest: space for group in spaces for space in group}
-    for space in distinct.values():
-        space.check_size()
     with engine.connect() as connection:
         ids = stored_spaces(connection, list(distinct))
     missing = {key: space for key, space in distinct.items() if key not in ids}

@@ -1,0 +1,5 @@
+"""``python -m rankline``."""
+
+from rankline.cli import main
+
+main()

@@ -1,0 +1,203 @@
+"""The command line as a user meets it: tables, JSON, and mistakes answered in one line."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rankline.cli import app, main
+
+LAYERS = [
+    {"name": "conv", "kind": "conv", "kernel": [3, 3], "in_channels": 8, "out_channels": 12, "in_size": [8, 8],
+     "padding": "same"},
+    {"name": "dense", "kind": "dense", "in_channels": 48, "out_channels": 10},
+]  # fmt: skip
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in an empty folder; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANKLINE_DB", raising=False)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            main(list(arguments))
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code, *capfd.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def explored(run: Run) -> Run:
+    Path("net.json").write_text(json.dumps(LAYERS))
+    assert run("explore", "net.json")[0] == 0
+    return run
+
+
+def test_explore_stores_what_layers_spaces_and_query_show(explored: Run) -> None:
+    code, out, _ = explored("layers", "--json")
+    assert code == 0
+    assert [layer["name"] for layer in json.loads(out)] == ["conv", "dense"]
+    code, out, _ = explored("spaces", "--json")
+    assert {(row["layer"], row["method"]) for row in json.loads(out)} >= {("conv", "tucker"), ("dense", "t3f")}
+    code, out, _ = explored("query", "conv", "tucker", "--where", "params_reduction=0.5:0.6", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["total"] == 96
+    assert set(found["picks"]) == {"min_flops", "max_flops", "equal_rank"}
+    assert 0.5 <= found["picks"]["min_flops"]["params_reduction"] < 0.6
+
+
+def test_tables_are_for_people(explored: Run) -> None:
+    assert "conv by tucker:" in explored("query", "conv", "tucker", "--within", "all", "--at", "0.5")[1]
+    assert "FLOPs" in explored("layers")[1]
+    assert "better" in explored("spaces")[1]
+
+
+def test_a_layers_file_goes_out_as_it_came_in(explored: Run) -> None:
+    _, out, _ = explored("layers", "--json")
+    Path("again.json").write_text(out)
+    assert explored("layers", "again.json", "--json")[1] == out
+
+
+def test_exploring_again_computes_nothing(explored: Run) -> None:
+    _, out, _ = explored("explore", "net.json", "--json")
+    assert json.loads(out)["n_new_spaces"] == 0
+
+
+def test_upgrade_check_and_backup(explored: Run) -> None:
+    assert "nothing to do" in explored("db", "upgrade")[2]
+    assert "sound" in explored("db", "check")[2]
+    assert explored("db", "backup", "copy.db")[0] == 0
+    assert explored("spaces", "--db", "copy.db", "--json")[1] == explored("spaces", "--json")[1]
+
+
+def test_check_finds_a_line_that_went_missing(explored: Run) -> None:
+    with sqlite3.connect("rankline.db") as connection:
+        connection.execute("DELETE FROM line WHERE id IN (SELECT id FROM line LIMIT 1)")
+    code, _, err = explored("db", "check")
+    assert code == 1
+    assert "n_lines" in err
+
+
+def state() -> dict[str, object]:
+    """What is in the folder: the rows of databases, the bytes of other files."""
+    found: dict[str, object] = {}
+    for path in Path().iterdir():
+        if path.name == "rankline.db":
+            with sqlite3.connect(path) as connection:
+                found[path.name] = list(connection.iterdump())
+        elif not path.name.endswith(("-wal", "-shm")):
+            found[path.name] = path.read_bytes()
+    return found
+
+
+MISTAKES = [
+    (("query", "cnv", "tucker"), "did you mean 'conv'"),
+    (("query", "conv", "tuker"), "did you mean 'tucker'"),
+    (("query", "dense", "tucker"), "Possible: qr, svd, t3f"),
+    (("query", "conv", "tucker", "--where", "params_reduction=0.7:0.6"), "is empty"),
+    (("query", "conv", "tucker", "--where", "parms=1:2"), "did you mean 'params'"),
+    (("query", "conv", "tucker", "--where", "params=1:2"), "widen the windows"),
+    (("query", "conv", "tucker", "--where", "params=many:"), "not a number"),
+    (("query", "conv", "tucker", "--within", "best"), "Possible: all, better, useful"),
+    (("query", "conv", "tucker", "--db", "absent.db"), "rankline explore MODEL --db absent.db"),
+    (("spaces", "--network", "nett"), "did you mean 'net'"),
+    (("spaces", "--db", "words.db"), "not an SQLite database"),
+    (("explore", "absent.keras"), "absent.keras"),
+    (("explore", "broken.json"), "kernel"),
+    (("explore", "net.json", "--methods", "tuker"), "did you mean 'tucker'"),
+    (("explore", "net.json", "--max-lines", "2"), "max_lines"),
+    (("explore", "net.json", "--rank-multiple", "0"), "rank_multiple must be at least 1"),
+    (("explore", "net.json", "--db", "/proc/new.db"), "cannot open the database"),
+    (("runs", "7"), "there is no run 7"),
+    (("compress", "net.json", "--data", "digits", "--out", "small.keras"), "layers file, which has no weights"),
+    (("compress", "zoo:lenet5", "--data", "digit", "--out", "small.keras"), "did you mean 'digits'"),
+    (("compress", "zoo:lenet5", "--data", "digits", "--out", "small.keras"), "takes (28, 28, 1)"),
+    (("compress", "zoo:lenet5", "--data", "own.npz", "--out", "small.keras"), "samples of shape (9, 9, 1)"),
+    (("db", "upgrade", "--db", "absent.db"), "no database at"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:60])
+def test_a_mistake_is_answered_in_one_line_with_exit_code_2_and_changes_nothing(
+    explored: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    import numpy as np
+
+    Path("words.db").write_text("these are only words, not a database at all")
+    Path("broken.json").write_text(json.dumps([{**LAYERS[0], "kernel": [3, -3]}]))
+    np.savez("own.npz", x_train=np.zeros((20, 9, 9)), y_train=np.arange(20) % 2, x_test=np.zeros((4, 9, 9)),
+             y_test=np.arange(4) % 2)  # fmt: skip
+    before = state()
+    code, out, err = explored(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("rankline: ")
+    assert err.count("\n") == 1
+    assert state() == before
+
+
+def test_an_explore_that_fails_makes_no_database(run: Run) -> None:
+    Path("net.json").write_text(json.dumps(LAYERS))
+    for arguments in (("absent.keras",), ("net.json", "--max-lines", "2"), ("net.json", "--methods", "tuker")):
+        assert run("explore", *arguments, "--db", "new.db")[0] == 2
+    assert [path.name for path in Path().iterdir()] == ["net.json"]
+
+
+def test_an_unknown_option_or_window_is_a_mistake_too(explored: Run) -> None:
+    for arguments in (("explore",), ("layers", "--jsn"), ("query", "conv", "tucker", "--where", "params")):
+        assert explored(*arguments)[0] == 2
+
+
+def test_a_failure_has_exit_code_1_and_its_traceback_only_with_debug(
+    explored: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("db.database.Database.spaces", broken)
+    code, _, err = explored("spaces")
+    assert code == 1
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    assert "Traceback" in explored("--debug", "spaces")[2]
+
+
+def test_every_command_has_a_help_with_an_example() -> None:
+    commands = [*app.registered_commands, *app.registered_groups[0].typer_instance.registered_commands]  # type: ignore[union-attr]
+    assert len(commands) >= 11
+    for command in commands:
+        assert command.callback is not None
+        assert "Example: [bold]rankline " in (command.callback.__doc__ or ""), command.callback
+
+
+def test_the_import_and_the_help_load_nothing_heavy() -> None:
+    script = (
+        "import sys, rankline\n"
+        "from rankline.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'numba', 'sympy', 'pandas', 'plotly', 'sqlalchemy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_closed_pipe_is_no_error(explored: Run) -> None:
+    command = f"{sys.executable} -m rankline spaces --json | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "[\n"
+    assert "Traceback" not in done.stderr
