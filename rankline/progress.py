@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rankline.figures import people, percent
+from reports.numbers import percent, si
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ def bar(unit: str) -> Iterator[Report]:
         task = progress.add_task("", total=None, count="")
 
         def report(label: str, done: int, total: int) -> None:
-            count = f"{people(done)} of {people(total)} {unit}"
+            count = f"{si(done)} of {si(total)} {unit}"
             progress.update(task, description=label, completed=done, total=total, count=count)
 
         yield report
@@ -58,8 +58,8 @@ class TrialProgress:
         self.trials = record.number + 1
         what = "original" if record.number == 0 else f"trial {record.number}"
         self.progress.console.print(
-            f"{what:>9}  accuracy {percent(record.accuracy):>7}  params {people(record.cost.params):>6}  "
-            f"FLOPs {people(record.cost.flops):>6}  {record.seconds:5.1f} s",
+            f"{what:>9}  accuracy {percent(record.accuracy):>7}  params {si(record.cost.params):>6}  "
+            f"FLOPs {si(record.cost.flops):>6}  {record.seconds:5.1f} s",
             highlight=False,
         )
         self.progress.reset(self.task, description=self._description(), total=self.epochs)

@@ -15,7 +15,7 @@ from compress.deliver import save_model
 from compress.training import evaluate
 from rankline.cli.output import write_table
 from rankline.compression import Compression
-from rankline.figures import percent
+from reports.numbers import percent, points
 
 LATENCY_BATCH = 32
 LATENCY_RUNS = 20
@@ -70,11 +70,11 @@ def write_summary(found: dict[str, Any]) -> None:
     rows = []
     for key, label in labels.items():
         if key.endswith("accuracy"):
-            change = f"{100 * (after[key] - before[key]):+.1f} points"
-            rows.append([label, percent(before[key]), percent(after[key]), change])
+            rows.append([label, percent(before[key]), percent(after[key]), points(after[key] - before[key])])
         else:
             shown = [f"{side[key]:,.1f}" if key == "latency_ms" else f"{side[key]:,}" for side in (before, after)]
-            rows.append([label, *shown, f"{100 * (after[key] / before[key] - 1):+.1f} %"])
+            change = after[key] / before[key] - 1
+            rows.append([label, *shown, f"{'+' if change > 0 else ''}{percent(change)}"])
     title = f"run {found['run']}: {found['status']} after {found['trials']} trials"
     write_table(title, ["", "original", "compressed", "change"], rows)
 

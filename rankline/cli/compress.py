@@ -18,7 +18,7 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.quiet import load_keras
-from rankline.figures import percent
+from reports.numbers import percent
 
 
 def compress(

@@ -19,7 +19,7 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.quiet import load_keras_for
-from rankline.figures import people
+from reports.numbers import si
 
 ModelArgument = Annotated[
     str,
@@ -117,19 +117,17 @@ def layers(
             [
                 layer.name,
                 layer.kind,
-                "x".join(map(str, layer.kernel)) or "-",
+                "x".join(map(str, layer.kernel)),
                 layer.in_channels,
                 layer.out_channels,
-                "x".join(map(str, layer.out_size)) or "-",
+                "x".join(map(str, layer.out_size)),
                 params,
                 fm,
-                "-" if flops is None else people(flops),
-                layer.kept_because or "",
+                si(flops),
+                layer.kept_because,
             ]
         )
     columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
     write_table(f"{len(found)} layers", columns, rows)
 
 

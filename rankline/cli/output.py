@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from reports.numbers import MISSING
+
 DatabaseOption = Annotated[
     str, typer.Option("--db", envvar="RANKLINE_DB", help="Database: a file or a SQLAlchemy URL.", metavar="DB")
 ]
@@ -27,19 +29,23 @@ def write_json(value: Any) -> None:
 
 
 def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people; numbers to the right."""
+    """A table for people under a title; numbers to the right, columns without any value left out."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
     body = [list(row) for row in rows]
-    for j, column in enumerate(columns):
-        numeric = all(isinstance(row[j], int | float) or str(row[j])[:1].isdigit() for row in body)
-        table.add_column(column, justify="right" if numeric and body else "left", overflow="fold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    filled = [j for j in range(len(columns)) if not body or any(row[j] not in (None, "") for row in body)]
+    for j in filled:
+        numeric = body and all(isinstance(row[j], int | float) or str(row[j])[:1].isdigit() for row in body)
+        table.add_column(columns[j], justify="right" if numeric else "left", overflow="fold")
     for row in body:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_cell(row[j]) for j in filled))
     # Where nobody looks, nothing is folded: a pipe gets every column whole.
-    Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns))).print(table)
+    console = Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns)))
+    console.print(title, highlight=False, markup=False)
+    console.print(table)
 
 
 def note(message: str) -> None:
@@ -71,7 +77,7 @@ def _cell(value: Any) -> str:
     from rich.markup import escape
 
     if value is None:
-        return "-"
+        return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -14,7 +14,7 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
-from rankline.figures import percent
+from reports.numbers import percent
 
 
 def query(
@@ -60,12 +60,9 @@ def query(
     if as_json:
         write_json({**counts, "picks": {name: one.as_dict() for name, one in picks.items()}})
         return
-    print(
-        f"{layer} by {method}: {counts['count']:,} {within} configurations meet the windows "
-        f"(of {counts['total']:,} in all, {counts['better']:,} better, {counts['useful']:,} useful)"
-    )
     write_table(
-        "",
+        f"{layer} by {method}: {counts['count']:,} {within} configurations meet the windows "
+        f"(of {counts['total']:,} in all, {counts['better']:,} better, {counts['useful']:,} useful)",
         ["pick", "ranks", "shape", "params", "FM elements", "FLOPs", "memory (bytes)", "params saved", "FLOPs saved"],
         [
             [

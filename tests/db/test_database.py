@@ -85,15 +85,24 @@ def test_there_is_a_stored_database_of_this_schema() -> None:
     assert (SCHEMAS / f"{SCHEMA_VERSION}.db").exists()
 
 
+def migrations_with(folder: Path, *steps: str) -> Path:
+    """Today's migrations and one more, 9998, on top."""
+    migrations = folder / "migrations"
+    shutil.copytree(MIGRATIONS, migrations)
+    lines = [
+        "import sqlalchemy as sa",
+        "from alembic import op",
+        f"revision, down_revision = '9998', '{SCHEMA_VERSION}'",
+        "def upgrade():",
+        *(f"    {step}" for step in steps),
+    ]
+    (migrations / "versions" / "v9998.py").write_text("\n".join(lines))
+    return migrations
+
+
 def test_an_older_database_is_refused_and_mended_by_the_command_that_the_error_names(tmp_path: Path) -> None:
     """A migration on top of today's makes today's file an old one."""
-    migrations = tmp_path / "migrations"
-    shutil.copytree(MIGRATIONS, migrations)
-    (migrations / "versions" / "v9998.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\n"
-        f"revision = '9998'\ndown_revision = '{SCHEMA_VERSION}'\n"
-        "def upgrade():\n    op.add_column('run', sa.Column('note', sa.Text))\n"
-    )
+    migrations = migrations_with(tmp_path, "op.add_column('run', sa.Column('note', sa.Text))")
     path = tmp_path / "old.db"
     open_database(str(path)).explore(LAYERS, name="kept")
     done = upgrade(str(path), migrations, target="9998")
@@ -112,12 +121,8 @@ def test_an_older_database_is_refused_and_mended_by_the_command_that_the_error_n
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
-    migrations = tmp_path / "migrations"
-    shutil.copytree(MIGRATIONS, migrations)
-    (migrations / "versions" / "v9998.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\n"
-        f"revision = '9998'\ndown_revision = '{SCHEMA_VERSION}'\n"
-        "def upgrade():\n    op.add_column('run', sa.Column('note', sa.Text))\n    op.execute('SELECT nothing')\n"
+    migrations = migrations_with(
+        tmp_path, "op.add_column('run', sa.Column('note', sa.Text))", "op.execute('SELECT nothing')"
     )
     path = tmp_path / "old.db"
     open_database(str(path)).close()

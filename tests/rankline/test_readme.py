@@ -1,0 +1,63 @@
+"""The README shows what the program prints."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import rankline
+from rankline.cli import app, main
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"```console\n\$ (rankline [^\n]*)\n(.*?)```", README, flags=re.DOTALL)
+REPEATABLE = [(command, output) for command, output in SHOWN if command.split()[1] in ("layers", "spaces", "query")]
+
+
+@pytest.fixture
+def demo_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demo's database without its run: the same network, explored."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "demo" / "rankline.db"
+    path.parent.mkdir()
+    database = rankline.open(str(path))
+    database.explore("zoo:lenet5", name="lenet5")
+    database.close()
+    monkeypatch.setenv("RANKLINE_DB", str(path))
+    return path
+
+
+def test_the_readme_has_commands_to_check() -> None:
+    assert len(REPEATABLE) >= 3
+    known = {command.name for command in app.registered_commands}
+    assert {command.split()[1] for command, _ in SHOWN} <= known
+
+
+@pytest.mark.parametrize(("command", "output"), REPEATABLE, ids=lambda text: text[:40])
+def test_a_command_prints_what_the_readme_shows(
+    demo_database: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command)[1:])
+    assert not ended.value.code
+    assert _trimmed(capsys.readouterr().out) == _trimmed(output)
+
+
+def test_the_python_of_the_readme_gives_what_its_comments_say(demo_database: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    checked = 0
+    for line in block.split("result = ")[0].splitlines():
+        code, _, comment = line.partition("  # ")
+        if comment and comment[0] in "(0123456789":
+            assert eval(code, names) == eval(comment)
+            checked += 1
+        else:
+            exec(code, names)
+    assert checked == 3
+
+
+def _trimmed(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
