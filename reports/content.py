@@ -1,0 +1,146 @@
+"""What a report tells about a network, gathered from the database."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from db.database import Database
+from reports.clouds import layer_clouds
+from reports.formulas import Written, written_formulas
+from reports.outcome import CHOSEN, ORIGINAL, Outcome, Row, choose, outcome
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
+
+NOT_A_SETTING = "skipped"
+"""The layers that a run left out, with their reasons: told with the layers instead."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that the template shows; ``outcome`` is None without a run, and figures without a trial."""
+
+    network: Row
+    outcome: Outcome | None
+    layers: Sequence[Row]
+    spaces: Sequence[Row]
+    clouds: Sequence[tuple[Row, go.Figure]]
+    path: go.Figure | None
+    similarity: go.Figure | None
+    formulas: Sequence[Written]
+    settings: Sequence[tuple[str, str]]
+    versions: Sequence[tuple[str, str]]
+    made: str
+    seed: int
+
+
+def content(database: Database, network: str | None, run: int | None, seed: int) -> Content:
+    """The content for a network and a run of it; see ``reports.outcome.choose``. Raises UserError."""
+    found, run_row = choose(database, network, run)
+    layers = [_with_sizes(row) for row in database.layers(found["name"])]
+    result = None if run_row is None else outcome(run_row, database.trials(run_row["id"]), found, layers)
+    choices = result.best["layers"] if result and result.best else []
+    spaces = database.spaces(found["name"])
+    axes = {row["name"]: sum(size > 1 for size in row["kernel"]) for row in layers}
+    return Content(
+        network=found,
+        outcome=result,
+        layers=[_with_fate(row, choices, run_row) for row in layers],
+        spaces=spaces,
+        clouds=list(layer_clouds(database, found["name"], layers, choices, seed)),
+        path=_path(result) if result else None,
+        similarity=_similarity(result) if result else None,
+        formulas=written_formulas((row["method"], axes[row["layer"]]) for row in spaces),
+        settings=[] if run_row is None else _settings(run_row),
+        versions=_versions(),
+        made=datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        seed=seed,
+    )
+
+
+def _with_sizes(row: Row) -> dict[str, Any]:
+    return {**row, **{key: json.loads(row[key]) for key in ("kernel", "in_size", "out_size", "strides", "dilation")}}
+
+
+def _with_fate(row: Row, choices: Sequence[Row], run: Row | None) -> dict[str, Any]:
+    """The layer with its ``choice`` in the run, and ``kept``: why it is as it was, where it is."""
+    choice = next((one for one in choices if one["layer"] == row["name"]), None)
+    skipped = _mapping(_mapping(run and run["settings"]).get(NOT_A_SETTING))
+    kept = row["kept_because"] or skipped.get(row["name"])
+    if kept is None and choice is not None and choice["method"] is None:
+        kept = "no configuration was close enough to the original"
+    return {**row, "choice": choice if choice and choice["method"] else None, "kept": kept}
+
+
+def _path(result: Outcome) -> go.Figure | None:
+    import pandas as pd
+
+    from reports.figures.run_path import run_path
+
+    if not result.tried:
+        return None
+    best = result.best["number"] if result.best else None
+    rows = [
+        {
+            "number": trial["number"],
+            "status": CHOSEN if trial["number"] == best else trial["status"],
+            "accuracy": trial["accuracy"],
+            "params": trial["params"],
+        }
+        for trial in result.trials
+        if trial["accuracy"] is not None
+    ]
+    baseline = result.original["accuracy"] if result.original else None
+    frame = pd.DataFrame(rows, columns=["number", "status", "accuracy", "params"])
+    return run_path(frame, baseline, _mapping(result.run["settings"]).get("max_drop"))
+
+
+def _similarity(result: Outcome) -> go.Figure | None:
+    import pandas as pd
+
+    from reports.figures.similarity import similarity
+
+    rows = [
+        {"trial": trial["number"], "layer": choice["layer"], "similarity": choice["similarity"]}
+        for trial in result.trials
+        if trial["status"] != ORIGINAL
+        for choice in trial["layers"]
+        if choice["similarity"] is not None
+    ]
+    return similarity(pd.DataFrame(rows)) if rows else None
+
+
+def _settings(run: Row) -> list[tuple[str, str]]:
+    rows = [
+        ("run", str(run["id"])),
+        ("started (UTC)", str(run["started"])[:19].replace("T", " ")),
+        ("seed", str(run["seed"])),
+    ]
+    given = {key: value for key, value in _mapping(run["settings"]).items() if key not in (NOT_A_SETTING, "seed")}
+    return rows + _flat("", given)
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in sorted(values.items()):
+        nested = isinstance(value, Mapping)
+        rows += _flat(f"{prefix}{key}.", value) if nested else [(prefix + key, str(value))]
+    return rows
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _versions() -> list[tuple[str, str]]:
+    rows = [(name, version(name)) for name in PACKAGES]
+    return [*rows, ("python", platform.python_version()), ("sqlite", sqlite3.sqlite_version)]

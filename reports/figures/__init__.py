@@ -1,0 +1,1 @@
+"""Figures: one function each, data frames in, a plotly figure out; none knows the database."""

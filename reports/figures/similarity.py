@@ -1,0 +1,43 @@
+"""How close each layer's feature maps were to the original's, trial by trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from reports.figures.theme import blank, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROW = 22
+"""Pixels a layer."""
+
+NAME = 24
+"""Characters of a layer's name beside its row, from the end, where names differ; the whole one is in the hover text."""
+
+
+def similarity(choices: pd.DataFrame) -> go.Figure:
+    """A heat map of ``choices``: columns trial (number), layer (name, in order) and similarity (mean cosine)."""
+    layers = list(dict.fromkeys(choices["layer"]))
+    table = choices.pivot(index="layer", columns="trial", values="similarity").reindex(layers)
+    figure = blank("", "trial", "", height=140 + ROW * len(layers))
+    figure.add_trace(
+        go.Heatmap(
+            x=[str(trial) for trial in table.columns],
+            y=[plain(layer) for layer in layers],
+            z=[[None if value != value else value for value in row] for row in table.to_numpy().tolist()],
+            zmax=1,
+            colorscale="Cividis",
+            colorbar={"thickness": 12, "title": {"text": "similarity", "side": "right"}},
+            xgap=1,
+            ygap=1,
+            hovertemplate="<b>%{y}</b><br>trial %{x}<br>similarity %{z:.3f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    shown = [layer if len(layer) <= NAME else "…" + layer[1 - NAME :] for layer in layers]
+    figure.update_yaxes(tickvals=[plain(layer) for layer in layers], ticktext=[plain(name) for name in shown])
+    return figure

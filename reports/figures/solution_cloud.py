@@ -1,0 +1,161 @@
+"""FLOPs against params: what a layer's configurations can cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from dse.formula import Cost
+from dse.methods import METHODS
+from reports.figures.theme import blank, plain
+from reports.numbers import count, percent
+from reports.palette import INK, PAPER, REGION, look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VIEW = 1.25
+"""The axes end at this multiple of the original's params and FLOPs; a double click shows all there is."""
+
+HOVER = "<br>".join(
+    (
+        "<b>%{customdata[0]}</b>",
+        "params %{customdata[1]} (reduction %{customdata[2]})",
+        "FLOPs %{customdata[3]} (reduction %{customdata[4]})<extra></extra>",
+    )
+)
+
+
+def solution_cloud(
+    envelope: pd.DataFrame, sample: pd.DataFrame, original: Cost, chosen: pd.DataFrame, title: str
+) -> go.Figure:
+    """The configurations of one layer by one or several methods, FLOPs of a sample against params in weights.
+
+    ``envelope`` has the columns method, params_low, params_high, min_flops, max_flops, and becomes a band a
+    method; ``sample`` and ``chosen`` have those of ``Solution.as_dict`` and become points; either may be empty.
+    The ground is shaded where params and FLOPs are both below the original's.
+    """
+    figure = blank(title, "params (weights)", "FLOPs per sample")
+    figure.update_xaxes(range=[0, VIEW * original.params])
+    figure.update_yaxes(range=[0, VIEW * original.flops])
+    figure.add_shape(
+        type="rect", x0=0, y0=0, x1=original.params, y1=original.flops, fillcolor=REGION, line_width=0, layer="below",
+        showlegend=True, name="better than the original",
+    )  # fmt: skip
+    present = {*_methods(envelope), *_methods(sample)}
+    for method in [*(name for name in METHODS if name in present), *sorted(present - METHODS.keys())]:
+        figure.add_trace(_band(envelope[envelope["method"] == method] if len(envelope) else envelope, method))
+        figure.add_trace(_points(sample[sample["method"] == method] if len(sample) else sample, method))
+    figure.add_trace(_original(original))
+    for method in sorted(_methods(chosen)):
+        figure.add_trace(_chosen(chosen[chosen["method"] == method], method))
+    return figure
+
+
+def _methods(frame: pd.DataFrame) -> set[str]:
+    return set(frame["method"]) if len(frame) else set()
+
+
+def _title(method: str) -> str:
+    return METHODS[method].title if method in METHODS else plain(method)
+
+
+def _band(envelope: pd.DataFrame, method: str) -> go.Scatter:
+    style = look(method)
+    x, y = _outline(envelope)
+    return go.Scatter(
+        x=x,
+        y=y,
+        fill="toself",
+        fillcolor=style.faded(0.16),
+        mode="lines",
+        line={"color": style.colour, "width": 1, "dash": style.dash},
+        hoverinfo="skip",
+        legendgroup=method,
+        showlegend=False,
+    )
+
+
+def _outline(envelope: pd.DataFrame) -> tuple[list[int | None], list[int | None]]:
+    """A polygon in steps around each stretch of levels that follow on each other, with None between them."""
+    stretches: list[list[tuple[int, int, int, int]]] = []
+    columns = ("params_low", "params_high", "min_flops", "max_flops")
+    for row in envelope[list(columns)].itertuples(index=False) if len(envelope) else ():
+        level = (int(row[0]), int(row[1]) + 1, int(row[2]), int(row[3]))
+        if stretches and stretches[-1][-1][1] == level[0]:
+            stretches[-1].append(level)
+        else:
+            stretches.append([level])
+    x: list[int | None] = []
+    y: list[int | None] = []
+    for levels in stretches:
+        backwards = levels[::-1]
+        x += [*(edge for low, high, _, _ in levels for edge in (low, high))]
+        x += [*(edge for low, high, _, _ in backwards for edge in (high, low)), levels[0][0], None]
+        y += [*(most for *_, most in levels for _ in range(2))]
+        y += [*(least for *_, least, _ in backwards for _ in range(2)), levels[0][3], None]
+    return x, y
+
+
+def _points(sample: pd.DataFrame, method: str) -> go.Scatter:
+    style = look(method)
+    return go.Scatter(
+        # A trace without a single point would be left out of the legend.
+        x=[int(value) for value in sample["params"]] if len(sample) else [None],
+        y=[int(value) for value in sample["flops"]] if len(sample) else [None],
+        mode="markers",
+        marker={"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.7},
+        customdata=_hover(sample),
+        hovertemplate=HOVER,
+        name=_title(method),
+        legendgroup=method,
+    )
+
+
+def _chosen(chosen: pd.DataFrame, method: str) -> go.Scatter:
+    style = look(method)
+    return go.Scatter(
+        x=[int(value) for value in chosen["params"]],
+        y=[int(value) for value in chosen["flops"]],
+        mode="markers+text",
+        marker={"color": style.colour, "symbol": style.symbol, "size": 17, "line": {"color": INK, "width": 2}},
+        text=["<b>chosen</b>"] * len(chosen),
+        textposition="top center",
+        customdata=_hover(chosen),
+        hovertemplate=HOVER,
+        name=f"chosen: {_title(method)}",
+    )
+
+
+def _original(original: Cost) -> go.Scatter:
+    return go.Scatter(
+        x=[original.params],
+        y=[original.flops],
+        mode="markers+text",
+        marker={"color": PAPER, "symbol": "star", "size": 15, "line": {"color": INK, "width": 1.5}},
+        text=["original"],
+        textposition="top center",
+        hovertemplate=f"<b>original</b><br>params {count(original.params)}<br>FLOPs {count(original.flops)}"
+        "<extra></extra>",
+        name="original",
+    )
+
+
+def _hover(frame: pd.DataFrame) -> list[list[str]]:
+    return [
+        [
+            _configuration(row),
+            count(row["params"]),
+            percent(row["params_reduction"]),
+            count(row["flops"]),
+            percent(row["flops_reduction"]),
+        ]
+        for row in frame.to_dict("records")
+    ]
+
+
+def _configuration(row: dict[Any, Any]) -> str:
+    ranks = ", ".join(str(rank) for rank in row["ranks"])
+    shape = f", shape {plain(row['shape'])}" if isinstance(row["shape"], str) else ""
+    return f"{_title(row['method'])}, rank{'s' if len(row['ranks']) > 1 else ''} {ranks}{shape}"

@@ -1,0 +1,59 @@
+"""What all figures have in common: ground, font, grid, and text that shows as it is."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from reports.palette import GRID, INK, PAPER, SOFT
+
+CLEAR = "rgba(0,0,0,0)"
+
+
+def plain(text: str) -> str:
+    """The text with nothing left that plotly would read as markup; its texts are a subset of HTML."""
+    return escape(text, quote=False)
+
+
+def blank(title: str, x_title: str, y_title: str, height: int = 440) -> go.Figure:
+    """An empty figure with its axes named; ``title`` and the axes' titles may hold any text.
+
+    The ground is clear and the lines mid-grey, for light and dark pages alike. ``height`` in pixels.
+    """
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        title={"text": plain(title), "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top"},
+        height=height,
+        margin={"l": 60, "r": 20, "t": 44 if title else 34, "b": 50},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        hoverlabel={"bgcolor": PAPER, "bordercolor": INK, "font": {"color": INK}, "align": "left"},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -0.2,
+            "yanchor": "top",
+            "bgcolor": CLEAR,
+            "itemsizing": "constant",
+        },
+        modebar={"bgcolor": CLEAR, "color": SOFT, "activecolor": SOFT},
+        xaxis=_axis(x_title),
+        yaxis=_axis(y_title),
+    )
+    return figure
+
+
+def _axis(title: str) -> dict[str, Any]:
+    return {
+        "title": {"text": plain(title), "standoff": 8},
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        "tickformat": "~s",
+    }

@@ -1,0 +1,79 @@
+"""The report: one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reports import numbers
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    from db.database import Database
+
+UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+"""Characters that could end a script element or a line of script; JSON has them in strings alone."""
+
+
+def write_report(
+    database: Database, path: Path, network: str | None = None, run: int | None = None, seed: int = 0
+) -> Path:
+    """Writes the report of a network and one of its runs to ``path``, whole or not at all; returns ``path``.
+
+    Without ``run``, the network's latest that has ended, if there is one. ``seed`` draws the sampled points.
+    Raises UserError for an unknown network or run, and where the file can't be written.
+    """
+    from dse.errors import UserError
+
+    text = render(database, network, run, seed)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name a file in a folder that you can write") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def render(database: Database, network: str | None, run: int | None, seed: int) -> str:
+    """The report as text; see ``write_report``."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    from reports.content import content
+
+    found = content(database, network, run, seed)
+    return _environment().get_template("report.html").render(content=found, plotly=Markup(get_plotlyjs()))
+
+
+def figure_json(figure: go.Figure) -> Markup:
+    """The figure as JSON that can stand in a script element, whatever texts it holds."""
+    from markupsafe import Markup
+
+    return Markup(figure.to_json(validate=False, engine="json").translate(UNSAFE))
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from dse.methods import METHODS
+
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = (numbers.si, numbers.count, numbers.percent, numbers.change, numbers.points, numbers.decimals)
+    environment.filters.update({function.__name__: function for function in shown})
+    environment.filters["figure_json"] = figure_json
+    environment.filters["method_title"] = lambda name: METHODS[name].title if name in METHODS else name
+    environment.filters["sizes"] = lambda sizes: "×".join(map(str, sizes))
+    return environment

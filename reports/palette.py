@@ -1,0 +1,53 @@
+"""The colour, symbol and dash of each method, the same in every figure.
+
+Colours are Okabe and Ito's, which the colour-blind tell apart, without yellow and black, which vanish on paper
+and on a dark screen; symbols and dashes say the same where there is no colour at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """``colour`` as #rrggbb; ``symbol`` and ``dash`` by plotly's names."""
+
+    colour: str
+    symbol: str
+    dash: str = "solid"
+
+    def faded(self, opacity: float) -> str:
+        """The colour as rgba text, at an opacity from 0 to 1."""
+        red, green, blue = (int(self.colour[j : j + 2], 16) for j in (1, 3, 5))
+        return f"rgba({red},{green},{blue},{opacity})"
+
+
+LOOKS = {
+    "tucker": Look("#0072B2", "circle"),
+    "cp": Look("#E69F00", "square"),
+    "tt": Look("#009E73", "diamond"),
+    "svd": Look("#D55E00", "triangle-up"),
+    "spatial_svd": Look("#8C8C8C", "triangle-down"),
+    "qr": Look("#CC79A7", "x", "dash"),
+    "t3f": Look("#56B4E9", "pentagon"),
+}
+
+OTHER = Look("#8C8C8C", "hexagon", "dot")
+
+INK = "#444444"
+"""Text and outlines on a light ground; the report's style sheet recolours text on a dark one."""
+
+PAPER = "#FFFFFF"
+
+SOFT = "#8C8C8C"
+"""Buttons and what else stands back."""
+
+GRID = "rgba(128,128,128,0.25)"
+
+REGION = "rgba(128,128,128,0.13)"
+
+
+def look(method: str) -> Look:
+    """How a method looks; a neutral look for one without its own."""
+    return LOOKS.get(method, OTHER)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reports.html
+from db.database import Database
+from db.runs import FAILED, start_run
+from dse.errors import UserError
+from dse.methods import METHODS
+from reports.html import write_report
+from tests.reports.conftest import HOSTILE, LAYERS, SETTINGS, add_run
+from tests.reports.page import Page, texts
+
+
+@pytest.fixture(scope="module")
+def with_run(compressed: Database, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    return Page(write_report(compressed, path, run=1).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def without_run(explored: Database, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    return Page(write_report(explored, path).read_text(encoding="utf-8"))
+
+
+def test_nothing_is_loaded_from_anywhere(with_run: Page) -> None:
+    assert with_run.loads
+    assert all(address.startswith("#") for address in with_run.loads)
+    assert {"default-src 'none'", "script-src 'unsafe-inline'"} <= set(with_run.policy.split("; "))
+    assert "connect-src" not in with_run.policy
+    assert not {"link", "img", "iframe", "object", "embed", "base"} & set(with_run.tags)
+    own = [script for script in with_run.scripts if len(script) < 10_000]
+    assert len(with_run.scripts) == len(own) + 1, "plotly.js is there once"
+    assert not any("http" in script for script in own)
+
+
+def test_links_within_the_page_lead_somewhere(with_run: Page, without_run: Page) -> None:
+    for page in (with_run, without_run):
+        assert {address[1:] for address in page.loads} <= set(page.ids)
+        assert len(page.ids) == len(set(page.ids))
+
+
+def test_hostile_names_are_text_and_nothing_else(with_run: Page) -> None:
+    shown = " ".join(HOSTILE.split())
+    assert with_run.text.count(shown) >= 4, "as title, heading, in tables and in the settings"
+    found = [text for figure in with_run.figures.values() for text in texts(figure) if "onerror" in text]
+    assert found, "the similarity figure has the layer's name"
+    assert all("<" not in text.replace("<br>", "") for text in found)
+
+
+def test_a_name_cannot_end_the_script_that_holds_a_figure(explored: Database, report: Path) -> None:
+    html = write_report(explored, report).read_text(encoding="utf-8")
+    page = Page(html)
+    assert html.count("</script>") == len(page.figures) + 2
+    assert "\u2028" not in html.partition("application/json")[2].partition("</script>")[0]
+
+
+def test_every_layer_and_method_appears(with_run: Page, without_run: Page) -> None:
+    for page in (with_run, without_run):
+        for layer in LAYERS:
+            assert " ".join(str(layer["name"]).split()) in page.text
+        for method in METHODS.values():
+            assert method.title in page.text
+        assert "depthwise <is> kept" in page.text
+        clouds = [one for name, one in page.figures.items() if name.startswith("cloud")]
+        assert len(clouds) == 3
+        assert {trace.get("name") for one in clouds for trace in one["data"]} >= {
+            method.title for method in METHODS.values()
+        }
+
+
+def test_the_summary_tells_gain_cost_and_choice(with_run: Page) -> None:
+    answer = with_run.text.partition("Before and after")[0]
+    assert "Run 1 met the goal after 2 trials: params −30.0 %, FLOPs −33.3 % and memory −13.2 %" in answer
+    assert "at −1.0 points of validation accuracy" in answer
+    assert "94.0 % 95.0 % before, −1.0 points" in answer
+    assert "92.5 %" in answer, "accuracy on the test part"
+    assert "Tucker 2, 3 −63.0 %" in with_run.text
+    # 216 weights each: one of them 80 now, the other as it was.
+    assert "convolutions (kernels) params 432 296 −31.5 %" in with_run.text
+    assert "kept: no rank lowers both" in with_run.text
+    assert "kept: no configuration was close enough" in with_run.text
+    assert "fine_tuning.epochs 3" in with_run.text
+    assert set(with_run.figures) == {"cloud-0", "cloud-1", "cloud-2", "run-path", "similarity"}
+
+
+def test_without_a_run_the_report_has_no_part_of_one(without_run: Page) -> None:
+    assert "Nothing is compressed yet" in without_run.text
+    assert set(without_run.figures) == {"cloud-0", "cloud-1", "cloud-2"}
+    assert not {"plan", "path"} & set(without_run.ids)
+    assert not any(
+        "chosen" in (trace.get("name") or "") for one in without_run.figures.values() for trace in one["data"]
+    )
+
+
+def test_the_latest_finished_run_is_taken_and_the_most_accurate_trial_where_none_is_chosen(
+    compressed: Database, report: Path
+) -> None:
+    page = Page(write_report(compressed, report, network="other").read_text(encoding="utf-8"))
+    assert "Run 2 fell short of the goal after 2 trials: params −60.0 %" in page.text
+    assert "those of the most accurate one, trial 1" in page.text
+
+
+def test_the_same_seed_draws_the_same_points(explored: Database, report: Path) -> None:
+    first, again, other = (
+        Page(write_report(explored, report, seed=seed).read_text(encoding="utf-8")).figures["cloud-0"]["data"]
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_a_run_that_failed_before_its_first_trial_is_told(explored: Database, tmp_path: Path) -> None:
+    from db.database import open_database
+
+    database = open_database(str(tmp_path / "failed.db"))
+    database.explore([LAYERS[2]], name="n", methods=["svd"])
+    add_run(database, "n", [], FAILED)
+    page = Page(write_report(database, tmp_path / "report.html").read_text(encoding="utf-8"))
+    database.close()
+    assert "Run 1 ended without a trial to show: failed." in page.text
+
+
+def test_what_is_not_there_is_a_user_error_in_one_line(
+    empty: Database, explored: Database, compressed: Database, report: Path
+) -> None:
+    cases: list[tuple[Database, dict[str, Any], str]] = [
+        (empty, {}, "rankline explore"),
+        (explored, {"network": "nosuch"}, "unknown network 'nosuch'"),
+        (explored, {"run": 9}, "unknown run '9'"),
+        (compressed, {}, "--network"),
+        (compressed, {"network": "other", "run": 1}, "run 1 is of network"),
+    ]
+    for database, given, message in cases:
+        with pytest.raises(UserError, match=message) as caught:
+            write_report(database, report, **given)
+        assert "\n" not in str(caught.value)
+    assert not report.exists()
+
+
+def test_a_failing_render_leaves_the_old_report(
+    explored: Database, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(reports.html, "render", lambda *_: "\ud800 cannot be encoded")
+        with pytest.raises(UnicodeEncodeError):
+            write_report(explored, report)
+        patch.setattr(reports.html, "render", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_report(explored, report)
+    assert report.read_text() == "old"
+    assert list(report.parent.iterdir()) == [report]
+
+
+def test_a_folder_that_is_not_there_is_a_user_error(explored: Database, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write .*No such file or directory"):
+        write_report(explored, tmp_path / "nosuch" / "report.html")
+
+
+def test_importing_the_room_imports_neither_plotly_nor_pandas() -> None:
+    code = "import sys, reports, reports.html; sys.exit(bool({'plotly', 'pandas', 'keras'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_under_way_is_shown_when_asked_for(compressed: Database, report: Path) -> None:
+    run = start_run(compressed.engine, compressed.network_id("other"), SETTINGS, 7)
+    page = Page(write_report(compressed, report, run=run).read_text(encoding="utf-8"))
+    assert f"Run {run} ended without a trial to show: running." in page.text
