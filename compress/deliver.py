@@ -22,16 +22,17 @@ from dse.source import load_model
 
 @dataclass(frozen=True)
 class Delivered:
-    """The written files, and the reloaded model's score on the test part."""
+    """The written files, and the scores of the reloaded model and of the original on the test part."""
 
     model: Path
     plan: Path
     test: Score
+    original_test: Score
     bytes_on_disk: int
 
 
-def deliver(run: Run, data: Data, database: Database, path: Path) -> Delivered:
-    """Writes the run's model to ``path`` and its plan next to it, and closes the run with the test score.
+def deliver(run: Run, original: keras.Model, data: Data, database: Database, path: Path) -> Delivered:
+    """Writes the run's model to ``path`` and its plan next to it, and closes the run with the test scores.
 
     The score is that of the saved and reloaded model, whose outputs must equal those in memory.
     Raises UserError where the folder can't be written, RuntimeError where the file gives other outputs.
@@ -44,8 +45,9 @@ def deliver(run: Run, data: Data, database: Database, path: Path) -> Delivered:
     if not np.array_equal(loaded.predict(some, verbose=0), run.model.predict(some, verbose=0)):
         raise RuntimeError(f"{path} gives other outputs than the model in memory")
     test = evaluate(loaded, data.x_test, data.y_test)
-    finish_run(database.engine, run.id, run.status, test.accuracy, test.loss)
-    return Delivered(path, plan, test, path.stat().st_size)
+    before = evaluate(original, data.x_test, data.y_test)
+    finish_run(database.engine, run.id, run.status, test.accuracy, test.loss, before.accuracy)
+    return Delivered(path, plan, test, before, path.stat().st_size)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from time import perf_counter
 
 import keras
@@ -40,6 +41,9 @@ from dse.errors import UserError, one_of
 from dse.formula import Cost
 from dse.reader import describe
 from dse.totals import network_cost
+
+VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
+"""Packages whose versions are recorded with a run."""
 
 OBJECTIVES = ("params", "flops", "memory")
 
@@ -122,13 +126,14 @@ def search(
     """
     _check_weights(model)
     targets, skipped = _targets(database, network, settings)
-    values = {**asdict(settings), "data": data.name, "skipped": skipped}
+    versions = {package: version(package) for package in VERSIONS}
+    values = {**asdict(settings), "data": data.name, "skipped": skipped, "versions": versions}
     run_id = start_run(database.engine, database.network_id(network), values, settings.seed)
     try:
         return _Search(model, data, database, settings, targets, skipped, run_id, on_trial, callbacks).run()
     except BaseException as error:
         ended = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        finish_run(database.engine, run_id, ended, None, None)
+        finish_run(database.engine, run_id, ended)
         raise
 
 

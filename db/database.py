@@ -87,7 +87,7 @@ class Database:
             layers=found.layers,
             spaces=spaces,
             name=found.name,
-            source=model if isinstance(model, str) else type(model).__name__,
+            source=model if isinstance(model, str) else "Python",
             input_shape=found.input_shape,
             params=found.params,
             progress=progress,

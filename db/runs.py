@@ -88,20 +88,26 @@ def choose_trial(engine: Engine, run_id: int, number: int) -> None:
         connection.execute(update(trial).where(trial.c.run == run_id, trial.c.number == number).values(status=CHOSEN))
 
 
-def finish_run(engine: Engine, run_id: int, status: str, accuracy: float | None, loss: float | None) -> None:
-    """The run's end: how it ended, and the accuracy and loss of the written model on data kept apart."""
-    values = {
-        "status": status,
-        "accuracy": None if accuracy is None else float(accuracy),
-        "loss": None if loss is None else float(loss),
-    }
+def finish_run(
+    engine: Engine,
+    run_id: int,
+    status: str,
+    accuracy: float | None = None,
+    loss: float | None = None,
+    original_accuracy: float | None = None,
+) -> None:
+    """The run's end: how it ended; accuracy and loss of the written model, and the original's accuracy, on data
+    kept apart."""
+    figures = {"accuracy": accuracy, "loss": loss, "original_accuracy": original_accuracy}
+    values = {name: None if figure is None else float(figure) for name, figure in figures.items()}
     with writing(engine).begin() as connection:
-        connection.execute(update(run).where(run.c.id == run_id).values(**values))
+        connection.execute(update(run).where(run.c.id == run_id).values(status=status, **values))
 
 
 def runs(engine: Engine) -> list[dict[str, Any]]:
-    """Every run: id, network, status, started, seed, settings, accuracy, loss and how many trials."""
-    columns = [run.c[name] for name in ("id", "status", "started", "seed", "settings", "accuracy", "loss")]
+    """Every run: id, network, status, started, seed, settings, accuracy, loss, original_accuracy, trials."""
+    names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
+    columns = [run.c[name] for name in names]
     query = select(network.c.name.label("network"), *columns).join_from(run, network).order_by(run.c.id)
     with engine.connect() as connection:
         found = _rows(connection, query)

@@ -133,6 +133,7 @@ run = _table(
     Column("started", Text, nullable=False),
     Column("accuracy", _Real),
     Column("loss", _Real),
+    Column("original_accuracy", _Real),
 )
 
 trial = _table(

@@ -80,4 +80,4 @@ def compress(
     run = search(trained, data, database, network, settings, on_trial, callbacks)
     with nullcontext(str(Path(out).parent)) if out else tempfile.TemporaryDirectory() as folder:
         target = Path(out) if out else Path(folder) / "model.keras"
-        return Compression(trained, run, deliver(run, data, database, target))
+        return Compression(trained, run, deliver(run, trained, data, database, target))

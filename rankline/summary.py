@@ -12,7 +12,6 @@ import keras
 
 from compress.data import Array, Data, fitting
 from compress.deliver import save_model
-from compress.training import evaluate
 from rankline.cli.output import write_table
 from rankline.compression import Compression
 from reports.numbers import percent, points
@@ -29,10 +28,9 @@ def summary(done: Compression, data: Data) -> dict[str, Any]:
         path = Path(folder) / "original.keras"
         save_model(done.original, path)
         original_bytes = path.stat().st_size
-    original_test = evaluate(done.original, data.x_test, data.y_test)
     batch = data.x_test[:LATENCY_BATCH]
     figures = {
-        "original": (done.run.original, done.original, original_test.accuracy, original_bytes),
+        "original": (done.run.original, done.original, done.delivered.original_test.accuracy, original_bytes),
         "compressed": (done.run.chosen, done.model, done.delivered.test.accuracy, done.delivered.bytes_on_disk),
     }
     return {

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from db.database import Database
+from db.runs import CHOSEN, ORIGINAL
 from reports.clouds import layer_clouds
 from reports.formulas import Written, written_formulas
-from reports.outcome import CHOSEN, ORIGINAL, Outcome, Row, choose, outcome
+from reports.outcome import Outcome, Row, choose, outcome
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

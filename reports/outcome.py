@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.database import Database
-from db.runs import RUNNING
+from db.runs import CHOSEN, ORIGINAL, RUNNING
 from dse.errors import UserError, one_of
 from dse.formula import Cost
 
 Row = Mapping[str, Any]
-
-ORIGINAL, CHOSEN = "original", "chosen"
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,12 @@ class Outcome:
     def tried(self) -> Sequence[Row]:
         """The trials without the original."""
         return [trial for trial in self.trials if trial["status"] != ORIGINAL]
+
+    @property
+    def test_change(self) -> float | None:
+        """Accuracy of the written model less the original's on the test part; None where one is not known."""
+        before, after = self.run["original_accuracy"], self.run["accuracy"]
+        return None if before is None or after is None else float(after - before)
 
     @property
     def accuracy_change(self) -> float | None:

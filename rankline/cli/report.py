@@ -15,14 +15,14 @@ def report(
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     run: Annotated[int | None, typer.Option(help="Run to show; the network's latest by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sampled configurations.")] = 0,
 ) -> None:
     """Write a self-contained HTML report of a network and its latest run.
 
     Example: [bold]rankline report lenet5.html[/bold]
     """
+    from db.database import open_database
     from reports.html import write_report
 
-    from db.database import open_database
-
-    written = write_report(open_database(db, create=False), out, network=network, run=run)
+    written = write_report(open_database(db, create=False), out, network=network, run=run, seed=seed)
     note(f"wrote {written}")

@@ -22,7 +22,7 @@ def store() -> Path:
     run = start_run(database.engine, database.network_id("stored"), {"objective": "params"}, seed=1)
     layers = (LayerRecord("c1", "tucker", (2, 3), None, Cost(80, 700, 9000), 0.9, 0.2),)
     record_trial(database.engine, run, TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers))
-    finish_run(database.engine, run, SUCCESS, 0.9, 0.3)
+    finish_run(database.engine, run, SUCCESS, 0.9, 0.3, 0.95)
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()

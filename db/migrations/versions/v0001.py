@@ -75,7 +75,7 @@ def upgrade() -> None:
     )  # fmt: skip
     create(
         "run", identity(), key("network"), words("settings"), whole("seed"), words("status"), words("started"),
-        real("accuracy"), real("loss"),
+        real("accuracy"), real("loss"), real("original_accuracy"),
     )  # fmt: skip
     op.create_index("ix_run_network", "run", ["network"])
     create(
