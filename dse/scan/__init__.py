@@ -1,0 +1,1 @@
+"""Exhaustive scans: what only a visit to every configuration can tell."""

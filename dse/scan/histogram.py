@@ -1,0 +1,45 @@
+"""How many configurations there are at each pair of params and FLOPs: what a picture of a space shows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dse.lines import Integers
+from dse.scan.intervals import METRIC_COLUMNS, Narrowed
+
+
+def edges(low: int, high: int, bins: int) -> Integers:
+    """Bounds of equal bins over low..high, in whole units: bin b holds edges[b] <= value < edges[b + 1]."""
+    return np.array([low + (high + 1 - low) * b // bins for b in range(bins + 1)], np.int64)
+
+
+def histogram(found: Narrowed, x: str, x_edges: Integers, y: str, y_edges: Integers) -> Integers:
+    """Counts (len(x_edges) - 1, len(y_edges) - 1) of all configurations by two metrics; outside ones are left out."""
+    columns = [*METRIC_COLUMNS[x], *METRIC_COLUMNS[y]]
+    counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), np.int64)
+    _fill(np.ascontiguousarray(found.coefficients[:, columns]), found.lo, found.hi, x_edges, y_edges, counts)
+    return counts
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fill(
+    coefficients: Integers, lo: Integers, hi: Integers, x_edges: Integers, y_edges: Integers, counts: Integers
+) -> None:
+    """Both metrics rise along a line, so their bins only move forward."""
+    for i in range(len(lo)):
+        x = coefficients[i, 0] + coefficients[i, 1] * lo[i]
+        y = coefficients[i, 2] + coefficients[i, 3] * lo[i]
+        x_bin = np.searchsorted(x_edges, x, side="right") - 1
+        y_bin = np.searchsorted(y_edges, y, side="right") - 1
+        for _ in range(lo[i], hi[i] + 1):
+            while x_bin < counts.shape[0] and x >= x_edges[x_bin + 1]:
+                x_bin += 1
+            while y_bin < counts.shape[1] and y >= y_edges[y_bin + 1]:
+                y_bin += 1
+            if x_bin >= counts.shape[0] or y_bin >= counts.shape[1]:
+                break
+            if x_bin >= 0 and y_bin >= 0:
+                counts[x_bin, y_bin] += 1
+            x += coefficients[i, 1]
+            y += coefficients[i, 3]

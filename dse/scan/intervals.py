@@ -1,0 +1,80 @@
+"""Lines narrowed to a set and to limits: the interval of k on each line, by integer arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dse.errors import one_of
+from dse.lines import Integers, Lines
+
+SETS = ("all", "better", "useful")
+
+METRIC_COLUMNS = {"params": (0, 1), "fm": (2, 3), "flops": (4, 5)}
+"""Intercept and slope of each metric among a line's coefficients."""
+
+Limits = Mapping[str, tuple[int | None, int | None]]
+"""Inclusive bounds (low, high) by metric; None is an open end."""
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """The lines that have configurations left, of all branches of a space together.
+
+    part, row: (lines,), which ``Lines`` a line is from and its row there; coefficients: (lines, 6); lo, hi:
+    (lines,), the first and last k.
+    """
+
+    lines: tuple[Lines, ...]
+    part: Integers
+    row: Integers
+    coefficients: Integers
+    lo: Integers
+    hi: Integers
+
+    @property
+    def count(self) -> int:
+        """Configurations on the lines."""
+        return int((self.hi - self.lo + 1).sum())
+
+    def configuration(self, line: int, k: int) -> tuple[str | None, tuple[int, ...]]:
+        """Tensor shape and ranks at k on a line."""
+        part = self.lines[self.part[line]]
+        ranks = part.ranks[self.row[line]].tolist()
+        ranks[part.free] = part.step * int(k)
+        return part.shape, tuple(ranks)
+
+
+def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | None = None) -> Narrowed:
+    """The configurations of a set (all, better or useful) within the limits. Raises UserError on unknown names."""
+    if chosen not in SETS:
+        raise one_of("set", chosen, list(SETS))
+    for metric in limits or {}:
+        if metric not in METRIC_COLUMNS:
+            raise one_of("metric", metric, list(METRIC_COLUMNS))
+    parts = tuple(lines)
+    columns: list[list[Integers]] = [[np.zeros(0, np.int64)] for _ in range(4)]
+    tables = [np.zeros((0, 6), np.int64)]
+    for number, part in enumerate(parts):
+        lo, hi = _ends(part, chosen)
+        for metric, (low, high) in (limits or {}).items():
+            intercept, slope = (part.coefficients[:, column] for column in METRIC_COLUMNS[metric])
+            if low is not None:
+                lo = np.maximum(lo, -((intercept - low) // slope))
+            if high is not None:
+                hi = np.minimum(hi, (high - intercept) // slope)
+        rows = np.flatnonzero(lo <= hi)
+        for column, values in zip(columns, (np.full(len(rows), number), rows, lo[rows], hi[rows]), strict=True):
+            column.append(values)
+        tables.append(part.coefficients[rows])
+    part_of, row, lo, hi = (np.concatenate(column) for column in columns)
+    return Narrowed(parts, part_of, row, np.concatenate(tables), lo, hi)
+
+
+def _ends(part: Lines, chosen: str) -> tuple[Integers, Integers]:
+    ones = np.ones(len(part), np.int64)
+    if chosen == "useful":
+        return part.useful[:, 0], part.useful[:, 1]
+    return ones, part.better if chosen == "better" else np.full(len(part), part.cap)

@@ -1,0 +1,59 @@
+"""Configurations picked out of a space: uniform samples, and the best under limits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dse.lines import Integers
+from dse.scan.intervals import METRIC_COLUMNS, Narrowed
+
+Places = list[tuple[int, int]]
+"""Pairs of line and k (see ``Narrowed.configuration``)."""
+
+
+def sample(found: Narrowed, n: int, seed: int) -> Places:
+    """Up to n different configurations, each set of them as likely as any other, in random order."""
+    ends = np.concatenate([[0], np.cumsum(found.hi - found.lo + 1)])
+    total = int(ends[-1])
+    numbers = np.random.default_rng(seed).choice(total, size=min(n, total), replace=False)
+    line = np.searchsorted(ends, numbers, side="right") - 1
+    k = found.lo[line] + numbers - ends[line]
+    return list(zip(line.tolist(), k.tolist(), strict=True))
+
+
+def top(found: Narrowed, metric: str, n: int) -> Places:
+    """The n configurations with the lowest metric, lowest first; ties by fewer params, then fewer FM, then line."""
+    order = [*METRIC_COLUMNS[metric], *METRIC_COLUMNS["params"], *METRIC_COLUMNS["fm"]]
+    keys = np.full((n, 3), np.iinfo(np.int64).max)
+    places = np.full((n, 2), -1, np.int64)
+    _lowest(np.ascontiguousarray(found.coefficients[:, order]), found.lo, found.hi, keys, places)
+    return [(int(line), int(k)) for line, k in places if line >= 0]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _before(a0: int, a1: int, a2: int, keys: Integers, j: int) -> bool:
+    """Whether the first key comes before the j-th one in lexicographic order."""
+    if a0 != keys[j, 0]:
+        return bool(a0 < keys[j, 0])
+    return bool(a1 < keys[j, 1] if a1 != keys[j, 1] else a2 < keys[j, 2])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _lowest(coefficients: Integers, lo: Integers, hi: Integers, keys: Integers, places: Integers) -> None:
+    """Insertion into a sorted list: a line is left at its first configuration that is too high, since metrics rise."""
+    n = len(keys)
+    for i in range(len(lo)):
+        for k in range(lo[i], hi[i] + 1):
+            a0 = coefficients[i, 0] + coefficients[i, 1] * k
+            a1 = coefficients[i, 2] + coefficients[i, 3] * k
+            a2 = coefficients[i, 4] + coefficients[i, 5] * k
+            if not _before(a0, a1, a2, keys, n - 1):
+                break
+            j = n - 1
+            while j > 0 and _before(a0, a1, a2, keys, j - 1):
+                keys[j] = keys[j - 1]
+                places[j] = places[j - 1]
+                j -= 1
+            keys[j, 0], keys[j, 1], keys[j, 2] = a0, a1, a2
+            places[j, 0], places[j, 1] = i, k

@@ -1,0 +1,143 @@
+"""Scans against lines and against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dse.errors import UserError
+from dse.layer import Layer, conv, dense
+from dse.lines import lines_of
+from dse.options import Options
+from dse.scan.census import census, census_of_lines
+from dse.scan.front import front_of_tails
+from dse.scan.histogram import edges, histogram
+from dse.scan.intervals import Limits, narrowed
+from dse.scan.select import sample, top
+from dse.space import Space
+from dse.symbols import layer_shape
+from tests import brute
+from tests.layers import layers_with_method
+
+SETS = ("all", "better", "useful")
+
+
+def members(layer: Layer, method: str, chosen: str, limits: Limits | None = None) -> list[brute.Configuration]:
+    def inside(one: brute.Configuration) -> bool:
+        values = {name: getattr(one.cost, name) for name in limits or {}}
+        bounds = (limits or {}).items()
+        return all((lo is None or lo <= values[n]) and (hi is None or values[n] <= hi) for n, (lo, hi) in bounds)
+
+    every = brute.configurations(layer, method)
+    return [one for one in every if (chosen == "all" or getattr(one, chosen)) and inside(one)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers_with_method(), st.integers(1, 3), st.sampled_from(["aligned", "all"]))
+def test_the_census_equals_the_lines_and_brute_force(chosen: tuple[Layer, str], multiple: int, order: str) -> None:
+    layer, method = chosen
+    options = Options(rank_multiple=multiple, t3f_order=order)
+    space = Space(method, layer_shape(layer), options)
+    found = census(space)
+    assert found == census_of_lines(lines_of(space))
+    every = list(brute.configurations(layer, method, options))
+    for row, one in enumerate(SETS):
+        group = [entry for entry in every if one == "all" or getattr(entry, one)]
+        assert found.counts[row] == len(group)
+        for column, metric in enumerate(("params", "fm", "flops")):
+            values = [getattr(entry.cost, metric) for entry in group] or [0]
+            assert (found.lows[row, column], found.highs[row, column]) == (min(values), max(values))
+            assert found.sums[row, column] == sum(values) if group else True
+
+
+def test_the_census_of_a_large_space_equals_its_lines() -> None:
+    space = Space("tt", layer_shape(conv("c", (3, 3), 128, 128, (8, 8))), Options())
+    found = census(space)
+    assert found.counts[0] == 128 * 384 * 128
+    assert found == census_of_lines(lines_of(space))
+
+
+@settings(max_examples=50, deadline=None)
+@given(layers_with_method(), st.sampled_from(SETS), st.integers(1, 5), st.integers(1, 5), st.data())
+def test_a_histogram_counts_every_configuration_once(
+    chosen: tuple[Layer, str], one: str, columns: int, rows: int, data: st.DataObject
+) -> None:
+    layer, method = chosen
+    found = narrowed(lines_of(Space(method, layer_shape(layer), Options())), one)
+    group = members(layer, method, one)
+    whole = brute.original(layer)
+    x_edges = edges(data.draw(st.integers(0, whole.params)), 2 * whole.params, columns)
+    y_edges = edges(data.draw(st.integers(0, whole.flops)), 2 * whole.flops, rows)
+    wanted, _, _ = np.histogram2d(
+        [entry.cost.params for entry in group],
+        [entry.cost.flops for entry in group],
+        bins=(x_edges - 0.5, y_edges - 0.5),
+    )
+    assert np.array_equal(histogram(found, "params", x_edges, "flops", y_edges), wanted)
+
+
+@settings(max_examples=50, deadline=None)
+@given(layers_with_method(), st.sampled_from(SETS), st.sampled_from(["params", "fm", "flops"]), st.data())
+def test_top_under_limits_equals_sorting_everything(
+    chosen: tuple[Layer, str], one: str, metric: str, data: st.DataObject
+) -> None:
+    layer, method = chosen
+    whole = brute.original(layer)
+    limits: Limits = {
+        "params": (data.draw(st.integers(0, whole.params)), None),
+        "fm": (None, data.draw(st.integers(1, 4 * whole.fm))),
+    }
+    found = narrowed(lines_of(Space(method, layer_shape(layer), Options())), one, limits)
+    group = members(layer, method, one, limits)
+    assert found.count == len(group)
+    best = [found.configuration(*place) for place in top(found, metric, 5)]
+    keys = [
+        (getattr(cost, metric), cost.params, cost.fm)
+        for cost in (brute.costs(layer, method, ranks, shape) for shape, ranks in best)
+    ]
+    assert keys == sorted((getattr(entry.cost, metric), entry.cost.params, entry.cost.fm) for entry in group)[:5]
+    assert len(set(best)) == len(best)
+
+
+@settings(max_examples=30, deadline=None)
+@given(layers_with_method(), st.sampled_from(SETS))
+def test_a_sample_of_everything_is_everything(chosen: tuple[Layer, str], one: str) -> None:
+    layer, method = chosen
+    found = narrowed(lines_of(Space(method, layer_shape(layer), Options())), one)
+    group = members(layer, method, one)
+    drawn = [found.configuration(*place) for place in sample(found, len(group) + 3, seed=0)]
+    assert sorted(drawn, key=repr) == sorted(((entry.shape, entry.ranks) for entry in group), key=repr)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 10**6))
+def test_the_front_holds_the_least_error_at_each_cost(c: int, f: int, seed: int) -> None:
+    layer = conv("c", (3, 2), c, f, (6, 6))
+    found = narrowed(lines_of(Space("tt", layer_shape(layer), Options())), "all")
+    random = np.random.default_rng(seed)
+    tails = [np.sort(random.random(60))[::-1] for _ in range(3)]
+    front = [found.configuration(*place)[1] for place in front_of_tails(found, "params", tails, levels=10**6)]
+    every = [
+        (one.cost.params, sum(tail[r - 1] for tail, r in zip(tails, one.ranks, strict=True)))
+        for one in brute.configurations(layer, "tt")
+    ]
+    best: list[tuple[int, float]] = []
+    for cost, error in sorted(every):
+        if not best or error < best[-1][1] - 1e-12:
+            best.append((cost, error))
+    points = [
+        (brute.costs(layer, "tt", ranks).params, sum(tail[r - 1] for tail, r in zip(tails, ranks, strict=True)))
+        for ranks in front
+    ]
+    assert [cost for cost, _ in points] == [cost for cost, _ in best]
+    assert np.allclose([error for _, error in points], [error for _, error in best])
+
+
+def test_unknown_names_are_refused() -> None:
+    lines = list(lines_of(Space("svd", layer_shape(dense("d", 8, 8)), Options())))
+    with pytest.raises(UserError, match="unknown set"):
+        narrowed(lines, "best")
+    with pytest.raises(UserError, match="unknown metric"):
+        narrowed(lines, "all", {"flop": (None, 3)})
