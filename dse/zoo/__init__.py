@@ -1,4 +1,8 @@
-"""Networks that can be built by name, without weights from elsewhere (``zoo:lenet5``)."""
+"""Networks that can be built by name, without weights from elsewhere (``zoo:lenet5``).
+
+Each is written after a paper or a well-known implementation, which its file names, at the size of the data set that
+it is mostly studied on; at the size of the reference its number of parameters is that of the reference.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,49 @@ from dse.errors import one_of
 if TYPE_CHECKING:
     import keras
 
+FOURTEEN = (
+    "lenet5",
+    "alexnet",
+    "vgg11",
+    "vgg16",
+    "vgg19",
+    "gtsrb_cnn",
+    "voxnet",
+    "m5",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "googlenet",
+    "squeezenet",
+    "densenet121",
+)
+"""The convolutional networks of the studies: 1-D, 2-D and 3-D, with and without branches."""
+
+MODULES = {
+    "vgg11": "vgg",
+    "vgg16": "vgg",
+    "vgg19": "vgg",
+    "resnet18": "resnet",
+    "resnet34": "resnet",
+    "resnet50": "resnet",
+    "densenet121": "densenet",
+}
+"""Where a network of a family is; the others are in a file of their own name."""
+
 
 def _builder(name: str) -> Callable[..., keras.Model]:
-    """The function ``name`` of the module of that name, imported at the first call: Keras takes seconds."""
+    """The function ``name`` of its module, imported at the first call: Keras takes seconds."""
 
     def build_network(**settings: Any) -> keras.Model:
-        return getattr(import_module(f"dse.zoo.{name}"), name)(**settings)
+        return getattr(import_module(f"dse.zoo.{MODULES.get(name, name)}"), name)(**settings)
 
     return build_network
 
 
-ZOO: dict[str, Callable[..., keras.Model]] = {name: _builder(name) for name in ("lenet5",)}
-"""Builders by name; each takes ``input_shape`` and ``classes``, both with a default."""
+ZOO: dict[str, Callable[..., keras.Model]] = {
+    name: _builder(name) for name in (*FOURTEEN, "mobilenetv2", "vit", "gpt2_block")
+}
+"""Builders by name; each takes ``input_shape`` and, but for gpt2_block, ``classes``, both with a default."""
 
 
 def build(name: str, **settings: Any) -> keras.Model:

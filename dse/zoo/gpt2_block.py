@@ -1,0 +1,16 @@
+"""One decoder block of GPT-2, after Radford et al., Language models are unsupervised multitask learners (2019)."""
+
+from __future__ import annotations
+
+import keras
+
+from dse.zoo.transformer import block
+
+
+def gpt2_block(input_shape: tuple[int, ...] = (1024, 768), heads: int = 12) -> keras.Model:
+    """7,087,872 parameters at the defaults, which are those of GPT-2 small: its 1,024 tokens, 768 wide.
+
+    input_shape: tokens, width. GPT-2's tanh form of GELU is the exact one here.
+    """
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, block(inputs, heads, "block", causal=True), name="gpt2_block")
