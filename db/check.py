@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+import json
+
+import numpy as np
+from sqlalchemy import Connection, func, select
 
 from db.database import open_database
-from db.schema import line, space
+from db.explore import Progress
+from db.schema import IDS_PER_SPACE, line, space
+from dse.scan.census import Census, census, census_of_intervals
+from dse.space import Space
+
+
+def check_exhaustively(location: str, progress: Progress = lambda label, done, total: None) -> int:
+    """Visits every configuration of every space and compares with its lines: counts, extremes and sums.
+
+    Returns the number of configurations visited. Raises UserError as ``check`` does, RuntimeError where a space
+    differs, and where it was made by other formulas than this version's.
+    """
+    database = open_database(location, create=False)
+    with database.engine.connect() as connection:
+        rows = connection.execute(select(space)).mappings().all()
+        total, done = sum(int(row["n_total"]) for row in rows), 0
+        for row in rows:
+            what = f"space {row['id']} ({row['method']})"
+            progress(what, done, total)
+            defined = Space.from_definition(json.loads(row["options"]))
+            if defined.digest != row["digest"]:
+                raise RuntimeError(f"{location}: {what} was made by other formulas; explore again into a new file")
+            if census(defined) != _stored_census(connection, row["id"]):
+                raise RuntimeError(
+                    f"{location}: the lines of {what} differ from its configurations; go back to a backup"
+                )
+            done += row["n_total"]
+    return total
+
+
+def _stored_census(connection: Connection, space_id: int) -> Census:
+    """What a space's stored lines claim."""
+    names = ("cap", "better", "use_lo", "use_hi", "p0", "p1", "m0", "m1", "f0", "f1")
+    ids = line.c.id.between(space_id * IDS_PER_SPACE, (space_id + 1) * IDS_PER_SPACE - 1)
+    rows = connection.execute(select(*(line.c[name] for name in names)).where(ids)).all()
+    table = np.array([tuple(row) for row in rows], np.int64).reshape(-1, len(names))
+    return census_of_intervals(table[:, 0], table[:, 1], table[:, 2:4], table[:, 4:])
 
 
 def check(location: str) -> int:

@@ -12,13 +12,17 @@ from weakref import finalize
 from sqlalchemy import Engine, Select, func, select
 
 from db import runs as records
+from db.best import best_by_method, best_of_layers, totals
 from db.engine import check_location, connect, sqlite_path
 from db.explore import Explored, Progress, explore_layers, spaces_to_explore
 from db.schema import layer, layer_space, network, space
+from db.solution import Solution
 from db.solutions import Solutions, StoredSpace
+from db.windows import Bounds
 from dse.errors import UserError, one_of
 from dse.formula import Cost
 from dse.layer import Layer
+from dse.methods import METHODS
 from dse.options import Options
 from dse.source import load_network, network_of
 
@@ -99,6 +103,10 @@ class Database:
         columns = [network.c[name] for name in ("name", "source", "input_shape", "params", "fm", "flops")]
         return self._rows(select(*columns, count.label("layers")).order_by(network.c.id))
 
+    def network(self, name: str | None = None) -> dict[str, Any]:
+        """One network's row (the only one's where no name is given). Raises UserError."""
+        return self._rows(select(network).where(network.c.id == self.network_id(name)))[0]
+
     def layers(self, name: str | None = None) -> list[dict[str, Any]]:
         """Every layer of a network (the only one where no name is given), with its costs and, if kept, why."""
         return self._rows(select(layer).where(layer.c.network == self.network_id(name)).order_by(layer.c.position))
@@ -115,9 +123,12 @@ class Database:
             .join_from(layer, layer_space)
             .join(space)
             .where(layer.c.network == self.network_id(name))
-            .order_by(layer.c.position, space.c.id)
+            .order_by(layer.c.position)
         )
-        return self._rows(query)
+        rows = self._rows(query)
+        order = {row["layer"]: position for position, row in reversed(list(enumerate(rows)))}
+        listed = list(METHODS)
+        return sorted(rows, key=lambda row: (order[row["layer"]], listed.index(row["method"])))
 
     def solutions(self, layer: str, method: str, network: str | None = None) -> Solutions:
         """The lazy query over all configurations of a layer by a method.
@@ -135,6 +146,30 @@ class Database:
             raise one_of(f"method for layer '{layer}'", method, list(stored))
         original = Cost(found["params"], found["fm"], found["flops"])
         return Solutions(self.engine, layer, method, stored[method], original)
+
+    def best(
+        self,
+        lowest: str = "flops",
+        network: str | None = None,
+        within: str = "useful",
+        methods: Sequence[str] | None = None,
+        **windows: Bounds,
+    ) -> dict[str, Solution | None]:
+        """For each layer of a network, the configuration with the lowest metric in the windows, over all methods.
+
+        None where no method has any. Windows as in ``Solutions.where``. Raises UserError.
+        """
+        return best_of_layers(self, network, lowest, within, methods, windows)
+
+    def best_by_method(
+        self, layer: str, lowest: str = "flops", network: str | None = None, within: str = "useful", **windows: Bounds
+    ) -> dict[str, Solution | None]:
+        """For each method of a layer, its configuration with the lowest metric in the windows; None without any."""
+        return best_by_method(self, layer, network, lowest, within, None, windows)
+
+    def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
+        """A network's cost as it is, and with one configuration for some of its layers. Raises UserError."""
+        return totals(self, network, choice)
 
     def runs(self) -> list[dict[str, Any]]:
         """Every compression run: id, network, status, started, seed, settings, accuracy, loss, trials."""

@@ -76,6 +76,11 @@ def check_location(location: str, create: bool = True) -> None:
         raise UserError(f"{path} is not an SQLite database; give another file with --db")
 
 
+def is_in_memory(engine: Engine) -> bool:
+    """Whether the database lives in one connection alone, which threads and processes cannot share."""
+    return engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
+
+
 def writing(engine: Engine) -> Engine:
     """The engine for transactions that write: on SQLite they take the write lock when they begin."""
     return engine.execution_options(writes=True)
@@ -119,7 +124,7 @@ def _other_version(location: str, version: str) -> str:
 def _set_up_sqlite(connection: object, _: object) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, see below
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("busy_timeout = 30000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
+    for pragma in ("busy_timeout = 120000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

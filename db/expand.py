@@ -101,4 +101,5 @@ def _expanded(frame: pd.DataFrame) -> pd.DataFrame:
         long[name] = long[name].astype("Int64").where(long["free"] != j, long["step"] * k)
     for name, key in (("params", "p"), ("fm", "m"), ("flops", "f")):
         long[name] = long[f"{key}0"] + long[f"{key}1"] * k
+    long["shape"] = long["shape"].astype("string")  # also where every one is missing
     return long[["shape", *RANKS, "params", "fm", "flops"]]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from time import perf_counter
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from db.engine import writing
+from db.engine import connect, is_in_memory, writing
 from db.schema import layer as layer_table
 from db.schema import layer_space, network
 from db.schema import space as space_table
@@ -23,6 +25,9 @@ from dse.totals import known_cost, network_cost
 
 Progress = Callable[[str, int, int], None]
 """Called with a label, what is done and what there is in all (in configurations)."""
+
+LINES_WORTH_PROCESSES = 400_000
+"""Fewer lines are written before other processes have started."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,45 @@ def explore_layers(
 
 
 def _compute(engine: Engine, missing: Mapping[str, Space], progress: Progress) -> dict[str, int]:
-    if not missing:
-        return {}
+    """Computes and writes the spaces that do not stand, several processes at once where there is much to do."""
+    total = sum(space.n_total for space in missing.values())
+    largest_first = sorted(missing.items(), key=lambda item: -item[1].n_lines)
+    ids, done = {}, 0
+    for digest, key in _written(engine, largest_first):
+        ids[digest] = key
+        done += missing[digest].n_total
+        progress(f"{missing[digest].method} spaces", done, total)
+    return ids
+
+
+def _written(engine: Engine, spaces: Sequence[tuple[str, Space]]) -> Iterator[tuple[str, int]]:
+    """Digest and id of each space once it is written, in any order."""
+    n_lines = sum(space.n_lines for _, space in spaces)
+    cores = os.cpu_count() or 1
+    if cores == 1 or n_lines < LINES_WORTH_PROCESSES or is_in_memory(engine):
+        yield from ((digest, _compute_one(engine, space)) for digest, space in spaces)
+        return
+    from joblib import Parallel, delayed
+
+    url = engine.url.render_as_string(hide_password=False)
+    work = (delayed(_compute_elsewhere)(url, digest, space) for digest, space in spaces)
+    yield from Parallel(n_jobs=cores, return_as="generator_unordered")(work)
+
+
+def _compute_one(engine: Engine, space: Space) -> int:
     from dse.lines import lines_of  # numba: only where there is something to compute
 
-    ids, done, total = {}, 0, sum(space.n_total for space in missing.values())
-    for digest, space in missing.items():
-        progress(f"{space.method} {space.shape.in_channels} to {space.shape.out_channels}", done, total)
-        ids[digest] = write_space(engine, space, list(lines_of(space)))
-        done += space.n_total
-    progress("explored", done, total)
-    return ids
+    return write_space(engine, space, list(lines_of(space)))
+
+
+def _compute_elsewhere(url: str, digest: str, space: Space) -> tuple[str, int]:
+    """``_compute_one`` in a process of its own, which keeps its engine for the next space."""
+    return digest, _compute_one(_engine_of(url), space)
+
+
+@cache
+def _engine_of(url: str) -> Engine:
+    return connect(url, create=False)
 
 
 def _digest(name: str, layers: Sequence[Layer], input_shape: object) -> str:

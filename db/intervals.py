@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Subquery, bindparam, case, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Integer, Subquery, bindparam, case, func, literal, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -47,9 +47,9 @@ def _min(element: _Smallest, compiler: SQLCompiler, **kw: Any) -> str:
     return f"min({compiler.process(element.clauses, **kw)})"
 
 
-def coefficient(metric: str, degree: int) -> ColumnElement[int]:
+def coefficient(lines: FromClause, metric: str, degree: int) -> ColumnElement[int]:
     """Intercept (0) or slope (1) of a metric along the lines."""
-    return _sum([line.c[f"{key}{degree}"] for key in METRICS[metric]])
+    return _sum([lines.c[f"{key}{degree}"] for key in METRICS[metric]])
 
 
 def intervals(chosen: str, windows: Sequence[Window]) -> Subquery:
@@ -63,7 +63,7 @@ def intervals(chosen: str, windows: Sequence[Window]) -> Subquery:
     lows: list[ColumnElement[int]] = [_FIRST[chosen]]
     highs: list[ColumnElement[int]] = [_LAST[chosen]]
     for one in windows:
-        intercept, slope = coefficient(one.metric, 0), coefficient(one.metric, 1)
+        intercept, slope = coefficient(line, one.metric, 0), coefficient(line, one.metric, 1)
         if one.low is not None:
             lows.append((one.low - 1 - intercept) // slope + 1)
         if one.high is not None:
@@ -82,7 +82,7 @@ def total(lines: Subquery) -> ColumnElement[int]:
 
 def value_at(lines: Subquery, metric: str, k: ColumnElement[int]) -> ColumnElement[int]:
     """A metric's value at k on each line of ``intervals``."""
-    return _sum([lines.c[f"{key}0"] + lines.c[f"{key}1"] * k for key in METRICS[metric]])
+    return coefficient(lines, metric, 0) + coefficient(lines, metric, 1) * k
 
 
 def _sum(terms: Sequence[ColumnElement[int]]) -> ColumnElement[int]:

@@ -1,10 +1,12 @@
-"""The envelope of a space: the lowest and highest FLOPs at each level of params.
+"""Spaces level by level: how many configurations there are at each level of a metric, and their range of FLOPs.
 
-It is no front: every metric rises with every rank, so there is nothing to trade between two costs.
+The lowest and highest FLOPs at each level of params are the envelope of a space. It is no front: every metric
+rises with every rank, so there is nothing to trade between two costs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,33 +14,41 @@ import numpy as np
 from sqlalchemy import Row, Subquery, select
 
 from db.expand import Run
+from db.intervals import coefficient
 from db.parts import parts
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = ("low", "high", "n", "min_flops", "max_flops")
 
-def envelope_of(run: Run, lines: Subquery, n_lines: int, levels: int) -> pd.DataFrame:
-    """min_flops and max_flops of the configurations with params_low <= params <= params_high.
 
-    The range of params is cut into ``levels`` equal levels; those without a configuration are left out.
+def levels_of(run: Run, lines: Subquery, n_lines: int, metric: str, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    """For each (low, high): how many configurations have low <= metric <= high, and their lowest and highest FLOPs.
+
+    Levels without a configuration are left out.
     """
     import pandas as pd
 
-    columns = ("params_low", "params_high", "min_flops", "max_flops")
-    query = select(*(lines.c[name] for name in ("lo", "hi", "p0", "p1", "f0", "f1"))).where(lines.c.hi >= lines.c.lo)
+    columns = (coefficient(lines, metric, 0), coefficient(lines, metric, 1), lines.c.f0, lines.c.f1)
+    query = select(lines.c.lo, lines.c.hi, *columns).where(lines.c.hi >= lines.c.lo)
     found: list[Row[Any]] = [row for rows in run(query, parts(n_lines)) for row in rows]
     if not found:
-        return pd.DataFrame(columns=columns)
-    lo, hi, p0, p1, f0, f1 = np.array([tuple(row) for row in found], np.int64).T
-    low, high = int((p0 + p1 * lo).min()), int((p0 + p1 * hi).max())
-    edges = [low + (high + 1 - low) * j // levels for j in range(levels + 1)]
+        return pd.DataFrame(columns=COLUMNS)
+    lo, hi, v0, v1, f0, f1 = np.array([tuple(row) for row in found], np.int64).T
     rows = []
-    for start, end in pairwise(edges):
-        first = np.maximum(lo, -((p0 - start) // p1))
-        last = np.minimum(hi, (end - 1 - p0) // p1)
+    for low, high in bounds:
+        first = np.maximum(lo, -((v0 - low) // v1))
+        last = np.minimum(hi, (high - v0) // v1)
         inside = first <= last
         if inside.any():
-            cheapest, dearest = (f0 + f1 * first)[inside].min(), (f0 + f1 * last)[inside].max()
-            rows.append((start, end - 1, int(cheapest), int(dearest)))
-    return pd.DataFrame(rows, columns=columns)
+            first, last = first[inside], last[inside]
+            cheapest, dearest = (f0[inside] + f1[inside] * first).min(), (f0[inside] + f1[inside] * last).max()
+            rows.append((low, high, int((last - first + 1).sum()), int(cheapest), int(dearest)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def equal_levels(low: int, high: int, count: int) -> list[tuple[int, int]]:
+    """low..high cut into ``count`` levels of about equal width, in whole units."""
+    edges = [low + (high + 1 - low) * j // count for j in range(count + 1)]
+    return [(start, end - 1) for start, end in pairwise(edges) if start < end]

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select
 
+from db.engine import is_in_memory
 from db.schema import IDS_PER_SPACE
 
 LINES_WORTH_A_THREAD = 30_000
@@ -38,8 +39,7 @@ def run(engine: Engine, query: Select[Any], space: int, pieces: Sequence[range])
         with engine.connect() as connection:
             return connection.execute(query, {"first": first, "last": first + len(piece) - 1}).all()
 
-    in_memory = engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
-    if len(pieces) == 1 or in_memory:
+    if len(pieces) == 1 or is_in_memory(engine):
         return [rows(piece) for piece in pieces]
     return list(_threads().map(rows, pieces))
 

@@ -44,6 +44,10 @@ class Solution:
         """Bytes of params and feature maps."""
         return self.cost.memory(self.bytes_per_element)
 
+    def value(self, metric: str) -> int:
+        """params, fm, flops, or memory in elements."""
+        return metric_of(self.cost, metric)
+
     def reduction(self, metric: str) -> float:
         """The fraction of the original's params, fm, flops or memory that is saved; below 0 for growth."""
         return 1 - metric_of(self.cost, metric) / metric_of(self.original, metric)

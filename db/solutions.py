@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, Row, Select, Subquery, func, select
 
-from db.envelope import envelope_of
+from db.equal import equal_lines, equal_places
 from db.expand import batches_of, pick
 from db.intervals import RANKS, SETS, intervals, tie_break, total, value_at
+from db.levels import equal_levels, levels_of
 from db.parts import parts, run
 from db.solution import Solution
 from db.windows import METRICS, REDUCTION, Bounds, Window, metric_of, window
@@ -22,6 +24,7 @@ from dse.formula import Cost
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class NoSolutionError(UserError):
@@ -138,10 +141,12 @@ class Solutions:
         aims = [one for one in self.windows if one.level is not None]
         if not aims:
             raise UserError("equal_rank needs a level to be near: narrow with where(params_reduction=(0.6, None))")
-        found = self._nearest_equal(aims[0].metric, aims[0].level or Fraction(0))
-        if found is None:
+        lines = intervals(self.chosen, ())
+        places = equal_places(self._rows(equal_lines(lines)), aims[0].metric, aims[0].level or Fraction(0))
+        if not places:
             raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
-        return found
+        found = [(distance, self._solution(row, k)) for distance, row, k in places]
+        return min(found, key=lambda pair: (pair[0], _order(pair[1])))[1]
 
     def random(self, n: int, seed: int) -> list[Solution]:
         """Up to n different configurations, uniform over all that meet the windows, in random order."""
@@ -176,8 +181,26 @@ class Solutions:
         return list(dict.fromkeys([*list(self.picks().values())[:max_solutions], *drawn]))
 
     def envelope(self, levels: int = 60) -> pd.DataFrame:
-        """The lowest and highest FLOPs at each level of params: params_low, params_high, min_flops, max_flops."""
-        return envelope_of(self._run, self._lines(), self.space.n_lines, levels)
+        """The lowest and highest FLOPs at each level of params: low, high, n, min_flops, max_flops."""
+        low, high = self._extreme("params", highest=False), self._extreme("params", highest=True)
+        bounds = [] if low is None or high is None else equal_levels(low, high, levels)
+        return levels_of(self._run, self._lines(), self.space.n_lines, "params", bounds)
+
+    def steps(self, step: float = 0.1, objective: str = "params") -> pd.DataFrame:
+        """How many configurations there are at each level of reduction: level, n, min_flops, max_flops.
+
+        A level holds those with level <= reduction < level + step, from 0 up. Raises UserError on a bad step.
+        """
+        width = Fraction(str(step))
+        if not 0 < width <= 1:
+            raise UserError(f"a step must be a fraction above 0 and up to 1, such as 0.1; got {step}")
+        name = _metric(objective) + REDUCTION
+        starts = [k * width for k in range(ceil(1 / width))]
+        windows = [window(name, (start, start + width), self.original, self.bytes_per_element) for start in starts]
+        level_of = {(one.low or 0, one.high or 0): start for one, start in zip(windows, starts, strict=True)}
+        frame = levels_of(self._run, self._lines(), self.space.n_lines, objective, list(level_of))
+        found = [float(level_of[low, high]) for low, high in zip(frame["low"], frame["high"], strict=True)]
+        return frame.drop(columns=["low", "high"]).assign(level=found)[["level", "n", "min_flops", "max_flops"]]
 
     def batches(self, size: int = 100_000) -> Iterator[pd.DataFrame]:
         """All configurations as data frames of about ``size`` rows; see ``to_pandas`` for the columns."""
@@ -189,6 +212,15 @@ class Solutions:
                 params_reduction=1 - frame["params"] / self.original.params,
                 flops_reduction=1 - frame["flops"] / self.original.flops,
             )
+
+    def arrow_batches(self, size: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """The same as Arrow record batches. Raises UserError without pyarrow (extra ``arrow``)."""
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise UserError("Arrow batches need pyarrow; install it with: pip install 'rankline[arrow]'") from None
+        for frame in self.batches(size):
+            yield pa.RecordBatch.from_pandas(frame, preserve_index=False)
 
     def to_pandas(self, limit: int = 100_000) -> pd.DataFrame:
         """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions.
@@ -236,26 +268,6 @@ class Solutions:
             raise self._no_solution()
         found = [(row.value, self._solution(row, row.k)) for row in rows]
         return min(found, key=lambda pair: (pair[0], _order(pair[1])))[1]
-
-    def _nearest_equal(self, metric: str, level: Fraction) -> Solution | None:
-        """On lines whose fixed ranks are equal, the k at which the free one equals them; on lines without fixed
-        ranks, the two values of k around the level."""
-        lines = intervals(self.chosen, ())
-        fixed = func.coalesce(*(lines.c[name] for name in RANKS))
-        equal = [(lines.c[name].is_(None)) | (lines.c[name] == fixed) for name in RANKS]
-        query = select(lines, fixed.label("fixed")).where(lines.c.hi >= lines.c.lo, *equal)
-        found = []
-        for row in self._rows(query):
-            values = row._mapping
-            start, slope = (sum(values[f"{key}{degree}"] for key in METRICS[metric]) for degree in (0, 1))
-            near = int((level - start) // slope)
-            wanted = (row.fixed // row.step,) if row.fixed else (near, near + 1)
-            for k in {min(max(k, row.lo), row.hi) for k in wanted}:
-                if row.fixed and k * row.step != row.fixed:
-                    continue
-                solution = self._solution(row, k)
-                found.append((abs(start + slope * k - level), _order(solution), solution))
-        return min(found, key=lambda entry: entry[:2])[2] if found else None
 
     def _solution(self, row: Row[Any], k: int) -> Solution:
         """The configuration at k on a line."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import prod
+from typing import Any
 
 from dse import methods
 from dse.errors import UserError
@@ -95,6 +97,15 @@ class Space:
         if self.method != "t3f":
             options = {key: value for key, value in options.items() if not key.startswith("t3f_")}
         return {"method": self.method, **asdict(self.shape), **options}
+
+    @classmethod
+    def from_definition(cls, definition: Mapping[str, Any]) -> Space:
+        """The space that ``definition`` describes."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in definition.items()
+        }
+        shape = LayerShape(**{field.name: values.pop(field.name) for field in fields(LayerShape)})
+        return cls(values.pop("method"), shape, Options(**values))
 
     @property
     def digest(self) -> str:

@@ -52,7 +52,30 @@ def census(space: Space) -> Census:
 
 def census_of_lines(lines: Iterable[Lines]) -> Census:
     """The same from rank lines, without a walk: what ``census`` must find."""
-    return merged([_lines_census(part) for part in lines])
+    return merged(
+        [
+            census_of_intervals(np.full(len(part), part.cap), part.better, part.useful, part.coefficients)
+            for part in lines
+        ]
+    )
+
+
+def census_of_intervals(caps: Integers, better: Integers, useful: Integers, coefficients: Integers) -> Census:
+    """The census that lines claim. caps, better: (lines,); useful: (lines, 2); coefficients: (lines, 6)."""
+    ones = np.ones(len(caps), np.int64)
+    counts = np.zeros(3, np.int64)
+    lows, highs = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
+    sums = np.zeros((3, 3), np.uint64)
+    for one, (first, last) in enumerate(((ones, caps), (ones, better), (useful[:, 0], useful[:, 1]))):
+        here = first <= last
+        lo, hi = first[here], last[here]
+        counts[one] = (hi - lo + 1).sum()
+        for metric in range(3 if len(lo) else 0):
+            start, slope = coefficients[here, 2 * metric], coefficients[here, 2 * metric + 1]
+            lows[one, metric], highs[one, metric] = (start + slope * lo).min(), (start + slope * hi).max()
+            count, ks = (hi - lo + 1).astype(np.uint64), ((lo + hi) * (hi - lo + 1) // 2).astype(np.uint64)
+            sums[one, metric] = (start.astype(np.uint64) * count + slope.astype(np.uint64) * ks).sum()
+    return Census(counts, lows, highs, sums)
 
 
 def merged(parts: list[Census]) -> Census:
@@ -67,24 +90,6 @@ def merged(parts: list[Census]) -> Census:
                 highs[one] = np.maximum(highs[one], part.highs[one])
         counts += part.counts
         sums += part.sums
-    return Census(counts, lows, highs, sums)
-
-
-def _lines_census(part: Lines) -> Census:
-    ones = np.ones(len(part), np.int64)
-    spans = [(ones, ones * part.cap), (ones, part.better), (part.useful[:, 0], part.useful[:, 1])]
-    counts = np.zeros(3, np.int64)
-    lows, highs = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
-    sums = np.zeros((3, 3), np.uint64)
-    for one, (first, last) in enumerate(spans):
-        here = first <= last
-        lo, hi = first[here], last[here]
-        counts[one] = (hi - lo + 1).sum()
-        for metric in range(3 if len(lo) else 0):
-            start, slope = part.coefficients[here, 2 * metric], part.coefficients[here, 2 * metric + 1]
-            lows[one, metric], highs[one, metric] = (start + slope * lo).min(), (start + slope * hi).max()
-            count, ks = (hi - lo + 1).astype(np.uint64), ((lo + hi) * (hi - lo + 1) // 2).astype(np.uint64)
-            sums[one, metric] = (start.astype(np.uint64) * count + slope.astype(np.uint64) * ks).sum()
     return Census(counts, lows, highs, sums)
 
 

@@ -21,18 +21,15 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras_for
 from reports.numbers import si
 
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file.",
-        metavar="MODEL",
-    ),
-]
+MODEL_HELP = "A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file."
+
+ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 
 
 def explore(
-    model: ModelArgument,
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
     db: DatabaseOption = DEFAULT_DATABASE,
+    zoo: Annotated[bool, typer.Option("--zoo", help="The fourteen networks of the zoo instead of a MODEL.")] = False,
     name: Annotated[str | None, typer.Option(help="Name of the network in the database.")] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
     input_shape: InputShapeOption = None,
@@ -51,9 +48,11 @@ def explore(
 
     from db.database import open_database
     from dse.options import Options
+    from dse.zoo import FOURTEEN
     from rankline.progress import bar
 
-    load_keras_for(model)
+    if (model is None) != zoo or (zoo and (name or input_shape)):
+        raise typer.BadParameter("give a MODEL, or --zoo (without --name and --input-shape)")
     options = Options(
         rank_multiple=rank_multiple,
         max_rank=max_rank,
@@ -61,27 +60,40 @@ def explore(
         t3f_order=t3f_order,
         max_lines=max_lines,
     )
-    names = methods.split(",") if methods else None
-    with bar("configurations") as progress:
-        done = open_database(db).explore(
-            model, name=name, methods=names, options=options, input_shape=sizes(input_shape), progress=progress
-        )
+    sources = [f"zoo:{network}" for network in FOURTEEN] if zoo else [model or ""]
+    load_keras_for(sources[0])
+    database = open_database(db)
+    done = []
+    for source in sources:
+        with bar(f"configurations of {source}") as progress:
+            done.append(
+                database.explore(
+                    source,
+                    name=name,
+                    methods=methods.split(",") if methods else None,
+                    options=options,
+                    input_shape=sizes(input_shape),
+                    progress=progress,
+                )
+            )
     if as_json:
-        write_json(asdict(done))
+        write_json([asdict(one) for one in done] if zoo else asdict(done[0]))
         return
     write_table(
-        f"{done.network} in {db}",
-        ["layers", "kept as they are", "spaces", "computed now", "configurations", "lines", "seconds"],
+        f"explored into {db}",
+        ["network", "layers", "kept", "spaces", "computed now", "configurations", "lines", "seconds"],
         [
             [
-                done.n_layers,
-                done.n_kept,
-                done.n_spaces,
-                done.n_new_spaces,
-                f"{done.n_total:,}",
-                done.n_lines,
-                round(done.seconds, 2),
+                one.network,
+                one.n_layers,
+                one.n_kept,
+                one.n_spaces,
+                one.n_new_spaces,
+                one.n_total,
+                one.n_lines,
+                round(one.seconds, 2),
             ]
+            for one in done
         ],
     )
 
@@ -129,6 +141,20 @@ def layers(
         )
     columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
     write_table(f"{len(found)} layers", columns, rows)
+
+
+def zoo(as_json: JsonOption = False) -> None:
+    """List the networks that can be named as zoo:NAME.
+
+    Example: [bold]rankline zoo[/bold]
+    """
+    from dse.zoo import FOURTEEN, ZOO
+
+    rows = [{"name": f"zoo:{name}", "of the fourteen": name in FOURTEEN} for name in ZOO]
+    if as_json:
+        write_json(rows)
+        return
+    write_table(f"{len(rows)} networks", list(rows[0]), (list(row.values()) for row in rows))
 
 
 def spaces(db: DatabaseOption = DEFAULT_DATABASE, network: NetworkOption = None, as_json: JsonOption = False) -> None:

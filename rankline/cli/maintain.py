@@ -28,14 +28,23 @@ def upgrade(db: DatabaseOption = DEFAULT_DATABASE) -> None:
 
 
 @app.command()
-def check(db: DatabaseOption = DEFAULT_DATABASE) -> None:
+def check(
+    db: DatabaseOption = DEFAULT_DATABASE,
+    exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Also visit every configuration.")] = False,
+) -> None:
     """Check that the file is sound and that every space has all its lines.
 
-    Example: [bold]rankline db check --db space.db[/bold]
+    Example: [bold]rankline db check --exhaustive --db space.db[/bold]
     """
     from db.check import check as run_check
+    from db.check import check_exhaustively
+    from rankline.progress import bar
 
     note(f"{db} is sound: {run_check(db)} spaces, all lines there")
+    if exhaustive:
+        with bar("configurations") as progress:
+            visited = check_exhaustively(db, progress)
+        note(f"{visited:,} configurations visited: counts, extremes and sums are those of the lines")
 
 
 @app.command()

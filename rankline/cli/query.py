@@ -1,8 +1,9 @@
-"""``query``: counts and picks among all configurations of a layer by a method."""
+"""``query`` and ``export``: counts, picks and lists of the configurations of a layer by a method."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,44 +12,71 @@ from rankline.cli.output import (
     DatabaseOption,
     JsonOption,
     NetworkOption,
+    note,
     write_json,
     write_table,
 )
 from reports.numbers import percent
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from db.database import Database
+    from db.solution import Solution
+
+
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Window METRIC=LOW:HIGH, either end may be open; METRIC is params, fm, flops, memory (bytes), or one "
+        "of these with _reduction (a fraction). May be repeated.",
+        metavar="WINDOW",
+    ),
+]
+WithinOption = Annotated[str, typer.Option(help="all, better or useful configurations.")]
+MethodArgument = Annotated[str, typer.Argument(help="tucker, cp, tt, svd, spatial_svd, qr or t3f.")]
+LayerArgument = Annotated[str, typer.Argument(help="Layer, as `rankline layers` lists it.")]
+
+Windows = dict[str, tuple[str | None, str | None]]
+
+PICK_COLUMNS = ["ranks", "shape", "params", "FM elements", "FLOPs", "memory (bytes)", "params saved", "FLOPs saved"]
+
 
 def query(
-    layer: Annotated[str, typer.Argument(help="Layer, as `rankline layers` lists it.")],
-    method: Annotated[str, typer.Argument(help="tucker, cp, tt, svd, spatial_svd, qr or t3f.")],
+    layer: Annotated[str | None, typer.Argument(help="Layer; without it, the best of every layer.")] = None,
+    method: Annotated[str | None, typer.Argument(help="Method; without it, the best of every method.")] = None,
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Window METRIC=LOW:HIGH, either end may be open; METRIC is params, fm, flops, memory (bytes), or one "
-            "of these with _reduction (a fraction). May be repeated.",
-            metavar="WINDOW",
-        ),
-    ] = None,
+    where: WhereOption = None,
     at: Annotated[float | None, typer.Option(help="Reduction level of the objective, such as 0.6.")] = None,
-    objective: Annotated[str, typer.Option(help="What --at is about: params, fm, flops or memory.")] = "params",
-    within: Annotated[str, typer.Option(help="all, better or useful configurations.")] = "useful",
-    random: Annotated[int, typer.Option(help="Also this many random configurations.")] = 0,
+    objective: Annotated[str, typer.Option(help="What --at and --steps are about.")] = "params",
+    within: WithinOption = "useful",
+    lowest: Annotated[str, typer.Option(help="What the best has least of: params, fm, flops or memory.")] = "flops",
+    steps: Annotated[float | None, typer.Option(help="Count by levels of reduction this wide, such as 0.1.")] = None,
+    random: Annotated[int, typer.Option(min=0, help="Also this many random configurations.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the random ones.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Count and pick configurations of a layer by a method.
+    """Count and pick configurations of a layer by a method; or find the best of every method, or of every layer.
 
     Example: [bold]rankline query conv2 tucker --where params_reduction=0.6:0.7[/bold]
     """
     from db.database import open_database
 
-    solutions = open_database(db, create=False).solutions(layer, method, network).within(within)
-    for text in where or []:
-        name, bounds = _window(text)
-        solutions = solutions.where(**{name: bounds})
+    database = open_database(db, create=False)
+    windows = _windows(where)
+    if layer is None or method is None:
+        if at is not None or steps is not None or random:
+            raise typer.BadParameter("--at, --steps and --random need a LAYER and a METHOD")
+        _best(database, network, layer, lowest, within, windows, as_json)
+        return
+    solutions = database.solutions(layer, method, network).within(within)
+    solutions = solutions.where(**windows)
     if at is not None:
         solutions = solutions.at(at, objective)
+    if steps is not None:
+        _steps(solutions.steps(steps, objective), f"{layer} by {method}: {within} by {objective} reduction", as_json)
+        return
     picks = solutions.picks()
     picks |= {f"random {j}": one for j, one in enumerate(solutions.random(random, seed), start=1)}
     counts = {
@@ -63,28 +91,90 @@ def query(
     write_table(
         f"{layer} by {method}: {counts['count']:,} {within} configurations meet the windows "
         f"(of {counts['total']:,} in all, {counts['better']:,} better, {counts['useful']:,} useful)",
-        ["pick", "ranks", "shape", "params", "FM elements", "FLOPs", "memory (bytes)", "params saved", "FLOPs saved"],
-        [
-            [
-                name,
-                " ".join(map(str, one.ranks)),
-                one.shape,
-                one.params,
-                one.fm,
-                one.flops,
-                one.memory,
-                percent(one.reduction("params")),
-                percent(one.reduction("flops")),
-            ]
-            for name, one in picks.items()
-        ],
+        ["pick", *PICK_COLUMNS],
+        [[name, *_pick_row(one)] for name, one in picks.items()],
     )
 
 
-def _window(text: str) -> tuple[str, tuple[str | None, str | None]]:
-    """name and bounds of ``name=low:high``."""
-    name, equals, bounds = text.partition("=")
-    low, colon, high = bounds.partition(":")
-    if not equals or not colon:
-        raise typer.BadParameter(f"a window is METRIC=LOW:HIGH, such as params_reduction=0.6:0.7; got '{text}'")
-    return name, (low or None, high or None)
+def export(
+    layer: LayerArgument,
+    method: MethodArgument,
+    out: Annotated[Path, typer.Argument(help="A .parquet, .csv or .jsonl file.")],
+    db: DatabaseOption = DEFAULT_DATABASE,
+    network: NetworkOption = None,
+    where: WhereOption = None,
+    within: WithinOption = "useful",
+    limit: Annotated[int, typer.Option(help="Refuse to write more configurations.")] = 1_000_000,
+) -> None:
+    """Write every configuration that meets the windows to a file.
+
+    Example: [bold]rankline export conv2 tucker conv2.csv --where params_reduction=0.6:0.7[/bold]
+    """
+    from db.database import open_database
+    from db.export import export as run_export
+
+    solutions = open_database(db, create=False).solutions(layer, method, network).within(within)
+    solutions = solutions.where(**_windows(where))
+    note(f"{solutions.count():,} configurations meet the windows")
+    note(f"wrote {run_export(solutions, out, limit):,} configurations to {out}")
+
+
+def _best(
+    database: Database,
+    network: str | None,
+    layer: str | None,
+    lowest: str,
+    within: str,
+    bounds: Windows,
+    as_json: bool,
+) -> None:
+    if layer is not None:
+        found = database.best_by_method(layer, lowest, network, within, **bounds)
+        title, first = f"{layer}: each method's lowest {lowest}", "method"
+    else:
+        found = database.best(lowest, network, within, None, **bounds)
+        title, first = f"the lowest {lowest} of each layer over all methods", "layer"
+    chosen = {name: one for name, one in found.items() if one is not None}
+    totals = None
+    if layer is None:
+        before, after = database.totals(chosen, network)
+        totals = {metric: (getattr(before, metric), getattr(after, metric)) for metric in ("params", "fm", "flops")}
+    if as_json:
+        picks = {name: None if one is None else one.as_dict() for name, one in found.items()}
+        write_json({"best": picks, **({} if totals is None else {"totals": totals})})
+        return
+    rows = [[name, *([None] * 9 if one is None else [one.method, *_pick_row(one)])] for name, one in found.items()]
+    columns = [first, "by", *PICK_COLUMNS]
+    if layer is not None:
+        rows, columns = [[row[0], *row[2:]] for row in rows], [first, *PICK_COLUMNS]
+    write_table(title, columns, rows)
+    for metric, (was, now) in (totals or {}).items():
+        print(f"network's {metric}: {was:,} before, {now:,} with these ({percent(1 - now / was)} saved)")
+
+
+def _steps(frame: pd.DataFrame, title: str, as_json: bool) -> None:
+    rows = frame.to_dict(orient="records")
+    if as_json:
+        write_json(rows)
+        return
+    columns = ["reduction from", "configurations", "fewest FLOPs", "most FLOPs"]
+    write_table(title, columns, ([percent(row["level"]), row["n"], row["min_flops"], row["max_flops"]] for row in rows))
+
+
+def _pick_row(one: Solution) -> list[Any]:
+    saved = [percent(one.reduction(metric)) for metric in ("params", "flops")]
+    return [" ".join(map(str, one.ranks)), one.shape, one.params, one.fm, one.flops, one.memory, *saved]
+
+
+def _windows(texts: list[str] | None) -> Windows:
+    """Name and bounds of each ``name=low:high``."""
+    found: Windows = {}
+    for text in texts or []:
+        name, equals, bounds = text.partition("=")
+        low, colon, high = bounds.partition(":")
+        if not equals or not colon:
+            raise typer.BadParameter(f"a window is METRIC=LOW:HIGH, such as params_reduction=0.6:0.7; got '{text}'")
+        if name in found:
+            raise typer.BadParameter(f"there are two windows on {name}; give one")
+        found[name] = low or None, high or None
+    return found

@@ -32,7 +32,7 @@ def solution_cloud(
 ) -> go.Figure:
     """The configurations of one layer by one or several methods, FLOPs of a sample against params in weights.
 
-    ``envelope`` has the columns method, params_low, params_high, min_flops, max_flops, and becomes a band a
+    ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band a
     method; ``sample`` and ``chosen`` have those of ``Solution.as_dict`` and become points; either may be empty.
     The ground is shaded where params and FLOPs are both below the original's.
     """
@@ -80,7 +80,7 @@ def _band(envelope: pd.DataFrame, method: str) -> go.Scatter:
 def _outline(envelope: pd.DataFrame) -> tuple[list[int | None], list[int | None]]:
     """A polygon in steps around each stretch of levels that follow on each other, with None between them."""
     stretches: list[list[tuple[int, int, int, int]]] = []
-    columns = ("params_low", "params_high", "min_flops", "max_flops")
+    columns = ("low", "high", "min_flops", "max_flops")
     for row in envelope[list(columns)].itertuples(index=False) if len(envelope) else ():
         level = (int(row[0]), int(row[1]) + 1, int(row[2]), int(row[3]))
         if stretches and stretches[-1][-1][1] == level[0]:

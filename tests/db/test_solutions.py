@@ -130,10 +130,29 @@ def test_the_envelope_bounds_the_flops_at_each_level_of_params(
     frame = explored(shared, *chosen).within(within).envelope(levels)
     found = 0
     for row in frame.itertuples():
-        flops = [one.cost.flops for one in every if row.params_low <= one.cost.params <= row.params_high]
-        assert (row.min_flops, row.max_flops) == (min(flops), max(flops))
+        flops = [one.cost.flops for one in every if row.low <= one.cost.params <= row.high]
+        assert (row.n, row.min_flops, row.max_flops) == (len(flops), min(flops), max(flops))
         found += len(flops)
     assert found == len(every)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    chosen=layers_with_method(), within=SETS, step=st.sampled_from([0.05, 0.1, 0.3, 1]),
+    objective=st.sampled_from(list(METRICS)),
+)  # fmt: skip
+def test_steps_count_the_configurations_at_each_level_of_reduction(
+    shared: Database, chosen: tuple[Layer, str], within: str, step: float, objective: str
+) -> None:
+    whole, width = brute.original(chosen[0]), Fraction(str(step))
+    wanted: dict[float, list[int]] = {}
+    for one in in_set(*chosen, within):
+        saved = reduction(one.cost, whole, objective)
+        if saved >= 0:
+            wanted.setdefault(float(saved // width * width), []).append(one.cost.flops)
+    frame = explored(shared, *chosen).within(within).steps(step, objective)
+    found = {row.level: (row.n, row.min_flops, row.max_flops) for row in frame.itertuples()}
+    assert found == {level: (len(flops), min(flops), max(flops)) for level, flops in wanted.items()}
 
 
 CONV = conv("conv", (3, 3), 16, 24, (8, 8))

@@ -21,7 +21,7 @@ def solutions(*rows: tuple[str, list[int], str | None, int, int]) -> pd.DataFram
 
 ENVELOPE = pd.DataFrame(
     [("svd", 0, 9, 10, 20), ("svd", 10, 19, 30, 40), ("svd", 40, 49, 90, 95), ("t3f", 0, 49, 5, 60)],
-    columns=["method", "params_low", "params_high", "min_flops", "max_flops"],
+    columns=["method", "low", "high", "min_flops", "max_flops"],
 )
 
 SAMPLE = solutions(("t3f", [2, 3], "4x4:2x8", 20, 300), ("svd", [4], None, 40, 400))

@@ -1,0 +1,88 @@
+"""Configurations written to a file, batch by batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from db.solutions import Solutions
+from dse.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Write = Callable[["pd.DataFrame"], None]
+
+
+def export(solutions: Solutions, path: Path, limit: int) -> int:
+    """Writes every configuration that meets the windows to a .parquet, .csv or .jsonl file; returns how many.
+
+    Columns as in ``Solutions.batches``. The file is there whole or not at all.
+    Raises UserError on another ending, where there are more than ``limit``, and where the file can't be written.
+    """
+    if path.suffix not in WRITERS:
+        raise UserError(f"cannot export to '{path.name}'; possible endings: {', '.join(WRITERS)}")
+    count = solutions.count()
+    if count > limit:
+        raise UserError(
+            f"{count:,} configurations meet the windows, above the limit of {limit:,}; "
+            "narrow the windows or raise the limit (--limit)"
+        )
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with WRITERS[path.suffix](partial) as write:
+            for frame in solutions.batches():
+                write(frame)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+@contextmanager
+def _csv(path: Path) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        header = [True]
+
+        def write(frame: pd.DataFrame) -> None:
+            frame.to_csv(file, index=False, header=header.pop() if header else False)
+
+        yield write
+
+
+@contextmanager
+def _json_lines(path: Path) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8") as file:
+        yield lambda frame: frame.to_json(file, orient="records", lines=True)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Write]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError("Parquet needs pyarrow; install it with: pip install 'rankline[arrow]'") from None
+    writers: list[Any] = []
+
+    def write(frame: pd.DataFrame) -> None:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if not writers:
+            writers.append(pq.ParquetWriter(path, table.schema))
+        writers[0].write_table(table)
+
+    try:
+        yield write
+        if not writers:
+            pq.write_table(pa.table({}), path)
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _json_lines}
