@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 Write = Callable[["pd.DataFrame"], None]
 
 
-def export(solutions: Solutions, path: Path, limit: int) -> int:
+def export(solutions: Solutions, path: Path, limit: int, on_count: Callable[[int], None] = lambda count: None) -> int:
     """Writes every configuration that meets the windows to a .parquet, .csv or .jsonl file; returns how many.
 
+    ``on_count`` is told how many there are before the first is written.
     Columns as in ``Solutions.batches``. The file is there whole or not at all.
     Raises UserError on another ending, where there are more than ``limit``, and where the file can't be written.
     """
@@ -31,6 +32,7 @@ def export(solutions: Solutions, path: Path, limit: int) -> int:
             f"{count:,} configurations meet the windows, above the limit of {limit:,}; "
             "narrow the windows or raise the limit (--limit)"
         )
+    on_count(count)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with WRITERS[path.suffix](partial) as write:

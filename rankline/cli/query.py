@@ -115,8 +115,8 @@ def export(
 
     solutions = open_database(db, create=False).solutions(layer, method, network).within(within)
     solutions = solutions.where(**_windows(where))
-    note(f"{solutions.count():,} configurations meet the windows")
-    note(f"wrote {run_export(solutions, out, limit):,} configurations to {out}")
+    count = run_export(solutions, out, limit, lambda count: note(f"{count:,} configurations meet the windows"))
+    note(f"wrote {count:,} configurations to {out}")
 
 
 def _best(

@@ -105,7 +105,45 @@ def state() -> dict[str, object]:
     return found
 
 
+def test_query_without_a_method_or_layer_compares_them(explored: Run) -> None:
+    found = json.loads(explored("query", "conv", "--where", "params_reduction=0.5:", "--json")[1])["best"]
+    assert set(found) == {"tucker", "cp", "tt", "svd", "spatial_svd"}
+    found = json.loads(explored("query", "--lowest", "params", "--json")[1])
+    assert set(found["best"]) == {"conv", "dense"}
+    before, after = found["totals"]["params"]
+    assert after == sum(one["params"] for one in found["best"].values()) < before
+    assert "network's params" in explored("query")[1]
+
+
+def test_query_counts_by_levels(explored: Run) -> None:
+    rows = json.loads(explored("query", "conv", "tucker", "--steps", "0.25", "--json")[1])
+    useful = json.loads(explored("spaces", "--json")[1])[0]["n_useful"]
+    assert sum(row["n"] for row in rows) == useful
+    assert "reduction from" in explored("query", "conv", "tucker", "--steps", "0.25")[1]
+
+
+def test_export_tells_the_size_first(explored: Run) -> None:
+    code, out, err = explored("export", "conv", "tucker", "conv.csv", "--where", "params_reduction=0.5:0.6")
+    assert (code, out) == (0, "")
+    count, wrote = err.splitlines()
+    assert count.split()[0] == wrote.split()[1] == str(len(Path("conv.csv").read_text().splitlines()) - 1)
+
+
+def test_the_zoo_is_listed(run: Run) -> None:
+    found = json.loads(run("zoo", "--json")[1])
+    assert sum(row["of the fourteen"] for row in found) == 14
+
+
+def test_check_exhaustive_tells_what_it_visited(explored: Run) -> None:
+    total = sum(row["n_total"] for row in json.loads(explored("spaces", "--json")[1]))
+    assert f"{total:,} configurations visited" in explored("db", "check", "--exhaustive")[2]
+
+
 MISTAKES = [
+    (("export", "conv", "tucker", "out.xls"), "possible endings"),
+    (("export", "conv", "tucker", "out.csv", "--limit", "2"), "raise the limit"),
+    (("query", "--lowest", "flop"), "did you mean 'flops'"),
+    (("query", "conv", "tucker", "--steps", "0"), "a step must be"),
     (("query", "cnv", "tucker"), "did you mean 'conv'"),
     (("query", "conv", "tuker"), "did you mean 'tucker'"),
     (("query", "dense", "tucker"), "Possible: qr, svd, t3f"),
@@ -159,7 +197,13 @@ def test_an_explore_that_fails_makes_no_database(run: Run) -> None:
 
 
 def test_an_unknown_option_or_window_is_a_mistake_too(explored: Run) -> None:
-    for arguments in (("explore",), ("layers", "--jsn"), ("query", "conv", "tucker", "--where", "params")):
+    for arguments in (
+        ("explore",),
+        ("explore", "net.json", "--zoo"),
+        ("query", "--at", "0.5"),
+        ("layers", "--jsn"),
+        ("query", "conv", "tucker", "--where", "params"),
+    ):
         assert explored(*arguments)[0] == 2
 
 
