@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from dse.errors import UserError
-from rankline.cli import compress, demo, explore, maintain, query, report
+from rankline.cli import bench, compress, demo, explore, maintain, query, report
 
 app = typer.Typer(
     name="rankline",
@@ -29,6 +29,7 @@ app.command("export")(query.export)
 app.command("compress")(compress.compress)
 app.command("runs")(compress.runs)
 app.command("report")(report.report)
+app.command("bench")(bench.bench)
 app.add_typer(maintain.app, name="db")
 
 
