@@ -12,6 +12,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from db.schema import CONFIGURATION_VIEW, SCHEMA_VERSION, metadata
 from dse.errors import UserError
 
+_PRAGMAS = (
+    "busy_timeout = 120000",
+    "foreign_keys = ON",
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "wal_autocheckpoint = 10000",  # pages: a large space is copied into the file once, not many times
+)
+
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 
@@ -124,7 +132,7 @@ def _other_version(location: str, version: str) -> str:
 def _set_up_sqlite(connection: object, _: object) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, see below
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("busy_timeout = 120000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

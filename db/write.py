@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from db.engine import writing
 from db.intervals import RANKS
-from db.schema import IDS_PER_SPACE, line, rank
+from db.schema import IDS_PER_SPACE, rank
 from db.schema import space as space_table
 from dse.errors import UserError
 from dse.space import Space
@@ -21,7 +20,12 @@ from dse.space import Space
 if TYPE_CHECKING:
     from dse.lines import Lines
 
+COEFFICIENTS = ("p0", "p1", "m0", "m1", "f0", "f1")
+"""The columns of ``Lines.coefficients``."""
+
 COMPLETE = "complete"
+
+Prepared = tuple[dict[str, int | str | None], list[str], list[tuple[int, ...]]]
 
 
 def stored_spaces(connection: Connection, digests: Sequence[str]) -> dict[str, int]:
@@ -40,13 +44,14 @@ def write_space(engine: Engine, space: Space, lines: Sequence[Lines]) -> int:
     if space.n_lines > IDS_PER_SPACE:
         raise UserError(f"a space can have {IDS_PER_SPACE:,} lines at most; {space.method} has {space.n_lines:,} here")
     with _no_garbage_collection():
-        rows = [row for first, part in zip(_firsts(lines), lines, strict=True) for row in _rows(first, part)]
+        prepared = [_prepared(first, part) for first, part in zip(_firsts(lines), lines, strict=True)]
         with writing(engine).begin() as connection:
             if standing := stored_spaces(connection, [space.digest]):
                 return standing[space.digest]
             key = _insert_space(connection, space, lines)
             _extend_ranks(connection, max((part.cap for part in lines), default=0))
-            _insert_lines(connection, key, rows)
+            for constants, columns, rows in prepared:
+                _insert_lines(connection, key, constants, columns, rows)
     return key
 
 
@@ -79,34 +84,50 @@ def _firsts(lines: Sequence[Lines]) -> Iterator[int]:
         first += len(part)
 
 
-def _rows(first: int, part: Lines) -> Iterator[tuple[Any, ...]]:
-    """The part's lines as tuples of Python values, in the order of the columns but ``space``."""
-    count, width = part.ranks.shape
-    ranks = [
-        repeat(None, count) if j >= width or j == part.free else part.ranks[:, j].tolist() for j in range(len(RANKS))
-    ]
-    return zip(
-        range(first, first + count),
-        repeat(part.shape, count),
-        *ranks,
-        repeat(part.free + 1, count),
-        repeat(part.step, count),
-        repeat(part.cap, count),
-        part.better.tolist(),
-        *part.useful.T.tolist(),
-        *part.coefficients.T.tolist(),
-        strict=True,
-    )
+def _prepared(first: int, part: Lines) -> Prepared:
+    """A part's lines for ``_insert_lines``: what all of them share, and the other columns as rows of Python values."""
+    width = part.ranks.shape[1]
+    ranks = {name: part.ranks[:, j] if j < width and j != part.free else None for j, name in enumerate(RANKS)}
+    tables = {
+        **{name: column for name, column in ranks.items() if column is not None},
+        "better": part.better,
+        **dict(zip(("use_lo", "use_hi"), part.useful.T, strict=True)),
+        **dict(zip(COEFFICIENTS, part.coefficients.T, strict=True)),
+    }
+    constants: dict[str, int | str | None] = {name: None for name, column in ranks.items() if column is None}
+    constants |= {"shape": part.shape, "free": part.free + 1, "step": part.step, "cap": part.cap}
+    varying = {name: column for name, column in tables.items() if (column != column[0]).any()}
+    constants |= {name: int(column[0]) for name, column in tables.items() if name not in varying}
+    numbers = range(first, first + len(part))
+    rows = list(zip(numbers, *(column.tolist() for column in varying.values()), strict=True))
+    return constants, list(varying), rows
 
 
-def _insert_lines(connection: Connection, key: int, rows: list[tuple[Any, ...]]) -> None:
-    """Plain driver calls: several times as fast as statements with dictionaries."""
-    if not rows:
-        return
+def _insert_lines(
+    connection: Connection,
+    key: int,
+    constants: Mapping[str, int | str | None],
+    columns: Sequence[str],
+    rows: list[tuple[int, ...]],
+) -> None:
+    """Plain driver calls, several times as fast as statements with dictionaries, and with as few values a row as
+    can be: what the lines share stands in the statement."""
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    columns = [column.name for column in line.columns]
-    values = ", ".join([f"{key * IDS_PER_SPACE} + {mark}", str(key), *[mark] * (len(columns) - 2)])
-    connection.exec_driver_sql(f"INSERT INTO line ({', '.join(columns)}) VALUES ({values})", rows)
+    shared = {name: _literal(value) for name, value in constants.items()}
+    names = ["id", "space", *shared, *columns]
+    values = [f"{key * IDS_PER_SPACE} + {mark}", str(key), *shared.values(), *[mark] * len(columns)]
+    connection.exec_driver_sql(f"INSERT INTO line ({', '.join(names)}) VALUES ({', '.join(values)})", rows)
+
+
+def _literal(value: int | str | None) -> str:
+    """The value as SQL; texts are tensor shapes. Raises ValueError on any other text."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(value)
+    if not set(value) <= set("0123456789x:"):
+        raise ValueError(f"{value!r} is no tensor shape")
+    return f"'{value}'"
 
 
 @contextmanager

@@ -18,8 +18,6 @@ from dse.space import Branch, Space
 
 Integers = NDArray[np.int64]
 
-COEFFICIENTS = ("p0", "p1", "m0", "m1", "f0", "f1")
-
 
 @dataclass(frozen=True)
 class Lines:

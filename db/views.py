@@ -1,0 +1,114 @@
+"""The views: what the rows of the tables mean, to be read in any SQL tool. Their columns are told in docs/sql.md."""
+
+from __future__ import annotations
+
+from db.schema import IDS_PER_SPACE
+
+
+def views(dialect: str) -> dict[str, str]:
+    """The statements that create the views, by name, in the SQL of ``sqlite`` or ``postgresql``."""
+    least, greatest = ("min", "max") if dialect == "sqlite" else ("least", "greatest")
+    return {
+        "configuration": _CONFIGURATION,
+        "solution_step": _SOLUTION_STEP.format(least=least, greatest=greatest),
+        "network_summary": _NETWORK_SUMMARY,
+    }
+
+
+# CROSS JOIN keeps SQLite from going through the ranks first, and through all lines for each of them.
+_CONFIGURATION = f"""
+CREATE VIEW configuration AS
+SELECT network.name AS network,
+       layer.name AS layer,
+       space.method AS method,
+       line.shape AS shape,
+       CASE WHEN line.free = 1 THEN line.step * rank.r ELSE line.r1 END AS r1,
+       CASE WHEN line.free = 2 THEN line.step * rank.r ELSE line.r2 END AS r2,
+       CASE WHEN line.free = 3 THEN line.step * rank.r ELSE line.r3 END AS r3,
+       CASE WHEN line.free = 4 THEN line.step * rank.r ELSE line.r4 END AS r4,
+       line.p0 + line.p1 * rank.r AS params,
+       line.m0 + line.m1 * rank.r AS fm,
+       line.f0 + line.f1 * rank.r AS flops,
+       1.0 - 1.0 * (line.p0 + line.p1 * rank.r) / layer.params AS params_reduction,
+       1.0 - 1.0 * (line.f0 + line.f1 * rank.r) / layer.flops AS flops_reduction,
+       CASE WHEN rank.r <= line.better THEN 1 ELSE 0 END AS better,
+       CASE WHEN rank.r BETWEEN line.use_lo AND line.use_hi THEN 1 ELSE 0 END AS useful
+FROM layer
+JOIN network ON network.id = layer.network
+JOIN layer_space ON layer_space.layer = layer.id
+JOIN space ON space.id = layer_space.space
+CROSS JOIN line
+CROSS JOIN rank
+WHERE line.id BETWEEN CAST(space.id AS BIGINT) * {IDS_PER_SPACE} AND CAST(space.id + 1 AS BIGINT) * {IDS_PER_SPACE} - 1
+  AND rank.r BETWEEN 1 AND line.cap
+"""
+
+# A level is the params in (below, most], and params <= most holds on a line up to k = (most - p0) / p1.
+# Empty levels are left out by EXISTS: compared with 0, n would be counted twice by SQLite.
+_SOLUTION_STEP = f"""
+CREATE VIEW solution_step AS
+WITH RECURSIVE level(percent) AS (
+    SELECT 0 UNION ALL SELECT percent + 1 FROM level WHERE percent < 99
+),
+step AS MATERIALIZED (
+    SELECT network.name AS network,
+           layer.name AS layer,
+           space.method AS method,
+           level.percent AS percent,
+           layer.params * (100 - level.percent) / 100 AS most,
+           layer.params * (99 - level.percent) / 100 AS below,
+           CAST(space.id AS BIGINT) * {IDS_PER_SPACE} AS first_line,
+           CAST(space.id + 1 AS BIGINT) * {IDS_PER_SPACE} - 1 AS last_line
+    FROM layer
+    JOIN network ON network.id = layer.network
+    JOIN layer_space ON layer_space.layer = layer.id
+    JOIN space ON space.id = layer_space.space
+    CROSS JOIN level
+)
+SELECT network,
+       layer,
+       method,
+       percent,
+       (SELECT CAST(sum({{least}}(use_hi, (most - p0) / p1) - {{greatest}}(use_lo - 1, (below - p0) / p1)) AS BIGINT)
+        FROM line
+        WHERE id BETWEEN first_line AND last_line
+          AND use_lo <= use_hi
+          AND p0 + p1 * use_lo <= most
+          AND p0 + p1 * use_hi > below) AS n
+FROM step
+WHERE EXISTS (
+    SELECT id
+    FROM line
+    WHERE id BETWEEN first_line AND last_line
+      AND use_lo <= use_hi
+      AND {{least}}(use_hi, (most - p0) / p1) > {{greatest}}(use_lo - 1, (below - p0) / p1)
+)
+"""
+
+_NETWORK_SUMMARY = """
+CREATE VIEW network_summary AS
+SELECT network.name AS network,
+       (SELECT count(*) FROM layer WHERE layer.network = network.id) AS layers,
+       (SELECT count(*) FROM layer WHERE layer.network = network.id AND layer.kept_because IS NOT NULL) AS kept_layers,
+       network.params AS params,
+       network.fm AS fm,
+       network.flops AS flops,
+       count(owned.space) AS spaces,
+       CAST(coalesce(sum(space.n_lines), 0) AS BIGINT) AS lines,
+       CAST(coalesce(sum(space.n_total), 0) AS BIGINT) AS configurations,
+       CAST(coalesce(sum(space.n_better), 0) AS BIGINT) AS better,
+       CAST(coalesce(sum(space.n_useful), 0) AS BIGINT) AS useful,
+       CAST(coalesce(sum(owned.layers), 0) AS BIGINT) AS layer_spaces,
+       CAST(coalesce(sum(owned.layers * space.n_total), 0) AS BIGINT) AS layer_configurations,
+       CAST(coalesce(sum(owned.layers * space.n_better), 0) AS BIGINT) AS layer_better,
+       CAST(coalesce(sum(owned.layers * space.n_useful), 0) AS BIGINT) AS layer_useful
+FROM network
+LEFT JOIN (
+    SELECT layer.network AS network, layer_space.space AS space, count(*) AS layers
+    FROM layer
+    JOIN layer_space ON layer_space.layer = layer.id
+    GROUP BY layer.network, layer_space.space
+) AS owned ON owned.network = network.id
+LEFT JOIN space ON space.id = owned.space
+GROUP BY network.id, network.name, network.params, network.fm, network.flops
+"""
