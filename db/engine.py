@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from db.schema import CONFIGURATION_VIEW, SCHEMA_VERSION, metadata
+from db.schema import SCHEMA_VERSION, metadata
+from db.views import views
 from dse.errors import UserError
 
 _PRAGMAS = (
@@ -43,7 +44,7 @@ def connect(location: str, create: bool = True) -> Engine:
         if version is None:
             _create(engine)
         elif version != SCHEMA_VERSION:
-            raise UserError(_other_version(location, version))
+            raise UserError(other_version(location, version))
     except DBAPIError as error:
         raise UserError(f"cannot open the database {location}: {error.orig}") from error
     return engine
@@ -112,12 +113,14 @@ def _create(engine: Engine) -> None:
         if schema_version(connection, str(engine.url)) is not None:
             return  # another process created it in between
         metadata.create_all(connection)
-        connection.execute(text(CONFIGURATION_VIEW))
+        for statement in views(connection.dialect.name).values():
+            connection.execute(text(statement))
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
         connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA_VERSION})
 
 
-def _other_version(location: str, version: str) -> str:
+def other_version(location: str, version: str) -> str:
+    """What to do about a database of another schema version."""
     if version < SCHEMA_VERSION:
         return (
             f"{location} has schema {version}, this Rankline needs {SCHEMA_VERSION}; "

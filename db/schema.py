@@ -1,4 +1,4 @@
-"""The tables and the view, as SQLAlchemy metadata. Their history is in ``db/migrations``.
+"""The tables, as SQLAlchemy metadata. Their history is in ``db/migrations``, the views in ``db/views.py``.
 
 Columns named after a table hold its id. Sizes, options and settings are JSON text.
 """
@@ -165,28 +165,3 @@ trial_layer = _table(
     Column("error", _Real),
     rowid=False,
 )
-
-CONFIGURATION_VIEW = f"""
-CREATE VIEW configuration AS
-SELECT network.name AS network,
-       layer.name AS layer,
-       space.method AS method,
-       line.shape AS shape,
-       CASE WHEN line.free = 1 THEN line.step * rank.r ELSE line.r1 END AS r1,
-       CASE WHEN line.free = 2 THEN line.step * rank.r ELSE line.r2 END AS r2,
-       CASE WHEN line.free = 3 THEN line.step * rank.r ELSE line.r3 END AS r3,
-       CASE WHEN line.free = 4 THEN line.step * rank.r ELSE line.r4 END AS r4,
-       line.p0 + line.p1 * rank.r AS params,
-       line.m0 + line.m1 * rank.r AS fm,
-       line.f0 + line.f1 * rank.r AS flops,
-       1.0 - 1.0 * (line.p0 + line.p1 * rank.r) / layer.params AS params_reduction,
-       1.0 - 1.0 * (line.f0 + line.f1 * rank.r) / layer.flops AS flops_reduction,
-       CASE WHEN rank.r <= line.better THEN 1 ELSE 0 END AS better,
-       CASE WHEN rank.r BETWEEN line.use_lo AND line.use_hi THEN 1 ELSE 0 END AS useful
-FROM layer
-JOIN network ON network.id = layer.network
-JOIN layer_space ON layer_space.layer = layer.id
-JOIN space ON space.id = layer_space.space
-JOIN line ON line.id BETWEEN space.id * {IDS_PER_SPACE} AND (space.id + 1) * {IDS_PER_SPACE} - 1
-JOIN rank ON rank.r BETWEEN 1 AND line.cap
-"""

@@ -1,4 +1,4 @@
-"""The first schema: networks, layers, spaces as rank lines, spectra, runs, and the view ``configuration``."""
+"""The first schema: networks, layers, spaces as rank lines, spectra, runs, and the views."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def upgrade() -> None:
         *(words(name, nullable=True) for name in ("method", "ranks", "shape")), *map(count, costs),
         real("similarity"), real("error"), rowid=False,
     )  # fmt: skip
-    op.execute(CONFIGURATION)
+    least, greatest = ("min", "max") if op.get_bind().dialect.name == "sqlite" else ("least", "greatest")
+    for view in (CONFIGURATION, SOLUTION_STEP.format(least=least, greatest=greatest), NETWORK_SUMMARY):
+        op.execute(view)
 
 
 CONFIGURATION = """
@@ -111,6 +113,76 @@ FROM layer
 JOIN network ON network.id = layer.network
 JOIN layer_space ON layer_space.layer = layer.id
 JOIN space ON space.id = layer_space.space
-JOIN line ON line.id BETWEEN space.id * 16777216 AND (space.id + 1) * 16777216 - 1
-JOIN rank ON rank.r BETWEEN 1 AND line.cap
+CROSS JOIN line
+CROSS JOIN rank
+WHERE line.id BETWEEN CAST(space.id AS BIGINT) * 16777216 AND CAST(space.id + 1 AS BIGINT) * 16777216 - 1
+  AND rank.r BETWEEN 1 AND line.cap
+"""
+
+SOLUTION_STEP = """
+CREATE VIEW solution_step AS
+WITH RECURSIVE level(percent) AS (
+    SELECT 0 UNION ALL SELECT percent + 1 FROM level WHERE percent < 99
+),
+step AS MATERIALIZED (
+    SELECT network.name AS network,
+           layer.name AS layer,
+           space.method AS method,
+           level.percent AS percent,
+           layer.params * (100 - level.percent) / 100 AS most,
+           layer.params * (99 - level.percent) / 100 AS below,
+           CAST(space.id AS BIGINT) * 16777216 AS first_line,
+           CAST(space.id + 1 AS BIGINT) * 16777216 - 1 AS last_line
+    FROM layer
+    JOIN network ON network.id = layer.network
+    JOIN layer_space ON layer_space.layer = layer.id
+    JOIN space ON space.id = layer_space.space
+    CROSS JOIN level
+)
+SELECT network,
+       layer,
+       method,
+       percent,
+       (SELECT CAST(sum({least}(use_hi, (most - p0) / p1) - {greatest}(use_lo - 1, (below - p0) / p1)) AS BIGINT)
+        FROM line
+        WHERE id BETWEEN first_line AND last_line
+          AND use_lo <= use_hi
+          AND p0 + p1 * use_lo <= most
+          AND p0 + p1 * use_hi > below) AS n
+FROM step
+WHERE EXISTS (
+    SELECT id
+    FROM line
+    WHERE id BETWEEN first_line AND last_line
+      AND use_lo <= use_hi
+      AND {least}(use_hi, (most - p0) / p1) > {greatest}(use_lo - 1, (below - p0) / p1)
+)
+"""
+
+NETWORK_SUMMARY = """
+CREATE VIEW network_summary AS
+SELECT network.name AS network,
+       (SELECT count(*) FROM layer WHERE layer.network = network.id) AS layers,
+       (SELECT count(*) FROM layer WHERE layer.network = network.id AND layer.kept_because IS NOT NULL) AS kept_layers,
+       network.params AS params,
+       network.fm AS fm,
+       network.flops AS flops,
+       count(owned.space) AS spaces,
+       CAST(coalesce(sum(space.n_lines), 0) AS BIGINT) AS lines,
+       CAST(coalesce(sum(space.n_total), 0) AS BIGINT) AS configurations,
+       CAST(coalesce(sum(space.n_better), 0) AS BIGINT) AS better,
+       CAST(coalesce(sum(space.n_useful), 0) AS BIGINT) AS useful,
+       CAST(coalesce(sum(owned.layers), 0) AS BIGINT) AS layer_spaces,
+       CAST(coalesce(sum(owned.layers * space.n_total), 0) AS BIGINT) AS layer_configurations,
+       CAST(coalesce(sum(owned.layers * space.n_better), 0) AS BIGINT) AS layer_better,
+       CAST(coalesce(sum(owned.layers * space.n_useful), 0) AS BIGINT) AS layer_useful
+FROM network
+LEFT JOIN (
+    SELECT layer.network AS network, layer_space.space AS space, count(*) AS layers
+    FROM layer
+    JOIN layer_space ON layer_space.layer = layer.id
+    GROUP BY layer.network, layer_space.space
+) AS owned ON owned.network = network.id
+LEFT JOIN space ON space.id = owned.space
+GROUP BY network.id, network.name, network.params, network.fm, network.flops
 """
