@@ -258,16 +258,18 @@ class Solutions:
         return choose((row[0] for row in rows if row[0] is not None), default=None)
 
     def _pick(self, metric: str, highest: bool) -> Solution:
-        """Every slope is positive, so only the last or first k of a line can be the extreme."""
+        """First the extreme, then the order among those that have it: sorting all of them would take longer.
+
+        Every slope is positive, so only the last or first k of a line can be the extreme.
+        """
+        best = self._extreme(metric, highest)
+        if best is None:
+            raise self._no_solution()
         lines = self._lines()
         k = lines.c.hi if highest else lines.c.lo
-        value = -value_at(lines, metric, k) if highest else value_at(lines, metric, k)
-        query = select(lines, k.label("k"), value.label("value")).where(lines.c.hi >= lines.c.lo)
-        rows = self._rows(query.order_by(value, *tie_break(lines, k)).limit(1))
-        if not rows:
-            raise self._no_solution()
-        found = [(row.value, self._solution(row, row.k)) for row in rows]
-        return min(found, key=lambda pair: (pair[0], _order(pair[1])))[1]
+        equals = select(lines, k.label("k")).where(value_at(lines, metric, k) == best, lines.c.hi >= lines.c.lo)
+        rows = self._rows(equals.order_by(*tie_break(lines, k)).limit(1))
+        return min((self._solution(row, row.k) for row in rows), key=_order)
 
     def _solution(self, row: Row[Any], k: int) -> Solution:
         """The configuration at k on a line."""
