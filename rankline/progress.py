@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -25,9 +26,10 @@ def bar(unit: str) -> Iterator[Report]:
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=None, count="")
+        started = perf_counter()
 
         def report(label: str, done: int, total: int) -> None:
-            count = f"{si(done)} of {si(total)} {unit}"
+            count = f"{si(done)} of {si(total)} {unit}, {si(done / (perf_counter() - started))} a second"
             progress.update(task, description=label, completed=done, total=total, count=count)
 
         yield report
