@@ -23,6 +23,13 @@ class FineTuning:
     batch_size: int = 32
     patience: int = 4
 
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 0), ("batch_size", 1), ("patience", 1)):
+            if getattr(self, name) < low:
+                raise UserError(f"{name} must be at least {low}; got {getattr(self, name)}")
+        if not 0 < self.learning_rate <= 1:
+            raise UserError(f"learning_rate must be above 0 and up to 1; got {self.learning_rate}")
+
 
 @dataclass(frozen=True)
 class Score:

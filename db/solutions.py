@@ -150,6 +150,8 @@ class Solutions:
 
     def random(self, n: int, seed: int) -> list[Solution]:
         """Up to n different configurations, uniform over all that meet the windows, in random order."""
+        if n < 0:
+            raise UserError(f"random takes a number of configurations from 0 up; got {n}")
         lines = self._lines()
 
         def choose(count: int) -> list[int]:

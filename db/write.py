@@ -20,9 +20,6 @@ from dse.space import Space
 if TYPE_CHECKING:
     from dse.lines import Lines
 
-COEFFICIENTS = ("p0", "p1", "m0", "m1", "f0", "f1")
-"""The columns of ``Lines.coefficients``."""
-
 COMPLETE = "complete"
 
 Prepared = tuple[dict[str, int | str | None], list[str], list[tuple[int, ...]]]
@@ -86,6 +83,8 @@ def _firsts(lines: Sequence[Lines]) -> Iterator[int]:
 
 def _prepared(first: int, part: Lines) -> Prepared:
     """A part's lines for ``_insert_lines``: what all of them share, and the other columns as rows of Python values."""
+    from dse.lines import COEFFICIENTS  # numba: it is loaded by now, since the lines are there
+
     width = part.ranks.shape[1]
     ranks = {name: part.ranks[:, j] if j < width and j != part.free else None for j, name in enumerate(RANKS)}
     tables = {

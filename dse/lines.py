@@ -18,6 +18,9 @@ from dse.space import Branch, Space
 
 Integers = NDArray[np.int64]
 
+COEFFICIENTS = ("p0", "p1", "m0", "m1", "f0", "f1")
+"""The columns of ``Lines.coefficients``: intercept and slope of params, feature maps and FLOPs."""
+
 
 @dataclass(frozen=True)
 class Lines:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from compress.data import Data, data_from, fitting, load
-from compress.deliver import Delivered, deliver
+from compress.deliver import Delivered, check_target, deliver
 from compress.plan import Plan
 from compress.search import Run, Settings, search
 from db.database import Database, open_database
@@ -68,6 +68,8 @@ def compress(
     settings = replace(settings or Settings(), **changes)
     chosen = {f"{kind}_method": method for kind, method in (methods or {}).items()}
     settings = replace(settings, **chosen)  # type: ignore[arg-type]
+    if out:
+        check_target(Path(out))
     trained = load_model(model) if isinstance(model, str) else model
     if isinstance(data, str):
         data = load(data, seed=settings.seed)

@@ -30,15 +30,21 @@ def write_report(
     from dse.errors import UserError
 
     text = render(database, network, run, seed)
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name a file in a folder that you can write") from error
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; name a file in a folder that you can write") from error
     finally:
         partial.unlink(missing_ok=True)
-    return path
 
 
 def render(database: Database, network: str | None, run: int | None, seed: int) -> str:
@@ -49,7 +55,7 @@ def render(database: Database, network: str | None, run: int | None, seed: int) 
     from reports.content import content
 
     found = content(database, network, run, seed)
-    return _environment().get_template("report.html").render(content=found, plotly=Markup(get_plotlyjs()))
+    return environment().get_template("report.html").render(content=found, plotly=Markup(get_plotlyjs()))
 
 
 def figure_json(figure: go.Figure) -> Markup:
@@ -59,12 +65,13 @@ def figure_json(figure: go.Figure) -> Markup:
     return Markup(figure.to_json(validate=False, engine="json").translate(UNSAFE))
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates' environment: everything escaped, numbers as people read them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from dse.methods import METHODS
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -72,8 +79,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     shown = (numbers.si, numbers.count, numbers.percent, numbers.change, numbers.points, numbers.decimals)
-    environment.filters.update({function.__name__: function for function in shown})
-    environment.filters["figure_json"] = figure_json
-    environment.filters["method_title"] = lambda name: METHODS[name].title if name in METHODS else name
-    environment.filters["sizes"] = lambda sizes: "×".join(map(str, sizes))
-    return environment
+    made.filters.update({function.__name__: function for function in shown})
+    made.filters["figure_json"] = figure_json
+    made.filters["method_title"] = lambda name: METHODS[name].title if name in METHODS else name
+    made.filters["sizes"] = lambda sizes: "×".join(map(str, sizes))
+    return made

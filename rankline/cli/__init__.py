@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import typer
 
 from dse.errors import UserError
-from rankline.cli import bench, compress, demo, explore, maintain, query, report
+from rankline.cli import bench, compress, demo, explore, maintain, query, report, sql, study
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
 app = typer.Typer(
     name="rankline",
@@ -25,10 +28,12 @@ app.command("layers")(explore.layers)
 app.command("spaces")(explore.spaces)
 app.command("zoo")(explore.zoo)
 app.command("query")(query.query)
+app.command("sql")(sql.sql)
 app.command("export")(query.export)
 app.command("compress")(compress.compress)
 app.command("runs")(compress.runs)
 app.command("report")(report.report)
+app.command("study")(study.study)
 app.command("bench")(bench.bench)
 app.add_typer(maintain.app, name="db")
 
@@ -46,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         app(args=[argument for argument in given if argument != "--debug"], prog_name="rankline")
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("rankline: interrupted; whole spaces and finished trials are kept", file=sys.stderr)
+        raise
     except UserError as error:
         _fail(error, 2, debug)
     except BrokenPipeError:

@@ -28,20 +28,31 @@ def write_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people under a title; numbers to the right, columns without any value left out."""
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A header and the rows on standard output; None is an empty field."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], drop_empty: bool = True) -> None:
+    """A table for people under a title; numbers to the right, columns without any value left out by default."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     body = [list(row) for row in rows]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    filled = [j for j in range(len(columns)) if not body or any(row[j] not in (None, "") for row in body)]
-    for j in filled:
+    shown = [
+        j for j in range(len(columns)) if not (drop_empty and body) or any(row[j] not in (None, "") for row in body)
+    ]
+    for j in shown:
         numeric = body and all(isinstance(row[j], int | float) or str(row[j])[:1].isdigit() for row in body)
         table.add_column(columns[j], justify="right" if numeric else "left", overflow="fold")
     for row in body:
-        table.add_row(*(_cell(row[j]) for j in filled))
+        table.add_row(*(_cell(row[j]) for j in shown))
     # Where nobody looks, nothing is folded: a pipe gets every column whole.
     console = Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns)))
     console.print(title, highlight=False, markup=False)

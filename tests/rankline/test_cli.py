@@ -139,7 +139,16 @@ def test_check_exhaustive_tells_what_it_visited(explored: Run) -> None:
     assert f"{total:,} configurations visited" in explored("db", "check", "--exhaustive")[2]
 
 
+COMPRESS = ("compress", "zoo:lenet5", "--data", "digits", "--out")
+
 MISTAKES = [
+    ((*COMPRESS, "small.h5"), "written as a .keras file"),
+    ((*COMPRESS, "absent/small.keras"), "the folder absent does not exist"),
+    ((*COMPRESS, "small.keras", "--epochs", "-1"), "epochs must be at least 0"),
+    ((*COMPRESS, "small.keras", "--batch-size", "0"), "batch_size must be at least 1"),
+    ((*COMPRESS, "small.keras", "--learning-rate", "nan"), "learning_rate must be above 0"),
+    ((*COMPRESS, "small.keras", "--step", "0"), "step must be a fraction"),
+    ((*COMPRESS, "small.keras", "--max-sol", "0"), "max_solutions must be at least 1"),
     (("export", "conv", "tucker", "out.xls"), "possible endings"),
     (("export", "conv", "tucker", "out.csv", "--limit", "2"), "raise the limit"),
     (("query", "--lowest", "flop"), "did you mean 'flops'"),

@@ -1,0 +1,61 @@
+"""``sql``: the user's own SELECT."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dse.errors import UserError
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_csv, write_json, write_table
+
+
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT; - reads it from standard input.", metavar="SQL")],
+    db: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV for machines.")] = False,
+    limit_rows: Annotated[int, typer.Option(help="Show at most this many rows.")] = 10_000,
+    limit_seconds: Annotated[float, typer.Option(help="Stop the query after this time.")] = 10.0,
+) -> None:
+    """Run a SELECT of your own on a connection that can only read; docs/sql.md has recipes.
+
+    Example: [bold]rankline sql "SELECT network, params, configurations FROM network_summary"[/bold]
+    """
+    from db.sql import run_sql
+
+    if as_json and as_csv:
+        raise UserError("--json and --csv are both given; choose one")
+    found = run_sql(db, _standard_input() if statement == "-" else statement, limit_rows, limit_seconds)
+    if as_csv:
+        write_csv(found.columns, ([_for_machines(value) for value in row] for row in found.rows))
+    elif as_json:
+        repeated = {name for name in found.columns if found.columns.count(name) > 1}
+        if repeated:
+            raise UserError(f"several columns are named '{min(repeated)}'; name them apart with AS for --json")
+        write_json([dict(zip(found.columns, map(_for_machines, row), strict=True)) for row in found.rows])
+    else:
+        rows = [[_for_people(value) for value in row] for row in found.rows]
+        write_table(f"{len(rows):,} rows", found.columns, rows, drop_empty=False)
+    if found.truncated:
+        note(f"there are more rows than the {limit_rows:,} shown; narrow the query, or raise --limit-rows")
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise UserError("standard input is no text; give one SELECT as UTF-8") from None
+
+
+def _for_machines(value: Any) -> Any:
+    """Blobs as hexadecimal text, and infinity, which JSON has not, as text."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _for_people(value: Any) -> Any:
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else value

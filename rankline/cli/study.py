@@ -1,0 +1,45 @@
+"""``study``: the tables and figures of the design-space literature, computed anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json, write_table
+
+
+def study(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files it writes.")] = Path("study"),
+    db: DatabaseOption = DEFAULT_DATABASE,
+    table: Annotated[str, typer.Option(help="counts, steps, constraints, scores or all.")] = "all",
+    step: Annotated[float, typer.Option(help="Width of a level of params reduction, a fraction.")] = 0.1,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the design-space literature's tables and figures, from the zoo's database: CSV, LaTeX and a page.
+
+    Example: [bold]rankline study study --db zoo.db[/bold]
+    """
+    from time import perf_counter
+
+    from rankline.progress import bar
+    from reports.study.files import write_study
+    from reports.study.study import study as run_study
+
+    with bar("spaces") as progress:
+        done = run_study(db, table, step, perf_counter, progress)
+    written = write_study(done, folder)
+    if as_json:
+        missing = list(done.studied.missing) if done.studied else []
+        tables = {one.name: one.as_dict() for one in done.tables()}
+        write_json({"tables": tables, "missing": missing, "files": [str(path) for path in written]})
+        return
+    told: set[str] = set()
+    for one in done.tables():
+        write_table(one.title, [column.title for column in one.columns], one.texts())
+        for line in one.notes:
+            if line not in told:
+                note(line)
+        told.update(one.notes)
+    note(f"wrote {len(written)} files into {folder}; look at {written[-1]}")

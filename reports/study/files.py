@@ -1,0 +1,41 @@
+"""The study's files: a CSV and a LaTeX file for each table, and one page with everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dse.errors import UserError
+from reports.html import environment, write_whole
+from reports.study.latex import latex
+from reports.study.study import Study
+
+PAGE = "study.html"
+
+
+def write_study(study: Study, folder: Path) -> list[Path]:
+    """Writes all files into ``folder``, which is made if need be, each whole or not at all; returns their paths.
+
+    Raises UserError where they can't be written.
+    """
+    texts = {}
+    for table in study.tables():
+        texts[f"{table.name}.csv"] = table.csv()
+        texts[f"{table.name}.tex"] = latex(table)
+    texts[PAGE] = page(study)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_whole(folder / name, text)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror}; name a folder that you can write") from error
+    return [folder / name for name in texts]
+
+
+def page(study: Study) -> str:
+    """The study as one HTML file that needs nothing else."""
+    from jinja2 import ChoiceLoader, PackageLoader
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    shown = environment().overlay(loader=ChoiceLoader([PackageLoader("reports.study"), PackageLoader("reports")]))
+    return shown.get_template("study.html").render(study=study, plotly=Markup(get_plotlyjs()))

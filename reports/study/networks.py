@@ -1,0 +1,101 @@
+"""The layers of the fourteen networks that a database has, with their spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, select
+
+from db.database import Database
+from db.schema import layer as layer_table
+from db.schema import layer_space
+from db.schema import network as network_table
+from db.schema import space as space_table
+from dse.errors import UserError
+from dse.formula import Cost, original_cost
+from dse.layer import Layer
+from dse.symbols import LayerShape, layer_shape
+from dse.zoo import FOURTEEN
+
+
+@dataclass(frozen=True)
+class KnownSpace:
+    """A space in the database: its id, the number of ranks of a configuration, and its useful configurations."""
+
+    id: int
+    n_ranks: int
+    n_useful: int
+
+
+@dataclass(frozen=True)
+class StudiedLayer:
+    """A layer that can be factorized: its cost as it is, and its spaces by method."""
+
+    network: str
+    layer: Layer
+    spaces: Mapping[str, KnownSpace]
+
+    @property
+    def shape(self) -> LayerShape:
+        """What its spaces depend on."""
+        return layer_shape(self.layer)
+
+    @property
+    def original(self) -> Cost:
+        """The cost of the layer as it is."""
+        return original_cost(self.shape)
+
+
+@dataclass(frozen=True)
+class Studied:
+    """The fourteen networks' layers in a database, and the networks that it has and lacks."""
+
+    layers: Sequence[StudiedLayer]
+    present: Sequence[str]
+    missing: Sequence[str]
+
+    def coverage(self) -> str:
+        """A sentence on the networks: how many there are, and which are missing."""
+        if not self.missing:
+            return f"All {len(FOURTEEN)} networks of the study are in the database."
+        return (
+            f"{len(self.present)} of the {len(FOURTEEN)} networks are in the database ({', '.join(self.present)}); "
+            f"missing: {', '.join(self.missing)}."
+        )
+
+
+def studied(database: Database) -> Studied:
+    """The layers of the networks that were explored from ``zoo:NAME``, in the fourteen's order.
+
+    Raises UserError where there is none.
+    """
+    names = {row["source"]: row["name"] for row in database.networks()}
+    present = [name for name in FOURTEEN if f"zoo:{name}" in names]
+    if not present:
+        raise UserError("the database has none of the fourteen networks of the study")
+    layers = []
+    for name in present:
+        stored_as = names[f"zoo:{name}"]
+        spaces = _spaces(database.engine, stored_as)
+        for layer in database.layer_shapes(stored_as):
+            if layer.name in spaces:
+                layers.append(StudiedLayer(name, layer, spaces[layer.name]))
+    return Studied(layers, present, [name for name in FOURTEEN if name not in present])
+
+
+def _spaces(engine: Engine, network: str) -> dict[str, dict[str, KnownSpace]]:
+    """The spaces of each layer of a network, by layer and method."""
+    columns = (layer_table.c.name, *(space_table.c[key] for key in ("method", "id", "n_ranks", "n_useful")))
+    query = (
+        select(*columns)
+        .join_from(layer_table, layer_space)
+        .join(space_table)
+        .join(network_table, network_table.c.id == layer_table.c.network)
+        .where(network_table.c.name == network)
+    )
+    found: dict[str, dict[str, KnownSpace]] = {}
+    with engine.connect() as connection:
+        for name, method, *values in connection.execute(query):
+            found.setdefault(name, {})[method] = KnownSpace(*values)
+    return found

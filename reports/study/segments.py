@@ -1,0 +1,107 @@
+"""The configurations of a set as segments of rank lines: from k = lo to k = hi, each metric a line in k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Engine, select
+
+from db.schema import IDS_PER_SPACE, line
+from db.windows import METRICS, window
+from dse.formula import Cost
+from dse.lines import COEFFICIENTS, Integers, lines_of
+from dse.space import Space
+
+Bounds = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Range:
+    """How many configurations a window has, and the lowest and highest value of another metric in it."""
+
+    n: int
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True)
+class Segments:
+    """lo, hi: (segments,), lo <= hi; coefficients: (6, segments), intercept and slope of params, FM and FLOPs."""
+
+    lo: Integers
+    hi: Integers
+    coefficients: Integers
+
+    @property
+    def count(self) -> int:
+        """Configurations on the segments."""
+        return int((self.hi - self.lo + 1).sum())
+
+    def line(self, metric: str) -> tuple[Integers, Integers]:
+        """Intercepts and slopes of params, fm, flops or memory (in elements)."""
+        rows = [COEFFICIENTS.index(f"{letter}0") for letter in METRICS[metric]]
+        first, *more = [(self.coefficients[row], self.coefficients[row + 1]) for row in rows]
+        for intercept, slope in more:
+            first = first[0] + intercept, first[1] + slope
+        return first
+
+    def extremes(self, metric: str) -> Bounds | None:
+        """The lowest and highest value of a metric; None without any configuration."""
+        if not len(self.lo):
+            return None
+        intercept, slope = self.line(metric)
+        return int((intercept + slope * self.lo).min()), int((intercept + slope * self.hi).max())
+
+    def ranges(self, metric: str, windows: Iterable[Bounds], other: str) -> list[Range | None]:
+        """For each window low <= metric <= high, the range of the ``other`` metric in it; None where it is empty."""
+        value, per_k = self.line(metric)
+        start, slope = self.line(other)
+        found: list[Range | None] = []
+        for low, high in windows:
+            first = np.maximum(self.lo, -((value - low) // per_k))
+            last = np.minimum(self.hi, (high - value) // per_k)
+            inside = np.flatnonzero(first <= last)
+            if not len(inside):
+                found.append(None)
+                continue
+            first, last, start_in, slope_in = first[inside], last[inside], start[inside], slope[inside]
+            lowest, highest = (start_in + slope_in * first).min(), (start_in + slope_in * last).max()
+            found.append(Range(int((last - first + 1).sum()), int(lowest), int(highest)))
+        return found
+
+
+def computed(space: Space) -> dict[str, Segments]:
+    """The better and the useful configurations of a space, from the formulas."""
+    parts = list(lines_of(space))
+    if not parts:
+        return _both(np.zeros((9, 0), np.int64))
+    columns = [np.vstack([part.better, part.useful.T, part.coefficients.T]) for part in parts]
+    return _both(np.concatenate(columns, axis=1))
+
+
+def stored(engine: Engine, space: int) -> dict[str, Segments]:
+    """The better and the useful configurations of a space, from its id in the database."""
+    columns = [line.c[name] for name in ("better", "use_lo", "use_hi", *COEFFICIENTS)]
+    query = select(*columns).where(line.c.id.between(space * IDS_PER_SPACE, (space + 1) * IDS_PER_SPACE - 1))
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(query)]
+    return _both(np.array(rows, np.int64).reshape(-1, 9).T)
+
+
+def level_bounds(metric: str, original: Cost, levels: Sequence[tuple[str, str]]) -> list[Bounds]:
+    """Whole bounds of a metric for each low <= reduction < high; see ``db.windows.window``."""
+    windows = [window(f"{metric}_reduction", pair, original, 1) for pair in levels]
+    return [(one.low or 0, one.high or 0) for one in windows]
+
+
+def _both(columns: Integers) -> dict[str, Segments]:
+    """columns: (9, lines), last better k, first and last useful k, then the coefficients."""
+    better, first, last = columns[:3]
+    ends = {"better": (np.ones_like(better), better), "useful": (first, last)}
+    found = {}
+    for name, (lo, hi) in ends.items():
+        inside = lo <= hi
+        found[name] = Segments(lo[inside], hi[inside], np.ascontiguousarray(columns[3:, inside]))
+    return found

@@ -1,0 +1,140 @@
+"""The study as a whole: its tables and figures, gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from db.database import open_database
+from dse.errors import UserError, one_of
+from dse.zoo import FOURTEEN
+from reports.study.constraints import METRIC_TITLES, constraints
+from reports.study.counts import Clock, counts, times
+from reports.study.figures import constraints_figure, counts_figure, scores_figure, steps_figure
+from reports.study.measures import OTHER, Measures, Progress, measure_all
+from reports.study.networks import Studied, studied
+from reports.study.published import CASES, Case
+from reports.study.scores import GROUPS, scores
+from reports.study.steps import level_titles, steps
+from reports.study.table import Table
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PARTS = ("counts", "steps", "constraints", "scores")
+
+SYMBOLS = "Symbols: ours, in the colour of the method. Upright ticks: published, rounded down."
+LINES = (
+    "Full lines: useful solutions; dotted: better ones; no symbol where there is none. Equal counts lie on each other."
+)
+BARS = (
+    "Pale bars: from the least to the largest reduction over all distinct layers. Full bars: the median layer's range; "
+    "it is as narrow as the window, where most layers have input and output of one size."
+)
+SCORES = "1: the best method on every layer. Formulas below."
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the study: its tables, its figures with their headings, and how to read them."""
+
+    name: str
+    title: str
+    tables: Sequence[Table]
+    figures: Sequence[tuple[str, go.Figure]]
+    reading: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The sections asked for; ``studied`` is None where no database was needed."""
+
+    sections: Sequence[Section]
+    studied: Studied | None
+
+    def tables(self) -> Iterator[Table]:
+        """The tables of all sections."""
+        return (table for section in self.sections for table in section.tables)
+
+
+def study(
+    location: str,
+    part: str,
+    step: float,
+    clock: Clock,
+    progress: Progress,
+    cases: Sequence[Case] = CASES,
+) -> Study:
+    """The study's ``part`` (counts, steps, constraints, scores, or all) from the database at ``location``.
+
+    ``step`` is the width of a level of params reduction, ``clock`` tells seconds. Raises UserError on an unknown
+    part, a bad step, and a database without any of the fourteen networks.
+    """
+    if part not in (*PARTS, "all"):
+        raise one_of("table", part, [*PARTS, "all"])
+    wanted = PARTS if part == "all" else (part,)
+    found: Studied | None = None
+    measures: dict[int, Measures] = {}
+    if "constraints" in wanted or "scores" in wanted:
+        found, measures = _measured(location, progress)
+    sections = []
+    if "counts" in wanted:
+        sections.append(_counts(clock, cases))
+    if "steps" in wanted:
+        sections.append(_steps(step, cases))
+    if found is not None and "constraints" in wanted:
+        sections.append(_constraints(found, measures))
+    if found is not None and "scores" in wanted:
+        sections.append(_scores(found, measures))
+    return Study(sections, found)
+
+
+def _measured(location: str, progress: Progress) -> tuple[Studied, dict[int, Measures]]:
+    try:
+        database = open_database(location, create=False)
+        found = studied(database)
+    except UserError as error:
+        raise UserError(
+            f"{error}; the study needs some of {', '.join(FOURTEEN)}: rankline explore --zoo --db {location}"
+        ) from error
+    try:
+        return found, measure_all(database.engine, found.layers, progress)
+    finally:
+        database.close()
+
+
+def _counts(clock: Clock, cases: Sequence[Case]) -> Section:
+    table = counts(cases)
+    heading = "Solutions of each layer by each method, and the published counts"
+    return Section("counts", "Counts", (table, times(clock, cases)), [(heading, counts_figure(table))], SYMBOLS)
+
+
+def _steps(step: float, cases: Sequence[Case]) -> Section:
+    table = steps(step, cases)
+    figures = []
+    for case in cases:
+        rows = [row for row in table.rows if (row["layer"], row["stride"]) == (case.title, case.stride)]
+        figures.append((case.name, steps_figure(rows, level_titles(step))))
+    return Section("steps", "Levels of params reduction", (table,), figures, LINES)
+
+
+def _constraints(found: Studied, measures: Mapping[int, Measures]) -> Section:
+    tables, figures = [], []
+    for metric, other in OTHER.items():
+        table = constraints(found, measures, metric)
+        tables.append(table)
+        fixed, ranging = METRIC_TITLES[metric], METRIC_TITLES[other]
+        for layers in dict.fromkeys(row["layers"] for row in table.rows):
+            rows = [row for row in table.rows if row["layers"] == layers]
+            heading = f"Range of {ranging} reductions at a fixed {fixed} reduction, {layers} layers"
+            figures.append((heading, constraints_figure(rows, fixed, ranging)))
+    return Section("constraints", "Fixed reductions", tables, figures, BARS)
+
+
+def _scores(found: Studied, measures: Mapping[int, Measures]) -> Section:
+    tables = [scores(found, measures, group) for group in GROUPS]
+    figures = [
+        (table.title, scores_figure(table, methods)) for table, methods in zip(tables, GROUPS.values(), strict=True)
+    ]
+    return Section("scores", "Scores", tables, figures, SCORES)
