@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from db.schema import SCHEMA_VERSION, metadata
@@ -55,7 +55,7 @@ def bare_engine(location: str, create: bool = True) -> Engine:
     check_location(location, create)
     path = sqlite_path(location)
     try:
-        engine = create_engine(location if "://" in location else f"sqlite:///{path}")
+        engine = create_engine(location if "://" in location else URL.create("sqlite", database=str(path)))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise UserError(f"cannot use the database URL {location}: {error}") from error
     if engine.dialect.name == "sqlite":

@@ -41,6 +41,7 @@ def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     """A table for people under a title; numbers to the right, columns without any value left out by default."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     body = [list(row) for row in rows]
@@ -50,7 +51,7 @@ def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     ]
     for j in shown:
         numeric = body and all(isinstance(row[j], int | float) or str(row[j])[:1].isdigit() for row in body)
-        table.add_column(columns[j], justify="right" if numeric else "left", overflow="fold")
+        table.add_column(escape(columns[j]), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(_cell(row[j]) for j in shown))
     # Where nobody looks, nothing is folded: a pipe gets every column whole.

@@ -38,7 +38,8 @@ def sql(
         write_json([dict(zip(found.columns, map(_for_machines, row), strict=True)) for row in found.rows])
     else:
         rows = [[_for_people(value) for value in row] for row in found.rows]
-        write_table(f"{len(rows):,} rows", found.columns, rows, drop_empty=False)
+        title = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+        write_table(title, found.columns, rows, drop_empty=False)
     if found.truncated:
         note(f"there are more rows than the {limit_rows:,} shown; narrow the query, or raise --limit-rows")
 
