@@ -181,7 +181,8 @@ def _mistake(connection: sqlite3.Connection, tables: Iterable[str], sql: str, me
     if "too big" in message:
         most = _LIMITS[sqlite3.SQLITE_LIMIT_LENGTH]
         return UserError(f"a value or a row is larger than {most:,} bytes; ask for a part of it, or for several rows")
-    return UserError(f"SQLite cannot run this: {message}; give one SELECT")
+    hint = "; give one SELECT" if "syntax error" in message else ""
+    return UserError(f"SQLite cannot run this: {message}{hint}")
 
 
 def _columns(connection: sqlite3.Connection, tables: Iterable[str], sql: str) -> list[str]:

@@ -139,7 +139,7 @@ OTHERS = [
     (" -- nothing\n", "no SQL"),
     ("hello", 'near "hello": syntax error; give one SELECT'),
     ("SELECT (1", "incomplete input"),
-    ("SELECT ?", "SELECT"),
+    ("SELECT ?", "bindings"),
     ("SELECT 1\0", "null character"),
     ("SELECT '\udcff'", "surrogates"),
     (
