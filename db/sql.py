@@ -171,6 +171,8 @@ def _mistake(connection: sqlite3.Connection, tables: Iterable[str], sql: str, me
         what, name = unknown.groups()
         if what == "table":
             return one_of(what, name, [*tables, *TABLES])
+        if what == "function" and name in FUNCTIONS:
+            return UserError(f"the SQLite library here was built without {name}(); leave it out")
         if what == "function":
             return one_of(what, name, sorted(FUNCTIONS))
         known = one_of(what, name.rpartition(".")[2], _columns(connection, tables, sql))
