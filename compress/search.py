@@ -170,7 +170,7 @@ class _Search:
         started = perf_counter()
         score = self._evaluate(self.model)
         self._record(ORIGINAL, score, cost_of(self.model), perf_counter() - started, ())
-        wanted = score.accuracy - self.settings.max_drop
+        wanted = score.accuracy - self.settings.max_drop - 1e-9  # a drop of just max_drop is allowed
         keep: tuple[keras.Model, Plan] | None = None
         while any(target.solution for target in self.targets.values()):
             started = perf_counter()

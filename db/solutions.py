@@ -132,7 +132,7 @@ class Solutions:
         return self.highest("flops")
 
     def equal_rank(self) -> Solution:
-        """All ranks equal, with the metric of the first window nearest to that window's level.
+        """All ranks equal, with the metric of the last window nearest to that window's level (``at`` adds one).
 
         The level is the end that is closer to the original: c of a reduction window [c, ...), the high end of
         an absolute one. The other windows and ends do not bind: it is the nearest "wherever that is".
@@ -142,7 +142,7 @@ class Solutions:
         if not aims:
             raise UserError("equal_rank needs a level to be near: narrow with where(params_reduction=(0.6, None))")
         lines = intervals(self.chosen, ())
-        places = equal_places(self._rows(equal_lines(lines)), aims[0].metric, aims[0].level or Fraction(0))
+        places = equal_places(self._rows(equal_lines(lines)), aims[-1].metric, aims[-1].level or Fraction(0))
         if not places:
             raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
         found = [(distance, self._solution(row, k)) for distance, row, k in places]

@@ -232,6 +232,12 @@ def test_a_window_that_nothing_meets_names_the_span(shared: Database) -> None:
         explored(shared, CONV, "tucker").where(params=(1, 2)).min_flops()
 
 
+def test_equal_rank_aims_at_the_level_asked_for_last(shared: Database) -> None:
+    solutions = explored(shared, CONV, "tucker")
+    narrowed = solutions.where(params_reduction=(0.1, 0.95), flops=(None, 10**8))
+    assert narrowed.at(0.6).equal_rank() == solutions.at(0.6).equal_rank()
+
+
 def test_equal_rank_without_a_level_says_so(shared: Database) -> None:
     with pytest.raises(UserError, match="needs a level"):
         explored(shared, CONV, "tucker").equal_rank()
