@@ -16,26 +16,11 @@ if TYPE_CHECKING:
 
 
 def best_by_method(
-    database: Database,
-    layer: str,
-    network: str | None,
-    lowest: str,
-    within: str,
-    methods: Sequence[str] | None,
-    windows: Mapping[str, Bounds],
+    database: Database, layer: str, network: str | None, lowest: str, within: str, windows: Mapping[str, Bounds]
 ) -> dict[str, Solution | None]:
     """For each method of a layer, its configuration with the lowest metric in the windows; None where it has none."""
     known = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
-    for name in methods or []:
-        if name not in known:
-            raise one_of(f"method for layer '{layer}'", name, known)
-    found: dict[str, Solution | None] = {}
-    for method in methods or known:
-        try:
-            found[method] = database.solutions(layer, method, network).within(within).where(**windows).lowest(lowest)
-        except NoSolutionError:
-            found[method] = None
-    return found
+    return {method: _lowest(database, layer, method, network, lowest, within, windows) for method in known}
 
 
 def best_of_layers(
@@ -60,7 +45,7 @@ def best_of_layers(
     best: dict[str, Solution | None] = {}
     for layer, names in known.items():
         chosen = [name for name in names if not methods or name in methods]
-        found = best_by_method(database, layer, network, lowest, within, chosen, windows).values() if chosen else ()
+        found = [_lowest(database, layer, name, network, lowest, within, windows) for name in chosen]
         some = [one for one in found if one is not None]
         best[layer] = min(some, key=lambda one: (one.value(lowest), one.params, one.fm), default=None)
     return best
@@ -80,3 +65,18 @@ def totals(database: Database, network: str | None, choice: Mapping[str, Solutio
             raise UserError(f"network '{row['name']}' has no layer '{name}'; it has: {', '.join(layers)}")
         saved = {metric: saved[metric] + layers[name][metric] - getattr(solution, metric) for metric in saved}
     return before, Cost(before.params - saved["params"], before.fm - saved["fm"], before.flops - saved["flops"])
+
+
+def _lowest(
+    database: Database,
+    layer: str,
+    method: str,
+    network: str | None,
+    lowest: str,
+    within: str,
+    windows: Mapping[str, Bounds],
+) -> Solution | None:
+    try:
+        return database.solutions(layer, method, network).within(within).where(**windows).lowest(lowest)
+    except NoSolutionError:
+        return None

@@ -165,7 +165,7 @@ class Database:
         self, layer: str, lowest: str = "flops", network: str | None = None, within: str = "useful", **windows: Bounds
     ) -> dict[str, Solution | None]:
         """For each method of a layer, its configuration with the lowest metric in the windows; None without any."""
-        return best_by_method(self, layer, network, lowest, within, None, windows)
+        return best_by_method(self, layer, network, lowest, within, windows)
 
     def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
         """A network's cost as it is, and with one configuration for some of its layers. Raises UserError."""
