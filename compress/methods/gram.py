@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorly as tl
+from numpy.typing import NDArray
 
 Tensor = Any
 """A tensor of TensorLy's backend (a NumPy array unless told otherwise)."""
@@ -16,5 +18,36 @@ def leading_frame(matrix: Tensor, count: int) -> Tensor:
     They are the leading eigenvectors of the (m, m) Gram matrix (Golub and Van Loan, "Matrix Computations",
     section 8.6), so ``count`` may exceed the rank of the matrix, up to m: the basis is completed.
     """
-    _, vectors = tl.eigh(tl.matmul(matrix, tl.transpose(matrix)))
+    return leading_eigenvectors(tl.matmul(matrix, tl.transpose(matrix)), count)
+
+
+def leading_eigenvectors(gram: Tensor, count: int) -> Tensor:
+    """The eigenvectors (m, count) of the largest eigenvalues of a symmetric (m, m) matrix, largest first."""
+    _, vectors = tl.eigh(gram)
     return tl.flip(vectors, axis=1)[:, :count]
+
+
+def spectral_tail(gram: Tensor, cap: int) -> NDArray[np.float64]:
+    """The share of the trace beyond the r largest eigenvalues, at [r - 1] for r = 1..cap."""
+    values, _ = tl.eigh(gram)
+    energy = np.maximum(tl.to_numpy(values)[::-1], 0.0)
+    return tail_of(energy)[:cap]
+
+
+def tail_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of a vector's sum beyond its first r entries, at [r - 1]; summed from the small end."""
+    beyond = np.append(np.cumsum(energy[::-1])[::-1][1:], 0.0)
+    shares: NDArray[np.float64] = beyond / energy.sum()
+    return shares
+
+
+def grid_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of a matrix's sum outside its leading (r1, r2) block, at [r1 - 1, r2 - 1].
+
+    Summed from the small ends, so that small shares keep their digits.
+    """
+    right = np.cumsum(energy[:, ::-1], axis=1)[:, ::-1]
+    beyond_columns = np.append(right[:, 1:], np.zeros((len(energy), 1)), axis=1)
+    below = np.append(np.cumsum(right[::-1, :1], axis=0)[::-1][1:], [[0.0]], axis=0)
+    shares: NDArray[np.float64] = (np.cumsum(beyond_columns, axis=0) + below) / energy.sum()
+    return shares

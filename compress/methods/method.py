@@ -8,6 +8,7 @@ from math import isfinite
 from numbers import Integral
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorly as tl
 
 from compress.methods.factor import Factor
@@ -16,6 +17,8 @@ from dse import methods
 from dse.errors import UserError
 from dse.layer import Layer, conv, dense
 from dse.options import Options
+from dse.space import Branch, Space
+from dse.spectrum import EXACT, ErrorTable
 from dse.symbols import layer_shape
 
 if TYPE_CHECKING:
@@ -33,14 +36,28 @@ class Decomposition(ABC):
 
     name: str
     suffixes: tuple[str, ...]
+    uses_covariance: bool = False
+    """Whether ``factorize`` and ``tables`` take an input covariance, and then minimise the output's error."""
 
     def layer_name(self, original: str, suffix: str) -> str:
         """The name, or path, of one factor of the layer of that name or path."""
         return f"{original}_{self.name}_{suffix}"
 
     @abstractmethod
-    def factorize(self, weights: Tensor, ranks: tuple[int, ...], shape: str | None) -> list[Tensor]:
+    def factorize(
+        self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
+    ) -> list[Tensor]:
         """The factors of checked float64 ``weights``, in float64; called by ``decompose``."""
+
+    @abstractmethod
+    def tables(
+        self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
+    ) -> dict[str | None, ErrorTable]:
+        """The error tables of checked float64 ``weights``, not all zero; called by ``spectrum``.
+
+        branches: the tensor shapes wanted, with their caps; one, of shape None, but for T3F. One too costly to
+        look at may be left out.
+        """
 
     @abstractmethod
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
@@ -55,30 +72,73 @@ class Decomposition(ABC):
         """
 
     def decompose(
-        self, weights: Tensor, ranks: Sequence[int], shape: str | None = None, dtype: str = "float32"
+        self,
+        weights: Tensor,
+        ranks: Sequence[int],
+        shape: str | None = None,
+        dtype: str = "float32",
+        covariance: Tensor | None = None,
     ) -> list[Tensor]:
         """The factors of a Keras kernel, computed in float64 and returned as ``dtype`` (float32 or float64).
 
         weights: (K_1, .., K_d, C, F) of a convolution, (N, M) of a dense layer; ranks: one for each rank of the
-        method, within its caps (design section 2); shape: the tensor shape, for T3F alone.
+        method, within its caps (design section 2); shape: the tensor shape, for T3F alone; covariance: the second
+        moment (K C, K C) of the layer's input patches, rows in the order of ``weights.reshape(K C, F)``: the
+        factors then minimise the error of the layer's outputs, if the method ``uses_covariance``.
         An all-zero kernel is allowed: its factors' product is zero.
         Raises UserError on weights that are not finite or of another number of axes, a method that does not
-        apply, ranks outside the caps, a shape that is not possible.
+        apply, ranks outside the caps, a shape that is not possible, a covariance of another size.
         """
         if dtype not in DTYPES:
             raise UserError(f"dtype must be one of {', '.join(DTYPES)}; got '{dtype}'")
-        kernel = tl.tensor(weights, dtype=tl.float64)
-        if not isfinite(float(tl.sum(tl.abs(kernel)))):
-            raise UserError("the weights hold NaN or infinity; train or load the layer again before factorizing it")
+        kernel = _kernel(weights)
         ranks = tuple(ranks)
         self._check(tuple(tl.shape(kernel)), ranks, shape)
-        return [tl.tensor(factor, dtype=DTYPES[dtype]) for factor in self.factorize(kernel, ranks, shape)]
+        factors = self.factorize(kernel, ranks, shape, self._covariance(covariance, kernel))
+        return [tl.tensor(factor, dtype=DTYPES[dtype]) for factor in factors]
 
-    def error(self, weights: Tensor, factors: Sequence[Tensor]) -> float:
-        """Relative Frobenius error ||W - W'|| / ||W|| of the factors' product W' (0 where both are zero)."""
-        kernel = tl.tensor(weights, dtype=tl.float64)
-        difference = float(tl.norm(kernel - tl.tensor(self.reconstruct(factors), dtype=tl.float64)))
-        return difference / float(tl.norm(kernel)) if difference else 0.0
+    def spectrum(
+        self, weights: Tensor, options: Options | None = None, covariance: Tensor | None = None
+    ) -> dict[str | None, ErrorTable]:
+        """The error of every configuration of a Keras kernel, before any is made: see ``dse.spectrum``.
+
+        weights and covariance as ``decompose`` takes them; options: those of the solution space. Errors are those
+        of the outputs where the method uses the covariance, else of the weights. All zero for an all-zero kernel.
+        Raises UserError as ``decompose``.
+        """
+        kernel = _kernel(weights)
+        layer = _layer(tuple(tl.shape(kernel)))
+        if reason := methods.get(self.name).refuses(layer):
+            raise UserError(f"a kernel of shape {tuple(tl.shape(kernel))}: {reason}")
+        branches = Space(self.name, layer_shape(layer), options or Options()).branches
+        if not float(tl.norm(kernel)):
+            return {
+                one.shape: ErrorTable(tuple(np.zeros(cap) for cap in one.polynomials.caps), EXACT) for one in branches
+            }
+        return self.tables(kernel, branches, self._covariance(covariance, kernel))
+
+    def error(self, weights: Tensor, factors: Sequence[Tensor], covariance: Tensor | None = None) -> float:
+        """Relative error of the factors' product W' (0 where W and W' are both zero).
+
+        ||W - W'|| / ||W||, Frobenius; with the covariance S of the input patches that of the layer's outputs,
+        the root of tr(D^T S D) / tr(W^T S W) with D = W - W'.
+        """
+        kernel = _kernel(weights)
+        difference = kernel - tl.tensor(self.reconstruct(factors), dtype=tl.float64)
+        lost, whole = (_energy(one, covariance) for one in (difference, kernel))
+        return (lost / whole) ** 0.5 if lost else 0.0
+
+    def _covariance(self, covariance: Tensor | None, kernel: Tensor) -> Tensor | None:
+        """The checked covariance in float64; None where the method has no use for it."""
+        if covariance is None or not self.uses_covariance:
+            return None
+        checked = tl.tensor(covariance, dtype=tl.float64)
+        rows = len(tl.reshape(kernel, (-1, tl.shape(kernel)[-1])))
+        if tuple(tl.shape(checked)) != (rows, rows):
+            raise UserError(f"the covariance must be ({rows}, {rows}) for this kernel; got {tuple(tl.shape(checked))}")
+        if not isfinite(float(tl.sum(tl.abs(checked)))):
+            raise UserError("the covariance holds NaN or infinity; check the calibration data")
+        return checked
 
     def _check(self, kernel_shape: tuple[int, ...], ranks: tuple[int, ...], shape: str | None) -> None:
         method, layer = methods.get(self.name), _layer(kernel_shape)
@@ -96,6 +156,21 @@ class Decomposition(ABC):
                 f"{self.name} on a kernel of shape {kernel_shape}: ranks must be whole numbers from 1 to {caps}; "
                 f"got {ranks}"
             )
+
+
+def _kernel(weights: Tensor) -> Tensor:
+    kernel = tl.tensor(weights, dtype=tl.float64)
+    if not isfinite(float(tl.sum(tl.abs(kernel)))):
+        raise UserError("the weights hold NaN or infinity; train or load the layer again before factorizing it")
+    return kernel
+
+
+def _energy(kernel: Tensor, covariance: Tensor | None) -> float:
+    """||W||^2, or tr(W^T S W), the energy of the outputs (never below zero)."""
+    matrix = tl.reshape(kernel, (-1, tl.shape(kernel)[-1]))
+    if covariance is None:
+        return float(tl.sum(matrix**2))
+    return max(0.0, float(tl.sum(matrix * tl.matmul(tl.tensor(covariance, dtype=tl.float64), matrix))))
 
 
 def _layer(kernel_shape: tuple[int, ...]) -> Layer:

@@ -13,27 +13,51 @@ from typing import TYPE_CHECKING
 import tensorly as tl
 
 from compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from compress.methods.gram import Tensor, leading_frame
+from compress.methods.gram import Tensor, leading_eigenvectors, leading_frame, spectral_tail
 from compress.methods.method import Decomposition
+from dse.space import Branch
+from dse.spectrum import EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras
 
 
 class SVD(Decomposition):
-    """Factors: U S^1/2 of shape (K_1, .., K_d, C, r), or (N, r) of a dense layer, and S^1/2 V^T (r, F)."""
+    """Factors: U S^1/2 of shape (K_1, .., K_d, C, r), or (N, r) of a dense layer, and S^1/2 V^T (r, F).
+
+    With the covariance S of the input, V are the leading eigenvectors of W^T S W: the products W V V^T are then
+    the best rank r for the layer's outputs, however deficient S is.
+    """
 
     name = "svd"
     suffixes = ("in", "out")
+    uses_covariance = True
 
-    def factorize(self, weights: Tensor, ranks: tuple[int, ...], shape: str | None) -> list[Tensor]:
+    def factorize(
+        self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
+    ) -> list[Tensor]:
         *kernel, columns = tl.shape(weights)
         matrix = tl.reshape(weights, (-1, columns))
-        if len(matrix) < columns:
-            right, left = (tl.transpose(half) for half in _balanced(tl.transpose(matrix), ranks[0]))
+        if covariance is not None:
+            left, right = _balanced(matrix, leading_eigenvectors(_output_gram(matrix, covariance), ranks[0]))
+        elif len(matrix) < columns:
+            flipped = tl.transpose(matrix)
+            right, left = (tl.transpose(half) for half in _balanced(flipped, leading_frame(matrix, ranks[0])))
         else:
-            left, right = _balanced(matrix, ranks[0])
+            left, right = _balanced(matrix, leading_frame(tl.transpose(matrix), ranks[0]))
         return [tl.reshape(left, (*kernel, ranks[0])), right]
+
+    def tables(
+        self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
+    ) -> dict[str | None, ErrorTable]:
+        matrix = tl.reshape(weights, (-1, tl.shape(weights)[-1]))
+        if covariance is not None:
+            gram = _output_gram(matrix, covariance)
+        else:
+            wide = len(matrix) < tl.shape(matrix)[1]
+            gram = tl.matmul(matrix, tl.transpose(matrix)) if wide else tl.matmul(tl.transpose(matrix), matrix)
+        (branch,) = branches
+        return {None: ErrorTable((spectral_tail(gram, branch.polynomials.caps[0]),), EXACT)}
 
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
         left, right = factors
@@ -47,14 +71,18 @@ class SVD(Decomposition):
         ]
 
 
-def _balanced(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """U S^1/2 (m, rank) and S^1/2 V^T (rank, n) of a matrix (m, n) with m >= n.
+def _output_gram(matrix: Tensor, covariance: Tensor) -> Tensor:
+    """W^T S W, the second moment of the outputs."""
+    return tl.matmul(tl.transpose(matrix), tl.matmul(covariance, matrix))
 
-    U S is the image of V, not a second eigenproblem, so that the product is an exact projection W V V^T
-    however small the singular values. Where one is zero, its column of U S is zero and its row is of length 1.
+
+def _balanced(matrix: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Two factors (m, rank), (rank, n) of the projection W V V^T of a matrix (m, n) on a frame V (n, rank).
+
+    Each column of W V shares its length evenly between the two, which for a singular frame is U S^1/2 and
+    S^1/2 V^T. Where a column is zero, its row is of length 1.
     """
-    frame = leading_frame(tl.transpose(matrix), rank)
     image = tl.matmul(matrix, frame)
     scale = tl.sqrt(tl.norm(image, axis=0))
-    scale = tl.where(scale > 0, scale, tl.ones(rank, **tl.context(scale)))
+    scale = tl.where(scale > 0, scale, tl.ones(len(scale), **tl.context(scale)))
     return image / scale, tl.transpose(frame * scale)

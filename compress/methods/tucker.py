@@ -2,7 +2,9 @@
 
 Kim et al., "Compression of Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications",
 ICLR 2016, section 3. The factors: De Lathauwer et al., "On the Best Rank-1 and Rank-(R1, .., RN) Approximation
-of Higher-Order Tensors", SIAM J. Matrix Anal. Appl. 21(4), 2000, algorithm 4.2 (HOOI).
+of Higher-Order Tensors", SIAM J. Matrix Anal. Appl. 21(4), 2000, algorithm 4.2 (HOOI). The error of all rank
+pairs: the energy outside the leading block of the core in the full HOSVD frame (De Lathauwer et al., "A
+Multilinear Singular Value Decomposition", same volume, property 10).
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ import tensorly as tl
 from tensorly.tenalg import mode_dot, multi_mode_dot
 
 from compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from compress.methods.gram import Tensor, leading_frame
+from compress.methods.gram import Tensor, grid_of, leading_frame
 from compress.methods.method import Decomposition
+from compress.methods.whitened_tucker import WhitenedTucker
+from dse.space import Branch
+from dse.spectrum import EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras
@@ -31,8 +36,13 @@ class Tucker(Decomposition):
 
     name = "tucker"
     suffixes = ("in", "core", "out")
+    uses_covariance = True
 
-    def factorize(self, weights: Tensor, ranks: tuple[int, ...], shape: str | None) -> list[Tensor]:
+    def factorize(
+        self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
+    ) -> list[Tensor]:
+        if covariance is not None:
+            return WhitenedTucker(weights, covariance).factors(*ranks)
         inputs, outputs = tl.ndim(weights) - 2, tl.ndim(weights) - 1
         # Each half-sweep is the best frame for the other one, so the first already improves on the HOSVD pair.
         right = leading_frame(tl.unfold(weights, outputs), ranks[1])
@@ -41,6 +51,18 @@ class Tucker(Decomposition):
             right = leading_frame(tl.unfold(mode_dot(weights, tl.transpose(left), inputs), outputs), ranks[1])
         core = multi_mode_dot(weights, [tl.transpose(left), tl.transpose(right)], modes=[inputs, outputs])
         return [left, core, tl.transpose(right)]
+
+    def tables(
+        self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
+    ) -> dict[str | None, ErrorTable]:
+        if covariance is not None:
+            energy = WhitenedTucker(weights, covariance).energy()
+        else:
+            modes = [tl.ndim(weights) - 2, tl.ndim(weights) - 1]
+            frames = [tl.transpose(leading_frame(tl.unfold(weights, m), tl.shape(weights)[m])) for m in modes]
+            core = multi_mode_dot(weights, frames, modes=modes)
+            energy = tl.to_numpy(tl.sum(tl.reshape(core**2, (-1, *tl.shape(core)[-2:])), axis=0))
+        return {None: ErrorTable((grid_of(energy),), EXACT)}
 
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
         left, core, right = factors

@@ -1,0 +1,120 @@
+"""Error tables: what a layer's weights, once looked at, say about every configuration's error.
+
+``compress`` makes the tables, from weights and calibration data; they are evaluated here, so that ``db`` can filter
+by error. Every error is relative: ||W - W'|| / ||W||, or the same of the layer's outputs on calibration data. It
+falls with every rank, so an error window is an interval of k on each rank line, like any other window.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dse.lines import Integers, Lines
+
+Reals = NDArray[np.float64]
+
+EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
+"""How sure an error is: the error itself, an upper bound of it, or a calibrated guess."""
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """Squared relative errors of every choice of ranks, for one tensor shape.
+
+    tables: either one (caps_1, caps_2) array with the squared error at (r_1, r_2) in [r_1 - 1, r_2 - 1], or one
+    vector a rank, of which the squared error is the sum over j of tables[j][r_j - 1]. Values fall along every axis.
+    spread: of an estimate, the largest |estimate / truth - 1| seen on ranks that it was not fitted to.
+    """
+
+    tables: tuple[Reals, ...]
+    certainty: str
+    spread: float = 0.0
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether it is one table over two ranks."""
+        return self.tables[0].ndim == 2
+
+    def error(self, ranks: Sequence[int]) -> float:
+        """The relative error at the ranks."""
+        if self.is_grid:
+            return float(np.sqrt(self.tables[0][ranks[0] - 1, ranks[1] - 1]))
+        return float(np.sqrt(sum(tail[r - 1] for tail, r in zip(self.tables, ranks, strict=True))))
+
+    def along(self, lines: Lines) -> Curves:
+        """The squared errors along rank lines of the same tensor shape."""
+        ks = slice(lines.step - 1, lines.step * lines.cap, lines.step)
+        fixed = [j for j in range(lines.ranks.shape[1]) if j != lines.free]
+        if self.is_grid:
+            (other,) = fixed
+            table = self.tables[0] if lines.free == 1 else self.tables[0].T
+            return Curves(np.zeros(len(lines)), lines.ranks[:, other] - 1, table[:, ks])
+        offset = np.zeros(len(lines))
+        for j in fixed:
+            offset += self.tables[j][lines.ranks[:, j] - 1]
+        return Curves(offset, np.zeros(len(lines), np.int64), self.tables[lines.free][None, ks])
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Squared errors along lines: ``offset[line] + curves[row[line], k - 1]``, falling with k."""
+
+    offset: Reals
+    row: Integers
+    curves: Reals
+
+    def at(self, line: Integers, k: Integers) -> Reals:
+        """The squared errors at k on some lines."""
+        values: Reals = self.offset[line] + self.curves[self.row[line], k - 1]
+        return values
+
+    def first_within(self, limit: float) -> Integers:
+        """On each line the first k with a squared error of at most ``limit``; one past the last where none has."""
+        return _first_within(self.offset, self.row, np.ascontiguousarray(self.curves), limit)  # type: ignore[no-any-return]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _first_within(offset: Reals, row: Integers, curves: Reals, limit: float) -> Integers:
+    """Bisection, because the curves fall."""
+    found = np.zeros(len(offset), np.int64)
+    for i in range(len(offset)):
+        low, high = 0, curves.shape[1]
+        while low < high:
+            middle = (low + high) // 2
+            if offset[i] + curves[row[i], middle] <= limit:
+                high = middle
+            else:
+                low = middle + 1
+        found[i] = low + 1
+    return found
+
+
+Spectrum = Mapping[str | None, ErrorTable]
+"""A method's error tables on one layer, by tensor shape (None but for T3F)."""
+
+
+def to_bytes(spectrum: Spectrum) -> bytes:
+    """The tables as a NumPy archive (.npz, float32), which ``from_bytes`` reads."""
+    index = [[shape, len(one.tables), one.certainty, one.spread] for shape, one in spectrum.items()]
+    tables = [table.astype(np.float32) for one in spectrum.values() for table in one.tables]
+    file = io.BytesIO()
+    np.savez(file, np.frombuffer(json.dumps(index).encode(), np.uint8), *tables)
+    return file.getvalue()
+
+
+def from_bytes(content: bytes) -> dict[str | None, ErrorTable]:
+    """The tables of ``to_bytes``; nothing in the bytes is run."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        index, *tables = [archive[f"arr_{j}"] for j in range(len(archive.files))]
+    waiting = iter(tables)
+    return {
+        shape: ErrorTable(tuple(next(waiting).astype(np.float64) for _ in range(count)), certainty, spread)
+        for shape, count, certainty, spread in json.loads(index.tobytes())
+    }
