@@ -65,7 +65,8 @@ class WhitenedTucker:
         rotated = rotated.reshape(size, size)
         rotated = (rotated + rotated.T) / 2
         rotated[np.diag_indices(size)] += RIDGE * max(np.trace(rotated) / size, np.finfo(float).tiny)
-        return np.linalg.cholesky(rotated).T
+        root: NDArray[np.float64] = np.linalg.cholesky(rotated).T
+        return root
 
     @cached_property
     def seen(self) -> NDArray[np.float64]:
