@@ -77,7 +77,8 @@ class WhitenedTucker:
 
     def energy(self) -> NDArray[np.float64]:
         """(C, F): what each pair of channels adds to the energy of the outputs."""
-        return (self.seen.reshape(self.inputs, self.taps, self.outputs) ** 2).sum(axis=1)
+        added: NDArray[np.float64] = (self.seen.reshape(self.inputs, self.taps, self.outputs) ** 2).sum(axis=1)
+        return added
 
     def factors(self, r1: int, r2: int) -> list[Tensor]:
         """U_1 (C, r1) with orthonormal columns, the core (K_1, .., K_d, r1, r2), and U_2 (r2, F)."""
