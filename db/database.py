@@ -14,6 +14,7 @@ from sqlalchemy import Engine, Select, func, select
 from db import runs as records
 from db.best import best_by_method, best_of_layers, totals
 from db.engine import check_location, connect, sqlite_path
+from db.errors import known_errors
 from db.explore import Explored, Progress, explore_layers, spaces_to_explore
 from db.schema import layer, layer_space, network, space
 from db.solution import Solution
@@ -116,8 +117,8 @@ class Database:
         return [_as_layer(row) for row in self.layers(name)]
 
     def spaces(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Every space of a network's layers: layer, method, n_total, n_better, n_useful, n_lines."""
-        columns = [space.c[name] for name in ("n_total", "n_better", "n_useful", "n_lines")]
+        """Every space of a network's layers: layer, method, options (JSON), n_total, n_better, n_useful, n_lines."""
+        columns = [space.c[name] for name in ("options", "n_total", "n_better", "n_useful", "n_lines")]
         query = (
             select(layer.c.name.label("layer"), space.c.method, *columns)
             .join_from(layer, layer_space)
@@ -145,7 +146,8 @@ class Database:
         if method not in stored:
             raise one_of(f"method for layer '{layer}'", method, list(stored))
         original = Cost(found["params"], found["fm"], found["flops"])
-        return Solutions(self.engine, layer, method, stored[method], original)
+        errors = known_errors(self.engine, found["id"], method)
+        return Solutions(self.engine, layer, method, stored[method], original, errors=errors)
 
     def best(
         self,

@@ -22,6 +22,9 @@ CHUNK_LINES = 1024
 IDS_AT_A_TIME = 10_000
 """Below SQLite's limit of parameters."""
 
+NAMES = ["shape", *RANKS, "free", "step", "p0", "p1", "m0", "m1", "f0", "f1", "lo", "hi"]
+"""What is asked of each line to list its configurations."""
+
 Run = Callable[[Select[Any], Sequence[range]], list[Sequence[Row[Any]]]]
 """Runs a query on each of several ranges of line numbers."""
 
@@ -70,8 +73,7 @@ def batches_of(run: Run, lines: Subquery, n_lines: int, size: int) -> Iterator[p
     """Every configuration on the lines as data frames: shape, r1..r4, params, fm, flops; about ``size`` rows each."""
     import pandas as pd
 
-    names = ["shape", *RANKS, "free", "step", "p0", "p1", "m0", "m1", "f0", "f1", "lo", "hi"]
-    query = select(*(lines.c[name] for name in names)).where(lines.c.hi >= lines.c.lo).order_by(lines.c.id)
+    query = select(*(lines.c[name] for name in NAMES)).where(lines.c.hi >= lines.c.lo).order_by(lines.c.id)
     waiting: list[Row[Any]] = []
     rows = 0
     for first in range(0, n_lines, CHUNK_LINES):
@@ -80,10 +82,10 @@ def batches_of(run: Run, lines: Subquery, n_lines: int, size: int) -> Iterator[p
             waiting.append(row)
             rows += row.hi - row.lo + 1
             if rows >= size:
-                yield _expanded(pd.DataFrame(waiting, columns=names))
+                yield expanded(pd.DataFrame(waiting, columns=NAMES))
                 waiting, rows = [], 0
     if waiting:
-        yield _expanded(pd.DataFrame(waiting, columns=names))
+        yield expanded(pd.DataFrame(waiting, columns=NAMES))
 
 
 def _ends(counts: Sequence[int] | Integers) -> Integers:
@@ -91,8 +93,8 @@ def _ends(counts: Sequence[int] | Integers) -> Integers:
     return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
 
 
-def _expanded(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for every k of every line."""
+def expanded(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for every k of every line; lines come with the columns NAMES."""
     counts = (frame["hi"] - frame["lo"] + 1).to_numpy()
     starts = _ends(counts)[:-1].repeat(counts)
     long = frame.loc[frame.index.to_numpy().repeat(counts)].reset_index(drop=True)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from sqlalchemy import Row, Subquery, select
 
-from db.expand import Run
-from db.intervals import coefficient
-from db.parts import parts
+from dse.lines import Integers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,27 +20,33 @@ if TYPE_CHECKING:
 COLUMNS = ("low", "high", "n", "min_flops", "max_flops")
 
 
-def levels_of(run: Run, lines: Subquery, n_lines: int, metric: str, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
+class Spans(NamedTuple):
+    """Lines with the first and last k, and intercept and slope of a metric and of the FLOPs: vectors."""
+
+    lo: Integers
+    hi: Integers
+    start: Integers
+    slope: Integers
+    flops_start: Integers
+    flops_slope: Integers
+
+
+def levels_of(spans: Spans, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
     """For each (low, high): how many configurations have low <= metric <= high, and their lowest and highest FLOPs.
 
     Levels without a configuration are left out.
     """
     import pandas as pd
 
-    columns = (coefficient(lines, metric, 0), coefficient(lines, metric, 1), lines.c.f0, lines.c.f1)
-    query = select(lines.c.lo, lines.c.hi, *columns).where(lines.c.hi >= lines.c.lo)
-    found: list[Row[Any]] = [row for rows in run(query, parts(n_lines)) for row in rows]
-    if not found:
-        return pd.DataFrame(columns=COLUMNS)
-    lo, hi, v0, v1, f0, f1 = np.array([tuple(row) for row in found], np.int64).T
     rows = []
     for low, high in bounds:
-        first = np.maximum(lo, -((v0 - low) // v1))
-        last = np.minimum(hi, (high - v0) // v1)
+        first = np.maximum(spans.lo, -((spans.start - low) // spans.slope))
+        last = np.minimum(spans.hi, (high - spans.start) // spans.slope)
         inside = first <= last
         if inside.any():
+            start, slope = spans.flops_start[inside], spans.flops_slope[inside]
             first, last = first[inside], last[inside]
-            cheapest, dearest = (f0[inside] + f1[inside] * first).min(), (f0[inside] + f1[inside] * last).max()
+            cheapest, dearest = (start + slope * first).min(), (start + slope * last).max()
             rows.append((low, high, int((last - first + 1).sum()), int(cheapest), int(dearest)))
     return pd.DataFrame(rows, columns=COLUMNS)
 

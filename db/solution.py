@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from db.errors import LayerErrors
 from db.windows import METRICS, metric_of
 from dse.formula import Cost
 
@@ -23,6 +24,22 @@ class Solution:
     cost: Cost
     original: Cost
     bytes_per_element: int = 4
+    errors: LayerErrors | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def error(self) -> float | None:
+        """The relative Frobenius error, of ``error_of``; None where it isn't known."""
+        return None if self.errors is None else self.errors.error(self.ranks, self.shape)
+
+    @property
+    def error_of(self) -> str | None:
+        """What the error is of: ``weights``, or ``outputs`` on calibration data."""
+        return None if self.errors is None else self.errors.of
+
+    @property
+    def certainty(self) -> str | None:
+        """How sure the error is: ``exact``, a ``bound`` from above, or an ``estimate``."""
+        return None if self.errors is None else self.errors.certainty(self.shape)
 
     @property
     def params(self) -> int:
@@ -64,4 +81,7 @@ class Solution:
             "flops": self.flops,
             "memory_bytes": self.memory,
             **{f"{metric}_reduction": self.reduction(metric) for metric in METRICS},
+            "error": self.error,
+            "error_of": self.error_of,
+            "certainty": self.certainty,
         }

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, Row, Select, Subquery, func, select
+from sqlalchemy import Engine
 
-from db.equal import equal_lines, equal_places
-from db.expand import batches_of, pick
-from db.intervals import RANKS, SETS, intervals, tie_break, total, value_at
+from db.errors import LayerErrors
+from db.intervals import RANKS, SETS
 from db.levels import equal_levels, levels_of
-from db.parts import parts, run
+from db.place import Place
+from db.scanned_lines import ScannedLines
 from db.solution import Solution
-from db.windows import METRICS, REDUCTION, Bounds, Window, metric_of, window
+from db.stored_lines import StoredLines
+from db.windows import METRICS, REDUCTION, Bounds, Window, error_window, metric_of, window
 from dse.errors import UserError, one_of
 from dse.formula import Cost
+from dse.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +35,10 @@ class NoSolutionError(UserError):
 
 @dataclass(frozen=True)
 class StoredSpace:
-    """A row of the table ``space``: its id and counts."""
+    """A row of the table ``space``: its id, definition (JSON) and counts."""
 
     id: int
+    options: str
     n_ranks: int
     n_total: int
     n_better: int
@@ -59,15 +62,23 @@ class Solutions:
     bytes_per_element: int = 4
     chosen: str = "useful"
     windows: tuple[Window, ...] = ()
+    errors: LayerErrors | None = None
+    error_bounds: tuple[tuple[float | None, float | None], ...] = ()
 
     def where(self, **bounds: Bounds) -> Solutions:
         """Narrowed to windows, each a pair (low, high) with None for an open end.
 
         ``params``, ``fm``, ``flops`` and ``memory`` (bytes) include both ends; ``params_reduction`` and the
-        like are fractions of the original's, with low <= reduction < high. Raises UserError on a bad window.
+        like are fractions of the original's, with low <= reduction < high; ``error`` is the relative error
+        (see ``Solution.error``) and includes both ends. Raises UserError on a bad window, and for an error that
+        isn't known.
         """
+        errors = self.error_bounds
+        if "error" in bounds:
+            self._known_errors()
+            errors = (*errors, error_window(bounds.pop("error")))
         more = [window(name, pair, self.original, self.bytes_per_element) for name, pair in bounds.items()]
-        return replace(self, windows=(*self.windows, *more))
+        return replace(self, windows=(*self.windows, *more), error_bounds=errors)
 
     def within(self, chosen: str) -> Solutions:
         """The same windows over another set: ``all``, ``better`` or ``useful``."""
@@ -88,9 +99,9 @@ class Solutions:
         if near.count():
             return near
         above = replace(self, windows=(*self.windows, replace(aim, low=None)))
-        nearest = above._extreme(objective, highest=True)
+        nearest = above._lines().extreme(objective, highest=True)
         if nearest is None:
-            nearest = self._extreme(objective, highest=False)
+            nearest = self._lines().extreme(objective, highest=False)
         if nearest is None:
             return near
         return replace(self, windows=(*self.windows, Window(objective, nearest, nearest, aim.level)))
@@ -109,8 +120,7 @@ class Solutions:
 
     def count(self) -> int:
         """Configurations in the set that meet all windows."""
-        lines = self._lines()
-        return sum(row[0] for row in self._rows(select(total(lines))))
+        return self._lines().count()
 
     def lowest(self, metric: str) -> Solution:
         """The lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
@@ -131,6 +141,23 @@ class Solutions:
         """``highest("flops")``."""
         return self.highest("flops")
 
+    def min_error(self) -> Solution:
+        """The least error; ties by fewer params, fewer FM, ranks, shape. Raises UserError where none is known."""
+        place = self._scanned().least_error()
+        if place is None:
+            raise self._no_solution()
+        return self._solution(place)
+
+    def pareto(self, *costs: str) -> list[Solution]:
+        """The front of error against params, fm, flops or memory: what no other beats in all of them.
+
+        With one cost: its range is cut into 4,096 levels, each shows its least error. With several: exact up to
+        200,000 configurations; beyond that of the least errors in the 256 x 256 cells of the first two costs.
+        Cheapest first. Raises UserError where no error is known.
+        """
+        places = self._scanned().front([_metric(cost) for cost in costs or ("params",)])
+        return [self._solution(place) for place in places]
+
     def equal_rank(self) -> Solution:
         """All ranks equal, with the metric of the last window nearest to that window's level (``at`` adds one).
 
@@ -141,23 +168,16 @@ class Solutions:
         aims = [one for one in self.windows if one.level is not None]
         if not aims:
             raise UserError("equal_rank needs a level to be near: narrow with where(params_reduction=(0.6, None))")
-        lines = intervals(self.chosen, ())
-        places = equal_places(self._rows(equal_lines(lines)), aims[-1].metric, aims[-1].level or Fraction(0))
-        if not places:
+        place = self._stored(()).nearest_equal(aims[-1].metric, aims[-1].level or Fraction(0))
+        if place is None:
             raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
-        found = [(distance, self._solution(row, k)) for distance, row, k in places]
-        return min(found, key=lambda pair: (pair[0], _order(pair[1])))[1]
+        return self._solution(place)
 
     def random(self, n: int, seed: int) -> list[Solution]:
         """Up to n different configurations, uniform over all that meet the windows, in random order."""
         if n < 0:
             raise UserError(f"random takes a number of configurations from 0 up; got {n}")
-        lines = self._lines()
-
-        def choose(count: int) -> list[int]:
-            return random.Random(seed).sample(range(count), min(n, count))
-
-        return [self._solution(row, k) for row, k in pick(self._run, lines, self.space.n_lines, choose)]
+        return [self._solution(place) for place in self._lines().random(n, seed)]
 
     def picks(self) -> dict[str, Solution]:
         """``min_flops`` and ``max_flops``, and ``equal_rank`` where a window has a level and ranks can be equal.
@@ -184,9 +204,10 @@ class Solutions:
 
     def envelope(self, levels: int = 60) -> pd.DataFrame:
         """The lowest and highest FLOPs at each level of params: low, high, n, min_flops, max_flops."""
-        low, high = self._extreme("params", highest=False), self._extreme("params", highest=True)
+        lines = self._lines()
+        low, high = lines.extreme("params", highest=False), lines.extreme("params", highest=True)
         bounds = [] if low is None or high is None else equal_levels(low, high, levels)
-        return levels_of(self._run, self._lines(), self.space.n_lines, "params", bounds)
+        return levels_of(lines.spans("params"), bounds)
 
     def steps(self, step: float = 0.1, objective: str = "params") -> pd.DataFrame:
         """How many configurations there are at each level of reduction: level, n, min_flops, max_flops.
@@ -200,19 +221,19 @@ class Solutions:
         starts = [k * width for k in range(ceil(1 / width))]
         windows = [window(name, (start, start + width), self.original, self.bytes_per_element) for start in starts]
         level_of = {(one.low or 0, one.high or 0): start for one, start in zip(windows, starts, strict=True)}
-        frame = levels_of(self._run, self._lines(), self.space.n_lines, objective, list(level_of))
+        frame = levels_of(self._lines().spans(objective), list(level_of))
         found = [float(level_of[low, high]) for low, high in zip(frame["low"], frame["high"], strict=True)]
         return frame.drop(columns=["low", "high"]).assign(level=found)[["level", "n", "min_flops", "max_flops"]]
 
     def batches(self, size: int = 100_000) -> Iterator[pd.DataFrame]:
         """All configurations as data frames of about ``size`` rows; see ``to_pandas`` for the columns."""
-        lines = self._lines()
         columns = ["shape", *RANKS[: self.space.n_ranks], "params", "fm", "flops"]
-        for frame in batches_of(self._run, lines, self.space.n_lines, size):
+        for frame in self._lines().frames(size):
             yield frame[columns].assign(
                 memory=self.bytes_per_element * (frame["params"] + frame["fm"]),
                 params_reduction=1 - frame["params"] / self.original.params,
                 flops_reduction=1 - frame["flops"] / self.original.flops,
+                **({} if self.errors is None else {"error": self.errors.of_frame(frame, RANKS[: self.space.n_ranks])}),
             )
 
     def arrow_batches(self, size: int = 100_000) -> Iterator[pa.RecordBatch]:
@@ -225,7 +246,8 @@ class Solutions:
             yield pa.RecordBatch.from_pandas(frame, preserve_index=False)
 
     def to_pandas(self, limit: int = 100_000) -> pd.DataFrame:
-        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions.
+        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions,
+        and where it is known the error.
 
         Raises UserError where there are more than ``limit``.
         """
@@ -240,64 +262,60 @@ class Solutions:
         frames = list(self.batches())
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    def _lines(self) -> Subquery:
-        return intervals(self.chosen, self.windows)
+    def _lines(self) -> StoredLines | ScannedLines:
+        """The configurations asked for: by SQL, unless an error must be known, which SQL doesn't."""
+        return self._scanned() if self.error_bounds else self._stored(self.windows)
 
-    def _run(self, query: Select[Any], pieces: Sequence[range]) -> list[Sequence[Row[Any]]]:
-        return run(self.engine, query, self.space.id, pieces)
+    def _stored(self, windows: tuple[Window, ...]) -> StoredLines:
+        return StoredLines(self.engine, self.space.id, self.space.n_lines, self.chosen, windows)
 
-    def _rows(self, query: Select[Any]) -> list[Row[Any]]:
-        """The query's rows over all lines, in parts: sums, extremes and limits are still to be combined."""
-        found = self._run(query, parts(self.space.n_lines))
-        return [row for rows in found for row in rows]
+    def _scanned(self) -> ScannedLines:
+        space, spectrum = Space.from_definition(json.loads(self.space.options)), self._known_errors().spectrum
+        low = max((low for low, _ in self.error_bounds if low is not None), default=None)
+        high = min((high for _, high in self.error_bounds if high is not None), default=None)
+        return ScannedLines(space, spectrum, self.chosen, self.windows, (low, high))
 
-    def _extreme(self, metric: str, highest: bool) -> int | None:
-        """The highest or lowest value of a metric; None where no configuration meets the windows."""
-        lines = self._lines()
-        best, choose = (func.max, max) if highest else (func.min, min)
-        value = value_at(lines, metric, lines.c.hi if highest else lines.c.lo)
-        rows = self._rows(select(best(value)).where(lines.c.hi >= lines.c.lo))
-        return choose((row[0] for row in rows if row[0] is not None), default=None)
+    def _known_errors(self) -> LayerErrors:
+        if self.errors is None:
+            raise UserError(
+                f"no error of '{self.layer}' by {self.method} is known yet; look at the trained weights first with: "
+                "rankline explore MODEL --errors"
+            )
+        return self.errors
 
     def _pick(self, metric: str, highest: bool) -> Solution:
-        """First the extreme, then the order among those that have it: sorting all of them would take longer.
-
-        Every slope is positive, so only the last or first k of a line can be the extreme.
-        """
-        best = self._extreme(metric, highest)
-        if best is None:
+        place = self._lines().pick(metric, highest)
+        if place is None:
             raise self._no_solution()
-        lines = self._lines()
-        k = lines.c.hi if highest else lines.c.lo
-        equals = select(lines, k.label("k")).where(value_at(lines, metric, k) == best, lines.c.hi >= lines.c.lo)
-        rows = self._rows(equals.order_by(*tie_break(lines, k)).limit(1))
-        return min((self._solution(row, row.k) for row in rows), key=_order)
+        return self._solution(place)
 
-    def _solution(self, row: Row[Any], k: int) -> Solution:
-        """The configuration at k on a line."""
-        ranks = (row.step * k if row.free == j else row._mapping[name] for j, name in enumerate(RANKS, start=1))
+    def _solution(self, place: Place) -> Solution:
         return Solution(
             self.layer,
             self.method,
-            tuple(r for r in ranks if r is not None),
-            row.shape,
-            Cost(row.p0 + row.p1 * k, row.m0 + row.m1 * k, row.f0 + row.f1 * k),
+            place.ranks,
+            place.shape,
+            place.cost,
             self.original,
             self.bytes_per_element,
+            self.errors,
         )
 
     def _no_solution(self) -> NoSolutionError:
-        whole = replace(self, windows=())
+        whole = self._stored(())
         spans = []
         for metric in dict.fromkeys(one.metric for one in self.windows):
             scale = self.bytes_per_element if metric == "memory" else 1
-            low, high = (whole._extreme(metric, highest) for highest in (False, True))
+            low, high = (whole.extreme(metric, highest) for highest in (False, True))
             if low is not None and high is not None:
                 original = metric_of(self.original, metric)
                 spans.append(
                     f"{metric} {scale * low:,} to {scale * high:,} "
                     f"(reduction {1 - high / original:.3f} to {1 - low / original:.3f})"
                 )
+        if self.error_bounds and whole.count():
+            least = replace(self, windows=(), error_bounds=()).min_error().error
+            spans.append(f"error from {least:.4g} up")
         possible = f"its {self.chosen} ones span {'; '.join(spans)}" if spans else f"it has no {self.chosen} ones"
         return NoSolutionError(
             f"no configuration of '{self.layer}' by {self.method} meets the windows; {possible}: widen the windows"
@@ -308,7 +326,3 @@ def _metric(name: str) -> str:
     if name not in METRICS:
         raise one_of("metric", name, list(METRICS))
     return name
-
-
-def _order(solution: Solution) -> tuple[int, int, tuple[int, ...], str]:
-    return solution.params, solution.fm, solution.ranks, solution.shape or ""

@@ -48,10 +48,8 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
     """
     metric = name.removesuffix(REDUCTION)
     if metric not in METRICS:
-        raise one_of("window", name, [*METRICS, *(metric + REDUCTION for metric in METRICS)])
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise UserError(f"{name} takes a pair (low, high), None for an open end; got {bounds!r}")
-    low, high = (None if bound is None else _exact(name, bound) for bound in bounds)
+        raise one_of("window", name, [*METRICS, *(metric + REDUCTION for metric in METRICS), "error"])
+    low, high = _pair(name, bounds)
     if low is not None and high is not None and (low >= high if name.endswith(REDUCTION) else low > high):
         raise UserError(
             f"the window {name}=({bounds[0]}, {bounds[1]}) is empty: it needs low "
@@ -71,6 +69,23 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
         None if top is None else floor(top),
         top,
     )
+
+
+def error_window(bounds: Bounds) -> tuple[float | None, float | None]:
+    """The bounds of ``error=(low, high)``, both included. Raises UserError where they are no window."""
+    low, high = _pair("error", bounds)
+    if (low is not None and low < 0) or (high is not None and high < 0):
+        raise UserError(f"error={bounds}: errors are relative, from 0 up; such as (None, 0.05) for at most 5 %")
+    if low is not None and high is not None and low > high:
+        raise UserError(f"the window error=({bounds[0]}, {bounds[1]}) is empty: it needs low <= high")
+    return None if low is None else float(low), None if high is None else float(high)
+
+
+def _pair(name: str, bounds: Bounds) -> tuple[Fraction | None, Fraction | None]:
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise UserError(f"{name} takes a pair (low, high), None for an open end; got {bounds!r}")
+    low, high = (None if bound is None else _exact(name, bound) for bound in bounds)
+    return low, high
 
 
 def _exact(name: str, bound: Number) -> Fraction:

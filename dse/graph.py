@@ -6,8 +6,10 @@ shows the sizes that it really gets. The only file that touches private attribut
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from dse.errors import UserError
@@ -17,6 +19,9 @@ InputShape = Sequence[int] | Sequence[Sequence[int]]
 
 Visit = Callable[[Any, str, Sequence[Any]], list[Any]]
 """What is done at a layer's node, given its path and the values that go in; returns those that come out."""
+
+Receive = Callable[[int, Sequence[Any], Any], None]
+"""Takes a call's index, the tensors that go into it, and its first output."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,14 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
     return [replace(call, is_output=True) if index in ends else call for index, call in enumerate(calls)]
 
 
-def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int]) -> dict[int, tuple[list[Any], Any]]:
-    """What goes into and comes out of some calls of a built model, computed on real ``inputs`` in inference mode.
+def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int], receive: Receive) -> None:
+    """Passes real ``inputs`` through a built model in inference mode, and hands over the maps of some calls on the way.
 
-    inputs: one batch for each of the model's inputs; wanted: indices into ``trace(model)``. Each value is the
-    list of the call's input tensors, and its first output.
+    inputs: one batch for each of the model's inputs; wanted: indices into ``trace(model)``. No map is held here
+    after the last call that takes it, so a pass needs ``peak_elements`` at most.
     """
     function = _graph_of(model) or _built(model, None)
     index = len(function.inputs) - 1
-    found: dict[int, tuple[list[Any], Any]] = {}
 
     def visit(node: Any, path: str, given: Sequence[Any]) -> list[Any]:
         nonlocal index
@@ -99,11 +103,22 @@ def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int]) -> 
         outputs = list(keras.tree.flatten(node.operation(*args, **kwargs)))
         index += 1
         if index in wanted:
-            found[index] = list(given), outputs[0]
+            receive(index, given, outputs[0])
         return outputs
 
-    _expand(function, "", list(inputs), visit)
-    return found
+    _expand(function, "", inputs, visit)
+
+
+def peak_elements(calls: Sequence[Call]) -> int:
+    """The most feature-map elements of one sample that a pass through the calls of a model holds at once."""
+    last_use = {source: index for index, call in enumerate(calls) for source in call.inputs}
+    sizes = [sum(prod(size or 1 for size in shape) for shape in call.out_shapes) for call in calls]
+    held = peak = 0
+    for index, call in enumerate(calls):
+        held += sizes[index]
+        peak = max(peak, held)
+        held -= sum(sizes[source] for source in {*call.inputs, index} if last_use.get(source, source) == index)
+    return peak
 
 
 def reachable_without(calls: Sequence[Call], removed: Collection[int]) -> bool:
@@ -179,16 +194,26 @@ def _expand(function: Any, prefix: str, inputs: Sequence[Any], visit: Visit) -> 
     values = {id(x): value for x, value in zip(function.inputs, inputs, strict=True)}
     # Within one depth Keras keeps nodes in reversed order; the operations are listed as in model.layers.
     order = {id(operation): index for index, operation in enumerate(function.operations)}
-    for depth in sorted(function._nodes_by_depth, reverse=True):
-        for node in sorted(function._nodes_by_depth[depth], key=lambda node: order[id(node.operation)]):
-            if node.is_input or any(id(x) not in values for x in node.input_tensors):
-                continue
-            path = prefix + node.operation.name
-            if inner := _graph_of(node.operation):
-                outputs = _expand(inner, f"{path}/", _inputs_of(node, values), visit)
-            else:
-                outputs = visit(node, path, [values[id(x)] for x in node.input_tensors])
-            values.update({id(x): value for x, value in zip(node.outputs, outputs, strict=True)})
+    nodes = [
+        node
+        for depth in sorted(function._nodes_by_depth, reverse=True)
+        for node in sorted(function._nodes_by_depth[depth], key=lambda node: order[id(node.operation)])
+        if not node.is_input
+    ]
+    uses = Counter(id(x) for tensors in (*(node.input_tensors for node in nodes), function.outputs) for x in tensors)
+    for node in nodes:
+        if any(id(x) not in values for x in node.input_tensors):
+            continue
+        path = prefix + node.operation.name
+        if inner := _graph_of(node.operation):
+            outputs = _expand(inner, f"{path}/", _inputs_of(node, values), visit)
+        else:
+            outputs = visit(node, path, [values[id(x)] for x in node.input_tensors])
+        values.update({id(x): value for x, value in zip(node.outputs, outputs, strict=True) if uses[id(x)]})
+        for x in node.input_tensors:
+            uses[id(x)] -= 1
+            if not uses[id(x)]:
+                del values[id(x)]
     return [values[id(x)] for x in function.outputs]
 
 

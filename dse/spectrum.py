@@ -42,11 +42,20 @@ class ErrorTable:
         """Whether it is one table over two ranks."""
         return self.tables[0].ndim == 2
 
-    def error(self, ranks: Sequence[int]) -> float:
-        """The relative error at the ranks."""
+    @property
+    def n_ranks(self) -> int:
+        """How many ranks the tensor shape has."""
+        return 2 if self.is_grid else len(self.tables)
+
+    def errors(self, ranks: Integers) -> Reals:
+        """The relative errors at many choices of ranks, (n, ranks)."""
         if self.is_grid:
-            return float(np.sqrt(self.tables[0][ranks[0] - 1, ranks[1] - 1]))
-        return float(np.sqrt(sum(tail[r - 1] for tail, r in zip(self.tables, ranks, strict=True))))
+            return np.sqrt(self.tables[0][ranks[:, 0] - 1, ranks[:, 1] - 1])
+        return np.sqrt(sum(tail[ranks[:, j] - 1] for j, tail in enumerate(self.tables)))
+
+    def error(self, ranks: Sequence[int]) -> float:
+        """The relative error at one choice of ranks."""
+        return float(self.errors(np.array([ranks], np.int64))[0])
 
     def along(self, lines: Lines) -> Curves:
         """The squared errors along rank lines of the same tensor shape."""

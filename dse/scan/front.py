@@ -1,8 +1,4 @@
-"""The front of error against a cost: for each level of cost, the configuration with the least error.
-
-The error of a configuration is a sum of one table entry for each rank, as the squared tails of a tensor train or
-of an SVD are.
-"""
+"""Configurations by their error: windows, the least, and the front of error against a cost."""
 
 from __future__ import annotations
 
@@ -10,62 +6,158 @@ from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from dse.lines import Integers
-from dse.scan.intervals import METRIC_COLUMNS, Narrowed
+from dse.scan.intervals import Narrowed
 from dse.scan.select import Places
+from dse.spectrum import Curves, Reals, Spectrum
 
-Reals = NDArray[np.float64]
+
+def with_errors(found: Narrowed, spectrum: Spectrum) -> tuple[Narrowed, Curves]:
+    """The lines whose error is known, and their squared errors; tensor shapes without a table are left out."""
+    known = np.array([part.shape in spectrum for part in found.lines], bool)
+    found = found.between(np.where(known[found.part], 1, np.iinfo(np.int64).max), found.hi)
+    parts = {j: spectrum[part.shape].along(part) for j, part in enumerate(found.lines) if known[j]}
+    cap = max((one.curves.shape[1] for one in parts.values()), default=0)
+    offset, row = np.zeros(len(found.lo)), np.zeros(len(found.lo), np.int64)
+    tables, rows = [np.zeros((0, cap))], 0
+    for j, one in parts.items():
+        here = np.flatnonzero(found.part == j)
+        offset[here] = one.offset[found.row[here]]
+        row[here] = one.row[found.row[here]] + rows
+        rows += len(one.curves)
+        # What is past the end of a shorter line is never asked for.
+        tables.append(np.pad(one.curves, ((0, 0), (0, cap - one.curves.shape[1])), mode="edge"))
+    return found, Curves(offset, row, np.concatenate(tables))
 
 
-def front_of_tails(found: Narrowed, metric: str, tails: Sequence[Reals], levels: int = 4096) -> Places:
-    """The front where a configuration's error is the sum over j of tails[j][r_j - 1], lowest cost first.
+def within_errors(found: Narrowed, curves: Curves, low: float | None, high: float | None) -> tuple[Narrowed, Curves]:
+    """The configurations with low <= relative error <= high; None is an open end."""
+    first, last = found.lo, found.hi
+    if high is not None:
+        first = curves.first_within(high**2)
+    if low is not None:
+        last = curves.first_within(float(np.nextafter(low**2, -1.0))) - 1
+    left = np.flatnonzero(np.maximum(first, found.lo) <= np.minimum(last, found.hi))
+    return found.between(first, last), Curves(curves.offset[left], curves.row[left], curves.curves)
+
+
+def least_error(found: Narrowed, curves: Curves) -> Places:
+    """Where the least error is on each line that has it: at the first such k."""
+    if not len(found.lo):
+        return []
+    best = float(curves.at(np.arange(len(found.lo)), found.hi).min())
+    ks = np.maximum(curves.first_within(best), found.lo)
+    lines = np.flatnonzero(ks <= found.hi)
+    return list(zip(lines.tolist(), ks[lines].tolist(), strict=True))
+
+
+def front(found: Narrowed, curves: Curves, metric: str, levels: int = 4096) -> Places:
+    """For each level of a cost the configuration with the least error, where it beats all cheaper ones.
 
     The range of the cost is cut into ``levels``; of each, the least error counts, at its lowest cost. Every
-    configuration is visited. Raises ValueError where the lines are of several tensor shapes.
+    configuration is visited. Lowest cost first.
     """
-    (part,) = found.lines or (None,)
-    if part is None or not len(found.lo):
+    if not len(found.lo):
         return []
-    width = max(len(tail) for tail in tails)
-    table = np.full((len(tails), width), np.inf)
-    for j, tail in enumerate(tails):
-        table[j, : len(tail)] = tail
-    intercept, slope = (found.coefficients[:, column] for column in METRIC_COLUMNS[metric])
+    intercept, slope = found.along(metric)
     low, high = int((intercept + slope * found.lo).min()), int((intercept + slope * found.hi).max())
     errors = np.full(levels, np.inf)
     costs = np.zeros(levels, np.int64)
     places = np.full((levels, 2), -1, np.int64)
     _least(
-        intercept, slope, found.lo, found.hi, part.ranks[found.row], part.free, part.step, table,
+        intercept, slope, found.lo, found.hi, curves.offset, curves.row, np.ascontiguousarray(curves.curves),
         low, (high - low) // levels + 1, errors, costs, places,
     )  # fmt: skip
-    best, front = np.inf, []
+    best, chosen = np.inf, []
     for level in range(levels):
         if errors[level] < best:
             best = errors[level]
-            front.append((int(places[level, 0]), int(places[level, 1])))
-    return front
+            chosen.append((int(places[level, 0]), int(places[level, 1])))
+    return chosen
+
+
+def front_of_many(found: Narrowed, curves: Curves, metrics: Sequence[str], levels: int = 256) -> Places:
+    """The front of error against several costs: no other configuration is as good in all and better in one.
+
+    Up to EXHAUSTIVE configurations all are compared; beyond, only those with the least error in their cell of
+    a grid of ``levels`` a cost.
+    """
+    import moocore
+
+    lines, ks = _all_places(found) if found.count <= EXHAUSTIVE else _cells(found, curves, metrics, levels)
+    if not len(lines):
+        return []
+    points = np.empty((len(lines), len(metrics) + 1))
+    for column, metric in enumerate(metrics):
+        intercept, slope = found.along(metric)
+        points[:, column] = intercept[lines] + slope[lines] * ks
+    points[:, -1] = curves.at(lines, ks)
+    kept = np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))
+    kept = kept[np.lexsort(points[kept].T[::-1])]
+    return list(zip(lines[kept].tolist(), ks[kept].tolist(), strict=True))
+
+
+EXHAUSTIVE = 200_000
+"""Configurations that are compared with each other without a grid."""
+
+
+def _all_places(found: Narrowed) -> tuple[Integers, Integers]:
+    counts = found.hi - found.lo + 1
+    lines = np.repeat(np.arange(len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    return lines, found.lo[lines] + np.arange(len(lines)) - starts[lines]
+
+
+def _cells(found: Narrowed, curves: Curves, metrics: Sequence[str], levels: int) -> tuple[Integers, Integers]:
+    """Line and k of the least error in each cell of a grid over the first two costs."""
+    spans = []
+    for metric in metrics[:2]:
+        intercept, slope = found.along(metric)
+        low, high = int((intercept + slope * found.lo).min()), int((intercept + slope * found.hi).max())
+        spans.append((intercept, slope, low, (high - low) // levels + 1))
+    (x0, x1, x_low, x_width), (y0, y1, y_low, y_width) = spans
+    errors = np.full((levels, levels), np.inf)
+    places = np.full((levels, levels, 2), -1, np.int64)
+    _least_cells(
+        x0, x1, x_low, x_width, y0, y1, y_low, y_width, found.lo, found.hi,
+        curves.offset, curves.row, np.ascontiguousarray(curves.curves), errors, places,
+    )  # fmt: skip
+    filled = places[places[:, :, 0] >= 0]
+    return filled[:, 0], filled[:, 1]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _least(
-    intercept: Integers, slope: Integers, lo: Integers, hi: Integers, ranks: Integers, free: int, step: int,
-    table: Reals, low: int, width: int, errors: Reals, costs: Integers, places: Integers,
+    intercept: Integers, slope: Integers, lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals,
+    low: int, width: int, errors: Reals, costs: Integers, places: Integers,
 ) -> None:  # fmt: skip
     """The least error in each level of cost, and where it is."""
     for i in range(len(lo)):
-        fixed = 0.0
-        for j in range(ranks.shape[1]):
-            if j != free:
-                fixed += table[j, ranks[i, j] - 1]
         cost = intercept[i] + slope[i] * lo[i]
         for k in range(lo[i], hi[i] + 1):
-            error = fixed + table[free, step * k - 1]
+            error = offset[i] + curves[row[i], k - 1]
             level = (cost - low) // width
             if error < errors[level] or (error == errors[level] and cost < costs[level]):
                 errors[level] = error
                 costs[level] = cost
                 places[level, 0], places[level, 1] = i, k
             cost += slope[i]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _least_cells(
+    x0: Integers, x1: Integers, x_low: int, x_width: int, y0: Integers, y1: Integers, y_low: int, y_width: int,
+    lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals, errors: Reals, places: Integers,
+) -> None:  # fmt: skip
+    """The least error in each cell of two costs, and where it is."""
+    for i in range(len(lo)):
+        x, y = x0[i] + x1[i] * lo[i], y0[i] + y1[i] * lo[i]
+        for k in range(lo[i], hi[i] + 1):
+            error = offset[i] + curves[row[i], k - 1]
+            a, b = (x - x_low) // x_width, (y - y_low) // y_width
+            if error < errors[a, b]:
+                errors[a, b] = error
+                places[a, b, 0], places[a, b, 1] = i, k
+            x += x1[i]
+            y += y1[i]

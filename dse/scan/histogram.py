@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from dse.lines import Integers
-from dse.scan.intervals import METRIC_COLUMNS, Narrowed
+from dse.scan.intervals import Narrowed
 
 
 def edges(low: int, high: int, bins: int) -> Integers:
@@ -16,9 +16,9 @@ def edges(low: int, high: int, bins: int) -> Integers:
 
 def histogram(found: Narrowed, x: str, x_edges: Integers, y: str, y_edges: Integers) -> Integers:
     """Counts (len(x_edges) - 1, len(y_edges) - 1) of all configurations by two metrics; outside ones are left out."""
-    columns = [*METRIC_COLUMNS[x], *METRIC_COLUMNS[y]]
+    coefficients = np.stack([*found.along(x), *found.along(y)], axis=1)
     counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), np.int64)
-    _fill(np.ascontiguousarray(found.coefficients[:, columns]), found.lo, found.hi, x_edges, y_edges, counts)
+    _fill(coefficients, found.lo, found.hi, x_edges, y_edges, counts)
     return counts
 
 

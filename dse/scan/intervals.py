@@ -12,8 +12,8 @@ from dse.lines import Integers, Lines
 
 SETS = ("all", "better", "useful")
 
-METRIC_COLUMNS = {"params": (0, 1), "fm": (2, 3), "flops": (4, 5)}
-"""Intercept and slope of each metric among a line's coefficients."""
+METRIC_COLUMNS = {"params": (0,), "fm": (2,), "flops": (4,), "memory": (0, 2)}
+"""Where each metric's intercept is among a line's coefficients, the slope next to it; memory, in elements, is a sum."""
 
 Limits = Mapping[str, tuple[int | None, int | None]]
 """Inclusive bounds (low, high) by metric; None is an open end."""
@@ -39,6 +39,16 @@ class Narrowed:
         """Configurations on the lines."""
         return int((self.hi - self.lo + 1).sum())
 
+    def along(self, metric: str) -> tuple[Integers, Integers]:
+        """Intercept and slope of a metric on each line."""
+        return _along(self.coefficients, metric)
+
+    def between(self, lo: Integers, hi: Integers) -> Narrowed:
+        """Narrowed further to lo <= k <= hi, for bounds a line."""
+        lo, hi = np.maximum(self.lo, lo), np.minimum(self.hi, hi)
+        left = np.flatnonzero(lo <= hi)
+        return Narrowed(self.lines, self.part[left], self.row[left], self.coefficients[left], lo[left], hi[left])
+
     def configuration(self, line: int, k: int) -> tuple[str | None, tuple[int, ...]]:
         """Tensor shape and ranks at k on a line."""
         part = self.lines[self.part[line]]
@@ -60,7 +70,7 @@ def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | No
     for number, part in enumerate(parts):
         lo, hi = _ends(part, chosen)
         for metric, (low, high) in (limits or {}).items():
-            intercept, slope = (part.coefficients[:, column] for column in METRIC_COLUMNS[metric])
+            intercept, slope = _along(part.coefficients, metric)
             if low is not None:
                 lo = np.maximum(lo, -((intercept - low) // slope))
             if high is not None:
@@ -71,6 +81,13 @@ def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | No
         tables.append(part.coefficients[rows])
     part_of, row, lo, hi = (np.concatenate(column) for column in columns)
     return Narrowed(parts, part_of, row, np.concatenate(tables), lo, hi)
+
+
+def _along(coefficients: Integers, metric: str) -> tuple[Integers, Integers]:
+    columns = list(METRIC_COLUMNS[metric])
+    intercept = coefficients[:, columns].sum(axis=1)
+    slope = coefficients[:, [column + 1 for column in columns]].sum(axis=1)
+    return intercept, slope
 
 
 def _ends(part: Lines, chosen: str) -> tuple[Integers, Integers]:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from dse.lines import Integers
-from dse.scan.intervals import METRIC_COLUMNS, Narrowed
+from dse.scan.intervals import Narrowed
 
 Places = list[tuple[int, int]]
 """Pairs of line and k (see ``Narrowed.configuration``)."""
@@ -24,10 +24,10 @@ def sample(found: Narrowed, n: int, seed: int) -> Places:
 
 def top(found: Narrowed, metric: str, n: int) -> Places:
     """The n configurations with the lowest metric, lowest first; ties by fewer params, then fewer FM, then line."""
-    order = [*METRIC_COLUMNS[metric], *METRIC_COLUMNS["params"], *METRIC_COLUMNS["fm"]]
+    order = np.stack([*found.along(metric), *found.along("params"), *found.along("fm")], axis=1)
     keys = np.full((n, 3), np.iinfo(np.int64).max)
     places = np.full((n, 2), -1, np.int64)
-    _lowest(np.ascontiguousarray(found.coefficients[:, order]), found.lo, found.hi, keys, places)
+    _lowest(order, found.lo, found.hi, keys, places)
     return [(int(line), int(k)) for line, k in places if line >= 0]
 
 

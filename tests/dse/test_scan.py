@@ -12,7 +12,6 @@ from dse.layer import Layer, conv, dense
 from dse.lines import lines_of
 from dse.options import Options
 from dse.scan.census import census, census_of_lines
-from dse.scan.front import front_of_tails
 from dse.scan.histogram import edges, histogram
 from dse.scan.intervals import Limits, narrowed
 from dse.scan.select import sample, top
@@ -109,30 +108,6 @@ def test_a_sample_of_everything_is_everything(chosen: tuple[Layer, str], one: st
     group = members(layer, method, one)
     drawn = [found.configuration(*place) for place in sample(found, len(group) + 3, seed=0)]
     assert sorted(drawn, key=repr) == sorted(((entry.shape, entry.ranks) for entry in group), key=repr)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 10**6))
-def test_the_front_holds_the_least_error_at_each_cost(c: int, f: int, seed: int) -> None:
-    layer = conv("c", (3, 2), c, f, (6, 6))
-    found = narrowed(lines_of(Space("tt", layer_shape(layer), Options())), "all")
-    random = np.random.default_rng(seed)
-    tails = [np.sort(random.random(60))[::-1] for _ in range(3)]
-    front = [found.configuration(*place)[1] for place in front_of_tails(found, "params", tails, levels=10**6)]
-    every = [
-        (one.cost.params, sum(tail[r - 1] for tail, r in zip(tails, one.ranks, strict=True)))
-        for one in brute.configurations(layer, "tt")
-    ]
-    best: list[tuple[int, float]] = []
-    for cost, error in sorted(every):
-        if not best or error < best[-1][1] - 1e-12:
-            best.append((cost, error))
-    points = [
-        (brute.costs(layer, "tt", ranks).params, sum(tail[r - 1] for tail, r in zip(tails, ranks, strict=True)))
-        for ranks in front
-    ]
-    assert [cost for cost, _ in points] == [cost for cost, _ in best]
-    assert np.allclose([error for _, error in points], [error for _, error in best])
 
 
 def test_unknown_names_are_refused() -> None:
