@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from db.solution import Solution
-from db.solutions import NoSolutionError
+from db.solutions import NoSolutionError, unknown_errors
 from db.windows import Bounds
 from dse.errors import UserError, one_of
 from dse.formula import Cost
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def best_by_method(
     database: Database, layer: str, network: str | None, lowest: str, within: str, windows: Mapping[str, Bounds]
 ) -> dict[str, Solution | None]:
-    """For each method of a layer, its configuration with the lowest metric in the windows; None where it has none."""
+    """For each method of a layer, its configuration with the lowest metric in the windows; None where it has none.
+
+    Under an error window also None for a method whose errors aren't known.
+    """
     known = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
     return {method: _lowest(database, layer, method, network, lowest, within, windows) for method in known}
 
@@ -76,7 +79,42 @@ def _lowest(
     within: str,
     windows: Mapping[str, Bounds],
 ) -> Solution | None:
+    solutions = database.solutions(layer, method, network).within(within)
+    if "error" in windows and solutions.errors is None:
+        return None
     try:
-        return database.solutions(layer, method, network).within(within).where(**windows).lowest(lowest)
+        return solutions.where(**windows).lowest(lowest)
     except NoSolutionError:
         return None
+
+
+def pareto_of_layer(
+    database: Database,
+    layer: str,
+    network: str | None,
+    costs: Sequence[str],
+    within: str,
+    windows: Mapping[str, Bounds],
+    methods: Sequence[str] | None = None,
+) -> list[Solution]:
+    """The front of error against costs over several methods of a layer, cheapest first: what nothing beats.
+
+    Methods whose errors aren't known are left out. Raises UserError where none is known, and for an unknown method.
+    """
+    import moocore
+    import numpy as np
+
+    known = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
+    for name in methods or []:
+        if name not in known:
+            raise one_of(f"method for layer '{layer}'", name, known)
+    asked = [database.solutions(layer, name, network) for name in known if not methods or name in methods]
+    measured = [one for one in asked if one.errors is not None]
+    if not measured:
+        raise unknown_errors(f"'{layer}'")
+    found = [point for one in measured for point in one.within(within).where(**windows).pareto(*costs)]
+    if not found:
+        return []
+    points = np.array([[*(one.value(cost) for cost in costs), one.error] for one in found], np.float64)
+    kept = np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))
+    return sorted((found[place] for place in kept), key=lambda one: [one.value(cost) for cost in costs])

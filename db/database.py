@@ -12,7 +12,7 @@ from weakref import finalize
 from sqlalchemy import Engine, Select, func, select
 
 from db import runs as records
-from db.best import best_by_method, best_of_layers, totals
+from db.best import best_by_method, best_of_layers, pareto_of_layer, totals
 from db.engine import check_location, connect, sqlite_path
 from db.errors import known_errors
 from db.explore import Explored, Progress, explore_layers, spaces_to_explore
@@ -168,6 +168,21 @@ class Database:
     ) -> dict[str, Solution | None]:
         """For each method of a layer, its configuration with the lowest metric in the windows; None without any."""
         return best_by_method(self, layer, network, lowest, within, windows)
+
+    def pareto(
+        self,
+        layer: str,
+        *costs: str,
+        network: str | None = None,
+        within: str = "useful",
+        methods: Sequence[str] | None = None,
+        **windows: Bounds,
+    ) -> list[Solution]:
+        """The front of error against costs (params by default) over all or the named methods of a layer.
+
+        See ``Solutions.pareto``. Raises UserError where no error is known.
+        """
+        return pareto_of_layer(self, layer, network, costs or ("params",), within, windows, methods)
 
     def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
         """A network's cost as it is, and with one configuration for some of its layers. Raises UserError."""

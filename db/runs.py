@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
 
 from db.engine import writing
 from db.schema import layer, network, run, trial, trial_layer
@@ -38,12 +39,13 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One evaluated model: accuracy as a fraction on validation data, whole-model counts, and its layers."""
+    """One model: accuracy as a fraction and loss on validation data (None: it diverged, its status is ``failed``),
+    whole-model counts, and its layers."""
 
     number: int
     status: str
-    accuracy: float
-    loss: float
+    accuracy: float | None
+    loss: float | None
     cost: Cost
     seconds: float
     layers: tuple[LayerRecord, ...]
@@ -72,8 +74,8 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
             "run": run_id,
             "number": record.number,
             "status": record.status,
-            "accuracy": float(record.accuracy),
-            "loss": float(record.loss),
+            "accuracy": _number(record.accuracy),
+            "loss": _number(record.loss),
             "seconds": float(record.seconds),
             **_counts(record.cost),
         }
@@ -99,21 +101,33 @@ def finish_run(
     """The run's end: how it ended; accuracy and loss of the written model, and the original's accuracy, on data
     kept apart."""
     figures = {"accuracy": accuracy, "loss": loss, "original_accuracy": original_accuracy}
-    values = {name: None if figure is None else float(figure) for name, figure in figures.items()}
+    values = {name: _number(figure) for name, figure in figures.items()}
     with writing(engine).begin() as connection:
         connection.execute(update(run).where(run.c.id == run_id).values(status=status, **values))
 
 
+@contextmanager
+def recorded_end(engine: Engine, run_id: int) -> Iterator[None]:
+    """Records that a run was interrupted, by Ctrl-C, or failed, by anything else that is raised inside."""
+    try:
+        yield
+    except BaseException as error:
+        finish_run(engine, run_id, INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
+        raise
+
+
 def runs(engine: Engine) -> list[dict[str, Any]]:
-    """Every run: id, network, status, started, seed, settings, accuracy, loss, original_accuracy, trials."""
+    """Every run: id, network, status, started, seed, settings, accuracy, loss, original_accuracy, trials (without the
+    original)."""
     names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
     columns = [run.c[name] for name in names]
     query = select(network.c.name.label("network"), *columns).join_from(run, network).order_by(run.c.id)
+    tried = select(func.count()).where(trial.c.run == bindparam("run"), trial.c.status != ORIGINAL)
     with engine.connect() as connection:
         found = _rows(connection, query)
         for row in found:
             row["settings"] = json.loads(row["settings"])
-            row["trials"] = len(connection.execute(select(trial.c.id).where(trial.c.run == row["id"])).all())
+            row["trials"] = connection.execute(tried, {"run": row["id"]}).scalar_one()
     return found
 
 
@@ -144,10 +158,15 @@ def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]
         "method": one.method,
         "ranks": None if one.ranks is None else json.dumps([int(r) for r in one.ranks]),
         "shape": one.shape,
-        "similarity": None if one.similarity is None else float(one.similarity),
-        "error": None if one.error is None else float(one.error),
+        "similarity": _number(one.similarity),
+        "error": _number(one.error),
         **_counts(one.cost),
     }
+
+
+def _number(figure: float | None) -> float | None:
+    """A Python number, which databases take where they would take NumPy's for a blob."""
+    return None if figure is None else float(figure)
 
 
 def _rows(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:

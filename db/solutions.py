@@ -277,10 +277,7 @@ class Solutions:
 
     def _known_errors(self) -> LayerErrors:
         if self.errors is None:
-            raise UserError(
-                f"no error of '{self.layer}' by {self.method} is known yet; look at the trained weights first with: "
-                "rankline explore MODEL --errors"
-            )
+            raise unknown_errors(f"'{self.layer}' by {self.method}")
         return self.errors
 
     def _pick(self, metric: str, highest: bool) -> Solution:
@@ -326,3 +323,10 @@ def _metric(name: str) -> str:
     if name not in METRICS:
         raise one_of("metric", name, list(METRICS))
     return name
+
+
+def unknown_errors(what: str) -> UserError:
+    """What to say where no error is known."""
+    return UserError(
+        f"no error of {what} is known yet; look at the trained weights first with: rankline explore MODEL --errors"
+    )

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Window METRIC=LOW:HIGH, either end may be open; METRIC is params, fm, flops, memory (bytes), or one "
-        "of these with _reduction (a fraction). May be repeated.",
+        help="Window METRIC=LOW:HIGH, either end may be open; METRIC is params, fm, flops, memory (bytes), one "
+        "of these with _reduction (a fraction), or error (relative, such as :0.05). May be repeated.",
         metavar="WINDOW",
     ),
 ]
@@ -39,7 +39,18 @@ LayerArgument = Annotated[str, typer.Argument(help="Layer, as `rankline layers` 
 
 Windows = dict[str, tuple[str | None, str | None]]
 
-PICK_COLUMNS = ["ranks", "shape", "params", "FM elements", "FLOPs", "memory (bytes)", "params saved", "FLOPs saved"]
+PICK_COLUMNS = [
+    "ranks",
+    "shape",
+    "params",
+    "FM elements",
+    "FLOPs",
+    "memory (bytes)",
+    "params saved",
+    "FLOPs saved",
+    "error",
+    "of",
+]
 
 
 def query(
@@ -78,6 +89,8 @@ def query(
         _steps(solutions.steps(steps, objective), f"{layer} by {method}: {within} by {objective} reduction", as_json)
         return
     picks = solutions.picks()
+    if solutions.errors is not None:
+        picks["min_error"] = solutions.min_error()
     picks |= {f"random {j}": one for j, one in enumerate(solutions.random(random, seed), start=1)}
     counts = {
         "total": solutions.total(),
@@ -94,6 +107,39 @@ def query(
         ["pick", *PICK_COLUMNS],
         [[name, *_pick_row(one)] for name, one in picks.items()],
     )
+
+
+def pareto(
+    layer: LayerArgument,
+    methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
+    cost: Annotated[
+        list[str] | None, typer.Option(help="params, fm, flops or memory. May be repeated, for a front over several.")
+    ] = None,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    network: NetworkOption = None,
+    where: WhereOption = None,
+    within: WithinOption = "useful",
+    points: Annotated[int, typer.Option(min=2, help="Rows of the table, evenly taken; --json has all.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """The front of error against cost over a layer's methods: the configurations that nothing beats.
+
+    Example: [bold]rankline pareto conv2 --cost flops[/bold]
+    """
+    from db.database import open_database
+
+    costs = list(dict.fromkeys(cost or ["params"]))
+    names = [name.strip() for name in methods.split(",")] if methods else None
+    database = open_database(db, create=False)
+    front = database.pareto(layer, *costs, network=network, within=within, methods=names, **_windows(where))
+    if as_json:
+        write_json([one.as_dict() for one in front])
+        return
+    shown = [front[j * (len(front) - 1) // (points - 1)] for j in range(points)] if len(front) > points else front
+    title = f"{layer}: {len(front):,} configurations that no other beats in error and {' and '.join(costs)}"
+    if len(shown) < len(front):
+        title += f"; {len(shown)} of them"
+    write_table(title, ["method", *PICK_COLUMNS], [[one.method, *_pick_row(one)] for one in shown])
 
 
 def export(
@@ -143,11 +189,16 @@ def _best(
         picks = {name: None if one is None else one.as_dict() for name, one in found.items()}
         write_json({"best": picks, **({} if totals is None else {"totals": totals})})
         return
-    rows = [[name, *([None] * 9 if one is None else [one.method, *_pick_row(one)])] for name, one in found.items()]
+    rows = [
+        [name, *([None] * (1 + len(PICK_COLUMNS)) if one is None else [one.method, *_pick_row(one)])]
+        for name, one in found.items()
+    ]
     columns = [first, "by", *PICK_COLUMNS]
     if layer is not None:
         rows, columns = [[row[0], *row[2:]] for row in rows], [first, *PICK_COLUMNS]
     write_table(title, columns, rows)
+    if "error" in bounds and None in found.values():
+        note("rows without a configuration: none is within the error, or its errors aren't known (explore --errors)")
     for metric, (was, now) in (totals or {}).items():
         print(f"network's {metric}: {was:,} before, {now:,} with these ({percent(1 - now / was)} saved)")
 
@@ -163,7 +214,8 @@ def _steps(frame: pd.DataFrame, title: str, as_json: bool) -> None:
 
 def _pick_row(one: Solution) -> list[Any]:
     saved = [percent(one.reduction(metric)) for metric in ("params", "flops")]
-    return [" ".join(map(str, one.ranks)), one.shape, one.params, one.fm, one.flops, one.memory, *saved]
+    errors = [None, None] if one.error is None else [percent(one.error), f"{one.error_of}, {one.certainty}"]
+    return [" ".join(map(str, one.ranks)), one.shape, one.params, one.fm, one.flops, one.memory, *saved, *errors]
 
 
 def _windows(texts: list[str] | None) -> Windows:

@@ -6,6 +6,7 @@ import pytest
 
 from db.database import Database
 from db.errors import OUTPUTS, WEIGHTS, store_errors
+from db.solution import Solution
 from db.solutions import NoSolutionError, Solutions
 from dse.errors import UserError
 from dse.layer import Layer, conv, dense
@@ -120,3 +121,43 @@ def test_windows_that_are_none_are_refused(database: Database, bounds: object) -
     solutions, _ = asked(database, LAYERS["svd"], "svd")
     with pytest.raises(UserError, match="error"):
         solutions.where(error=bounds)  # type: ignore[arg-type]
+
+
+def test_a_front_over_methods_holds_what_nothing_beats(database: Database) -> None:
+    layer = LAYERS["tucker"]
+    database.explore([layer], name="net", methods=["tucker", "cp", "svd"])
+    (row,) = database.layers("net")
+    for seed, method in enumerate(("tucker", "svd")):
+        store_errors(database.engine, row["id"], method, WEIGHTS, "digest", made_up(layer, method, seed))
+    front = database.pareto("conv", "params", network="net")
+    both = [*database.solutions("conv", "tucker").pareto("params"), *database.solutions("conv", "svd").pareto("params")]
+    wanted = [one for one in both if not any(_beats(other, one) for other in both)]
+    assert {(one.method, one.ranks) for one in front} == {(one.method, one.ranks) for one in wanted}
+    assert [one.params for one in front] == sorted(one.params for one in front)
+    assert database.pareto("conv", "params", methods=["svd"]) == database.solutions("conv", "svd").pareto("params")
+    with pytest.raises(UserError, match="--errors"):
+        database.pareto("conv", "params", methods=["cp"])
+
+
+def test_the_best_under_an_error_passes_over_methods_without_tables(database: Database) -> None:
+    layer = LAYERS["tucker"]
+    database.explore([layer], name="net", methods=["tucker", "cp"])
+    (row,) = database.layers("net")
+    store_errors(database.engine, row["id"], "tucker", WEIGHTS, "digest", made_up(layer, "tucker", 0))
+    found = database.best_by_method("conv", "params", error=(None, 10.0))
+    assert found["tucker"] is not None
+    assert found["cp"] is None
+
+
+def _beats(one: Solution, other: Solution) -> bool:
+    assert one.error is not None
+    assert other.error is not None
+    return (
+        one.params <= other.params
+        and one.error <= other.error
+        and (one.params, one.error)
+        != (
+            other.params,
+            other.error,
+        )
+    )
