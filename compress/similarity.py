@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,12 @@ from numpy.typing import NDArray
 
 from compress.plan import Choice
 from compress.surgery import factor_chain, find_layer
-from dse.graph import Call, feature_maps, trace
+from dse.graph import Call, feature_maps, peak_elements, trace
+
+MAP_BYTES = 512 * 2**20
+"""Of feature maps that may be held at once, the original's and the factorized layers': it sets the batch."""
+
+LARGEST_BATCH = 128
 
 TAIL = (
     keras.layers.Activation,
@@ -45,29 +51,49 @@ def similarities(
     compressed: keras.Model,
     plan: Mapping[str, Choice],
     samples: NDArray[Any],
-    batch_size: int = 128,
+    batch_size: int | None = None,
 ) -> dict[str, float]:
     """Mean cosine between the feature maps of each planned layer in the original and in the compressed model.
 
     Every factorized layer is fed with the original's input feature map, and compared after the activation,
     normalisation and pooling that follow it (those of the compressed model on its side). A layer that is used
-    in several places counts all of them. samples: (n, ...) inputs of the model.
+    in several places counts all of them. samples: (n, ...) inputs of the model; batch_size: by default as many
+    samples as ``MAP_BYTES`` allows.
     """
     calls = trace(original)
-    places = {path: [index for index, call in enumerate(calls) if call.path == path] for path in plan}
-    tails = {index: _tail(calls, index) for indices in places.values() for index in indices}
-    wanted = {*tails, *(tail[-1] for tail in tails.values() if tail)}
-    chains = {path: factor_chain(compressed, path, choice) for path, choice in plan.items()}
+    size = batch_size or fitting_batch(calls)
+    places = {index: call.path for index, call in enumerate(calls) if call.path in plan}
+    tails = {index: _tail(calls, index) for index in places}
+    place_of_end = {tail[-1] if tail else index: index for index, tail in tails.items()}
+    ours = {
+        index: [*factor_chain(compressed, path, plan[path]), *_layers_at(compressed, calls, tails[index])]
+        for index, path in places.items()
+    }
     sums = dict.fromkeys(plan, 0.0)
-    for start in range(0, len(samples), batch_size):
-        maps = feature_maps(original, [keras.ops.convert_to_tensor(samples[start : start + batch_size])], wanted)
-        for path, indices in places.items():
-            for index in indices:
-                tail = tails[index]
-                after = [find_layer(compressed, calls[step].path) for step in tail]
-                ours = _through([*chains[path], *after], maps[index][0][0])
-                sums[path] += _cosines(maps[tail[-1] if tail else index][1], ours) / len(indices)
-    return {path: total / len(samples) for path, total in sums.items()}
+    waiting: dict[int, Any] = {}
+
+    def receive(index: int, given: Sequence[Any], theirs: Any) -> None:
+        if index in places:
+            waiting[index] = _through(ours[index], given[0])
+        if index in place_of_end:
+            place = place_of_end[index]
+            sums[places[place]] += _cosines(theirs, waiting.pop(place))
+
+    for start in range(0, len(samples), size):
+        batch = keras.ops.convert_to_tensor(samples[start : start + size])
+        feature_maps(original, [batch], {*places, *place_of_end}, receive)
+    uses = Counter(places.values())
+    return {path: total / uses[path] / len(samples) for path, total in sums.items()}
+
+
+def fitting_batch(calls: Sequence[Call]) -> int:
+    """How many samples can go through both models at once within ``MAP_BYTES``, from 1 to ``LARGEST_BATCH``."""
+    bytes_per_sample = 2 * 4 * peak_elements(calls)
+    return max(1, min(LARGEST_BATCH, MAP_BYTES // bytes_per_sample))
+
+
+def _layers_at(model: keras.Model, calls: Sequence[Call], indices: Sequence[int]) -> list[Any]:
+    return [find_layer(model, calls[index].path) for index in indices]
 
 
 def _tail(calls: list[Call], index: int) -> list[int]:
@@ -89,7 +115,12 @@ def _through(layers: list[Any], tensor: Any) -> Any:
 
 def _cosines(one: Any, other: Any) -> float:
     """The sum over the batch of the cosine between two maps of equal shape; two zero maps are alike."""
-    a, b = (np.asarray(keras.ops.convert_to_numpy(x), np.float64).reshape(len(x), -1) for x in (one, other))
-    products, norms = (a * b).sum(axis=1), np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    a, b = (np.asarray(keras.ops.convert_to_numpy(x), np.float32).reshape(len(x), -1) for x in (one, other))
+    products, norms = _dots(a, b), np.sqrt(_dots(a, a) * _dots(b, b))
     alike = np.where(a.any(axis=1) | b.any(axis=1), 0.0, 1.0)
     return float(np.where(norms > 0, products / np.maximum(norms, np.finfo(np.float64).tiny), alike).sum())
+
+
+def _dots(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The dot product of each row, summed in float64 without a copy of the maps."""
+    return np.asarray(np.einsum("ij,ij->i", a, b, dtype=np.float64))

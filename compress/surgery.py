@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from compress.duplicate import duplicate
 from compress.methods import get
@@ -23,13 +25,15 @@ def factorize(
     model: keras.Model,
     plan: Mapping[str, Choice],
     keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
+    covariances: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> keras.Model:
     """A new model with every layer in ``plan`` replaced by its factors, and all others copied.
 
     model: a built Functional or Sequential model, nested to any depth; it stays as it is and shares no weights
     with the result. keep: a model that this function made of ``model``, perhaps fine-tuned since, with its plan.
     What ``plan`` says as that plan does (the same choice, or nothing) is then taken from there; what it
-    changes is made from ``model``.
+    changes is made from ``model``. covariances: second moments of layers' input patches, by path (see
+    ``compress.covariance``); methods that can use them then minimise the error of these layers' outputs.
     Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer that is used in
     several places is replaced by one chain, used in the same places. A factorized output layer
     gives its output the last factor's name.
@@ -38,6 +42,7 @@ def factorize(
     layers = dict(_leaves(model))
     chosen = _by_layer(layers, plan)
     settled = _by_layer(layers, keep[1]) if keep else {}
+    moments = {id(_planned(layers, path)): matrix for path, matrix in (covariances or {}).items()}
     chains: dict[int, list[Factor]] = {}
     for path, layer in layers.items():
         choice = chosen.get(id(layer))
@@ -46,7 +51,7 @@ def factorize(
         if keep and choice == settled.get(id(layer)):
             chains[id(layer)] = _taken_over(keep[0], path, choice)
         elif choice:
-            chains[id(layer)] = _decomposed(layer, path, choice)
+            chains[id(layer)] = _decomposed(layer, path, choice, moments.get(id(layer)))
         else:
             chains[id(layer)] = [_copied(layer)]
     result = _Rebuild(chains).model(model)
@@ -87,6 +92,14 @@ def find_layer(model: keras.Model, path: str) -> keras.Layer | None:
         inner = layer.layers if layer is not None and _is_graph(layer) else []
         layer = next((candidate for candidate in inner if candidate.name == name), None)
     return layer
+
+
+def refusal(model: keras.Model, path: str) -> str | None:
+    """Why what a reader lists at a path of a model cannot be factorized; None where it can."""
+    layer = find_layer(model, path)
+    if layer is None:
+        return "is a part of a layer, and only whole ones are factorized yet"
+    return _refusal(layer)
 
 
 class _Rebuild:
@@ -144,10 +157,10 @@ def _inputs(model: keras.Model) -> list[keras.Layer]:
     return [duplicate(layers[id(tensor)]) for tensor in model.inputs]
 
 
-def _decomposed(layer: keras.Layer, path: str, choice: Choice) -> list[Factor]:
-    method = get(choice.method)
+def _decomposed(layer: keras.Layer, path: str, choice: Choice, covariance: NDArray[np.float64] | None) -> list[Factor]:
+    method, kernel = get(choice.method), keras.ops.convert_to_numpy(layer.kernel)
     try:
-        factors = method.decompose(keras.ops.convert_to_numpy(layer.kernel), choice.ranks, choice.shape)
+        factors = method.decompose(kernel, choice.ranks, choice.shape, covariance=covariance)
     except UserError as error:
         raise UserError(f"layer '{path}': {error}") from error
     return method.factor_layers(layer, factors)

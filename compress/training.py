@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from compress.classifier import is_binary, output_activation
 from compress.data import Array
 from dse.errors import UserError
-from dse.graph import trace
+
+
+class DivergedError(UserError):
+    """Training or outputs that are NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,11 @@ def fine_tune(
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains the model in place; the same seed gives the same weights. Raises UserError where the loss is NaN."""
-    if settings.epochs == 0:
+    """Trains the model in place; the same seed gives the same weights. A model of frozen layers stays as it is.
+
+    Raises DivergedError where no epoch has a finite loss.
+    """
+    if settings.epochs == 0 or not model.trainable_weights:
         return
     keras.utils.set_random_seed(seed)
     _compile(model, settings.learning_rate)
@@ -65,20 +72,23 @@ def fine_tune(
             *callbacks,
         ],
     ).history
-    if not np.isfinite(history["loss"][-1]):
-        raise UserError(
-            f"the training loss of '{model.name}' is {history['loss'][-1]}; "
+    if not np.isfinite(history["val_loss"]).any():
+        raise DivergedError(
+            f"the loss of '{model.name}' is {history['val_loss'][-1]}; "
             "check the data's range (--rescale, --mean, --std) or lower the learning rate"
         )
 
 
 def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256) -> Score:
-    """Accuracy and loss on labelled samples. Raises UserError where the model's outputs are NaN."""
+    """Accuracy and loss on labelled samples. Raises DivergedError where the model's outputs are NaN."""
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
     if not np.isfinite(outputs).all():
-        raise UserError(f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range")
-    loss = keras.ops.mean(_loss(model)(y, outputs))
-    return Score(float((outputs.argmax(axis=-1) == y).mean()), float(keras.ops.convert_to_numpy(loss)))
+        raise DivergedError(
+            f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range"
+        )
+    predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
+    loss = keras.ops.mean(_loss(model)(y.reshape(-1, 1), outputs))
+    return Score(float((predicted == y).mean()), float(keras.ops.convert_to_numpy(loss)))
 
 
 def _compile(model: keras.Model, learning_rate: float) -> None:
@@ -86,7 +96,7 @@ def _compile(model: keras.Model, learning_rate: float) -> None:
 
 
 def _loss(model: keras.Model) -> keras.losses.Loss:
-    """Cross-entropy, on probabilities where the last layer is a softmax, else on logits."""
-    last = next(call.layer for call in reversed(trace(model)) if call.is_output)
-    softmax = isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    """Cross-entropy, on probabilities where the model ends in a softmax or one sigmoid, else on logits."""
+    if is_binary(model):
+        return keras.losses.BinaryCrossentropy()
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=output_activation(model) != "softmax")

@@ -22,7 +22,7 @@ def best_by_method(
 
     Under an error window also None for a method whose errors aren't known.
     """
-    known = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
+    known = _methods_of(database, layer, network)
     return {method: _lowest(database, layer, method, network, lowest, within, windows) for method in known}
 
 
@@ -70,6 +70,18 @@ def totals(database: Database, network: str | None, choice: Mapping[str, Solutio
     return before, Cost(before.params - saved["params"], before.fm - saved["fm"], before.flops - saved["flops"])
 
 
+def _methods_of(database: Database, layer: str, network: str | None) -> list[str]:
+    """The methods that a layer is explored by. Raises UserError where there is none."""
+    known = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
+    if known:
+        return known
+    layers = {row["name"]: row for row in database.layers(network)}
+    if layer not in layers:
+        raise one_of("layer", layer, list(layers))
+    reason = layers[layer]["kept_because"] or "it has no configurations by the methods and options it was explored with"
+    raise UserError(f"layer '{layer}' has no solution space: {reason}")
+
+
 def _lowest(
     database: Database,
     layer: str,
@@ -104,7 +116,7 @@ def pareto_of_layer(
     import moocore
     import numpy as np
 
-    known = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
+    known = _methods_of(database, layer, network)
     for name in methods or []:
         if name not in known:
             raise one_of(f"method for layer '{layer}'", name, known)

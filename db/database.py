@@ -86,7 +86,7 @@ class Database:
             found = replace(found, name=name)
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
-        spaces = spaces_to_explore(found.layers, tuple(methods) if methods else None, options or Options())
+        spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
         return explore_layers(
             self.engine,
             layers=found.layers,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from db.read_only import open_read_only
 from db.schema import SCHEMA_VERSION, metadata
 from db.views import views
 from dse.errors import UserError
@@ -20,6 +25,15 @@ _PRAGMAS = (
     "synchronous = NORMAL",
     "wal_autocheckpoint = 10000",  # pages: a large space is copied into the file once, not many times
 )
+
+_ADVICE = {
+    "locked": "another program has been writing to it for two minutes; try again when that has ended",
+    "readonly": "it can only be read here; copy it to a folder of your own",
+    "malformed": "the file is damaged; go back to a backup",
+    "not a database": "the file is damaged; go back to a backup",
+    "full": "make room, and run the same again",
+}
+"""What to do, by a word of SQLite's message."""
 
 _SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -35,18 +49,25 @@ def sqlite_path(location: str) -> Path | None:
 def connect(location: str, create: bool = True) -> Engine:
     """An engine on a database of this version; a missing or empty one is created and stamped.
 
+    An SQLite file in a place that can't be written can still be read.
     Raises UserError where it can't be opened, is no Rankline database, or is of another version.
     """
     engine = bare_engine(location, create)
     try:
-        with engine.connect() as connection:
-            version = schema_version(connection, location)
-        if version is None:
-            _create(engine)
-        elif version != SCHEMA_VERSION:
-            raise UserError(other_version(location, version))
+        version = _version_of(engine, location)
     except DBAPIError as error:
-        raise UserError(f"cannot open the database {location}: {error.orig}") from error
+        path = sqlite_path(location)
+        if path is None or not path.exists() or not _is_about_writing(error):
+            raise UserError(
+                _told(location, error.orig) or f"cannot open the database {location}: {error.orig}"
+            ) from error
+        engine = _read_only_engine(path)
+        version = _version_of(engine, location)
+    explain_errors(engine, location)
+    if version is None:
+        _create(engine)
+    elif version != SCHEMA_VERSION:
+        raise UserError(other_version(location, version))
     return engine
 
 
@@ -62,6 +83,11 @@ def bare_engine(location: str, create: bool = True) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def explain_errors(engine: Engine, location: str) -> None:
+    """Has SQLite's errors that a user can do something about raised as UserError, in one line."""
+    event.listen(engine, "handle_error", partial(_explain, location))
 
 
 def check_location(location: str, create: bool = True) -> None:
@@ -99,13 +125,24 @@ def schema_version(connection: Connection, location: str) -> str | None:
     """The stamped version; None for an empty database. Raises UserError for somebody else's database."""
     tables = set(inspect(connection).get_table_names())
     if "alembic_version" in tables:
-        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+        return known_version(connection.execute(text("SELECT version_num FROM alembic_version")).all(), location)
     if tables:
         raise UserError(
             f"{location} is a database of another program (it has the tables {', '.join(sorted(tables)[:5])}); "
             "give a new file with --db"
         )
     return None
+
+
+def known_version(rows: Sequence[Sequence[Any]], location: str) -> str:
+    """The version that the rows of alembic_version hold. Raises UserError where they hold none."""
+    stamped = [str(row[0]) for row in rows]
+    if len(stamped) != 1 or not re.fullmatch(r"\d{4}", stamped[0]):
+        raise UserError(
+            f"{location} has no schema version (it is stamped {', '.join(stamped) or 'with nothing'}); go back to a "
+            "backup, or give a new file with --db"
+        )
+    return stamped[0]
 
 
 def _create(engine: Engine) -> None:
@@ -130,6 +167,31 @@ def other_version(location: str, version: str) -> str:
         f"{location} has schema {version}, newer than the {SCHEMA_VERSION} that this Rankline knows; "
         "install a newer Rankline"
     )
+
+
+def _version_of(engine: Engine, location: str) -> str | None:
+    with engine.connect() as connection:
+        return schema_version(connection, location)
+
+
+def _read_only_engine(path: Path) -> Engine:
+    return create_engine(URL.create("sqlite", database=str(path)), creator=lambda: open_read_only(path))
+
+
+def _is_about_writing(error: DBAPIError) -> bool:
+    """Whether SQLite gave up because it could not write to the file or next to it."""
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+
+
+def _explain(location: str, context: ExceptionContext) -> None:
+    if told := _told(location, context.original_exception):
+        raise UserError(told) from context.original_exception
+
+
+def _told(location: str, error: BaseException | None) -> str | None:
+    """SQLite's message and what to do about it; None for any other."""
+    advice = next((advice for word, advice in _ADVICE.items() if word in str(error)), None)
+    return f"the database {location}: {error}; {advice}" if advice else None
 
 
 def _set_up_sqlite(connection: object, _: object) -> None:

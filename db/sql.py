@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from db.authorizer import FUNCTIONS, TABLES, Authorizer
-from db.engine import check_location, other_version, sqlite_path
+from db.engine import check_location, known_version, other_version, sqlite_path
+from db.read_only import open_read_only
 from db.schema import SCHEMA_VERSION
 from dse.errors import UserError, one_of
 
@@ -93,30 +93,7 @@ def _open(location: str) -> sqlite3.Connection:
         shown = make_url(location).render_as_string(hide_password=True)
         raise UserError(f"SQL is run on SQLite files; for {shown} use the database's own shell, such as psql")
     check_location(location, create=False)
-    try:
-        try:
-            return _connect(path, "mode=ro")
-        except sqlite3.OperationalError:
-            # Even to read, SQLite makes two files next to a database in WAL mode. Where it can't, nobody is writing
-            # either, unless such files are there; then what they hold would be missed.
-            if path.with_name(f"{path.name}-wal").exists():
-                raise
-            return _connect(path, "mode=ro&immutable=1")
-    except sqlite3.Error as error:
-        raise UserError(
-            f"cannot open the database {path}: {error}; if its folder is read-only, copy {path.name} and "
-            f"{path.name}-wal to another"
-        ) from None
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
-    try:
-        connection.execute("SELECT name FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return open_read_only(path)
 
 
 def _check(connection: sqlite3.Connection, location: str) -> list[str]:
@@ -125,7 +102,7 @@ def _check(connection: sqlite3.Connection, location: str) -> list[str]:
     tables = [row[0] for row in connection.execute(query)]
     if "alembic_version" not in tables:
         raise UserError(f"{location} is no Rankline database; make one with: rankline explore MODEL --db FILE")
-    (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    version = known_version(connection.execute("SELECT version_num FROM alembic_version").fetchall(), location)
     if version != SCHEMA_VERSION:
         raise UserError(other_version(location, version))
     return tables

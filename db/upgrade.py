@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from db.engine import bare_engine, schema_version, sqlite_path, writing
+from db.engine import bare_engine, explain_errors, schema_version, sqlite_path, writing
+from db.read_only import open_read_only
 from db.schema import SCHEMA_VERSION
 from dse.errors import UserError
 
@@ -29,7 +30,12 @@ def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_V
 
     A database that has that version is left alone. Raises UserError for one that is newer, or not Rankline's.
     """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     engine = bare_engine(location, create=False)
+    explain_errors(engine, location)
     with engine.connect() as connection:
         before = schema_version(connection, location)
     if before is None:
@@ -38,12 +44,11 @@ def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_V
         raise UserError(f"{location} has schema {before}, newer than {target}; install a newer Rankline")
     if before == target:
         return Upgraded(before, before, None)
-    copy = backup(location) if sqlite_path(location) else None
-    from alembic import command
-    from alembic.config import Config
-
     config = Config()
     config.set_main_option("script_location", str(migrations))
+    if before not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
+        raise UserError(f"{location} has schema {before}, which no Rankline made; go back to a backup")
+    copy = backup(location) if sqlite_path(location) else None
     with writing(engine).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, target)
@@ -66,7 +71,12 @@ def backup(location: str, to: Path | None = None) -> Path:
     if target.exists():
         raise UserError(f"{target} exists; give another file")
     partial = target.with_name(target.name + ".part")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
-        source.backup(copy)
-    partial.rename(target)
+    try:
+        with closing(open_read_only(path)) as source, closing(sqlite3.connect(partial)) as copy:
+            source.backup(copy)
+        partial.rename(target)
+    except (sqlite3.Error, OSError) as error:
+        raise UserError(f"cannot copy {path} to {target}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return target

@@ -18,6 +18,9 @@ elements here, and multiplied by the bytes per element where users see it."""
 
 REDUCTION = "_reduction"
 
+LARGEST = 10**18
+"""Of a bound: what is compared with counts in the database must fit into 64 bits."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -50,6 +53,9 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
     if metric not in METRICS:
         raise one_of("window", name, [*METRICS, *(metric + REDUCTION for metric in METRICS), "error"])
     low, high = _pair(name, bounds)
+    whole = metric_of(original, metric) if name.endswith(REDUCTION) else 1
+    if any(bound is not None and abs(bound) * whole >= LARGEST for bound in (low, high)):
+        raise UserError(f"{name}=({bounds[0]}, {bounds[1]}) is beyond what any count can be; give numbers of its size")
     if low is not None and high is not None and (low >= high if name.endswith(REDUCTION) else low > high):
         raise UserError(
             f"the window {name}=({bounds[0]}, {bounds[1]}) is empty: it needs low "
@@ -61,7 +67,6 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
         return Window(metric, None if low is None else ceil(low / scale), None if top is None else floor(top), top)
     if low is not None and low > 1:
         raise UserError(f"{name} starts at {bounds[0]}; reductions are fractions below 1, such as 0.6 for 60 %")
-    whole = metric_of(original, metric)
     top = None if low is None else whole * (1 - low)
     return Window(
         metric,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import keras
 
 POSSIBLE = "a .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file"
+FUNCTION = r"[^\W\d][\w.]*:[^\W\d]\w*"
+"""How a function of a module is named: package.module:function."""
+
 CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 """Classes that run code from the file they are saved in, or from another that it names."""
 
@@ -34,10 +37,10 @@ def load_network(source: str, input_shape: InputShape | None = None) -> ModelSha
     ``input_shape``: see dse.graph.trace. Raises UserError with what is possible.
     """
     if Path(source).suffix != ".json":
-        return network_of(load_model(source, input_shape), _name(source), input_shape)
+        return network_of(load_model(source, input_shape), network_name(source), input_shape)
     if input_shape is not None:
         raise UserError(f"'{source}' is a layers file and has the sizes of its layers; leave the input shape out")
-    return network_of(read_layers(source), _name(source))
+    return network_of(read_layers(source), network_name(source))
 
 
 def load_model(source: str, input_shape: InputShape | None = None) -> keras.Model:
@@ -56,8 +59,8 @@ def load_model(source: str, input_shape: InputShape | None = None) -> keras.Mode
         return _built_for(input_shape, source, _application(name))
     if kind == "zoo" and name:
         return _built_for(input_shape, source, partial(zoo.build, name))
-    if re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", source):
-        return _from_function(kind, name)
+    if re.fullmatch(FUNCTION, source):
+        return _from_function(source)
     raise UserError(f"'{source}' does not name a model; possible: {POSSIBLE}")
 
 
@@ -81,15 +84,42 @@ def network_of(
     return ModelShape(name or shape.name, shape.input_shape, shape.params, shape.layers)
 
 
+def network_name(source: str) -> str:
+    """What a network of a MODEL text is called: the file's stem, or what follows the colon."""
+    path = Path(source)
+    return path.stem if path.suffix in (".json", ".keras", ".h5", ".hdf5") else source.partition(":")[2]
+
+
+def function_of(source: str, possible: str) -> Callable[[], Any]:
+    """The function that ``package.module:function`` names, of an installed module or one in the current folder.
+
+    ``possible`` ends the error where there is no such module. Raises UserError.
+    """
+    module_name, _, function_name = source.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, but something that it imports is not: its own error tells more
+        raise UserError(f"{source}: no module '{error.name}' in {here} or installed; {possible}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise one_of(
+            f"function in {module_name}",
+            function_name,
+            [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")],
+        )
+    found: Callable[[], Any] = function
+    return found
+
+
 def _kernel_params(layer: Layer) -> int:
     if layer.kept_because:
         return layer.kept_params or 0
     return prod(layer.kernel) * layer.in_channels * layer.out_channels
-
-
-def _name(source: str) -> str:
-    path = Path(source)
-    return path.stem if path.suffix in (".json", ".keras", ".h5", ".hdf5") else source.partition(":")[2]
 
 
 def _built_for(input_shape: InputShape | None, source: str, builder: Callable[..., keras.Model]) -> keras.Model:
@@ -117,29 +147,10 @@ def _application(name: str) -> Callable[..., keras.Model]:
     return partial(builders[name], weights=None)
 
 
-def _from_function(module_name: str, function_name: str) -> keras.Model:
+def _from_function(source: str) -> keras.Model:
     import keras
 
-    source = f"{module_name}:{function_name}"
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, but something that it imports is not: its own error tells more
-        raise UserError(
-            f"{source}: no module '{error.name}' in {here} or installed; MODEL may be {POSSIBLE}"
-        ) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise one_of(
-            f"function in {module_name}",
-            function_name,
-            [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")],
-        )
-    model = function()
+    model = function_of(source, f"MODEL may be {POSSIBLE}")()
     if not isinstance(model, keras.Model):
         raise UserError(f"{source}() must return a Keras model; it returned {type(model).__name__}")
     return model

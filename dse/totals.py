@@ -21,3 +21,8 @@ def network_cost(params: int, layers: Iterable[Layer]) -> Cost:
     """``params`` counts all weights; feature maps and FLOPs are those of the listed layers, as far as known."""
     costs = [known_cost(layer) for layer in layers]
     return Cost(params, sum(fm or 0 for _, fm, _ in costs), sum(flops or 0 for _, _, flops in costs))
+
+
+def uncounted(layers: Iterable[Layer]) -> list[str]:
+    """The layers whose FLOPs are not known: with one, a network's FLOPs are "at least" their sum."""
+    return [layer.name for layer in layers if known_cost(layer)[2] is None]

@@ -39,7 +39,7 @@ def run_demo(folder: Path, seed: int = 0) -> Demo:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / name for name in ("lenet5.keras", "small.keras", "report.html", "rankline.db")}
     _clear(paths["rankline.db"])
-    data = load("digits", seed=seed)
+    data = load("digits")
     with TrialProgress(TRAINING.epochs, "training LeNet-5") as progress:
         model = trained(data, seed, progress.callbacks())
     save_model(model, paths["lenet5.keras"])

@@ -10,9 +10,13 @@ from typing import Any
 
 import keras
 
-from compress.data import Array, Data, fitting
+from compress.classifier import fitting, frozen_layers
+from compress.data import Array, Data
 from compress.deliver import save_model
-from rankline.cli.output import write_table
+from db.runs import FELL_SHORT, INTERRUPTED
+from dse.reader import describe
+from dse.totals import uncounted
+from rankline.cli.output import note, write_table
 from rankline.compression import Compression
 from reports.numbers import percent, points
 
@@ -22,7 +26,10 @@ LATENCY_RUNS = 20
 
 def summary(done: Compression, data: Data) -> dict[str, Any]:
     """The run's id and status, and for the original and the compressed model: accuracy (fractions), params,
-    FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch."""
+    FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch.
+
+    frozen: layers that were not fine-tuned; uncounted: layers whose FLOPs are not known, and not in the sums.
+    """
     data = fitting(data, done.original)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "original.keras"
@@ -37,6 +44,8 @@ def summary(done: Compression, data: Data) -> dict[str, Any]:
         "run": done.run.id,
         "status": done.run.status,
         "trials": len(done.trials) - 1,
+        "frozen": frozen_layers(done.original),
+        "uncounted": uncounted(describe(done.original).layers),
         "plan": {path: {"method": one.method, "ranks": list(one.ranks)} for path, one in done.plan.items()},
         **{
             name: {
@@ -54,14 +63,15 @@ def summary(done: Compression, data: Data) -> dict[str, Any]:
 
 
 def write_summary(found: dict[str, Any]) -> None:
-    """The summary as a table for people."""
+    """The summary as a table for people, and what they should know about it on standard error."""
     before, after = found["original"], found["compressed"]
+    least = ", at least" if found["uncounted"] else ""
     labels = {
         "validation_accuracy": "accuracy, validation",
         "test_accuracy": "accuracy, test",
         "params": "params",
-        "flops": "FLOPs of a sample",
-        "memory_bytes": "memory of a sample (bytes)",
+        "flops": f"FLOPs of a sample{least}",
+        "memory_bytes": f"memory of a sample (bytes{least})",
         "bytes_on_disk": "file (bytes)",
         "latency_ms": f"latency of a batch of {LATENCY_BATCH} (ms)",
     }
@@ -75,6 +85,20 @@ def write_summary(found: dict[str, Any]) -> None:
             rows.append([label, *shown, f"{'+' if change > 0 else ''}{percent(change)}"])
     title = f"run {found['run']}: {found['status']} after {found['trials']} trials"
     write_table(title, ["", "original", "compressed", "change"], rows)
+    if found["uncounted"]:
+        note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
+    if found["frozen"]:
+        note(
+            f"frozen (trainable=False), so neither they nor their factors were fine-tuned: {', '.join(found['frozen'])}"
+        )
+    if found["status"] == FELL_SHORT:
+        lost = points(before["validation_accuracy"] - after["validation_accuracy"])
+        note(
+            f"FELL SHORT: the best trial loses {lost.lstrip('+')} of validation accuracy, more than --max-drop allows; "
+            "it was written all the same. Try more --epochs, another --learning-rate, or more --max-trials"
+        )
+    if found["status"] == INTERRUPTED:
+        note("INTERRUPTED: what was written is the best trial so far")
 
 
 def latency_s(model: keras.Model, batch: Array) -> float:

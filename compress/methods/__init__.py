@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from compress.methods.method import Decomposition
+from compress.methods.qr import QR
 from compress.methods.svd import SVD
+from compress.methods.t3f import T3F
 from compress.methods.tucker import Tucker
 from dse import methods
 from dse.errors import UserError
 
-DECOMPOSITIONS: dict[str, Decomposition] = {method.name: method for method in (Tucker(), SVD())}
+DECOMPOSITIONS: dict[str, Decomposition] = {method.name: method for method in (Tucker(), SVD(), QR(), T3F())}
 
 
 def get(name: str) -> Decomposition:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorly as tl
 from numpy.typing import NDArray
 
-from compress.methods.gram import Tensor
+from compress.methods.tensor import Tensor
 
 if TYPE_CHECKING:
     import keras
@@ -49,13 +49,22 @@ def last_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping
     What acts on the output or the bias stays. The kernel's regularizer and constraint are dropped, here and in
     every factor: they were set for the entries of the whole kernel, and say something else about factors.
     """
+    settings, weights = ending(original)
+    factor = _factor(original, name, kernel, {**(moves or {}), **settings})
+    return Factor(factor.layer, [*factor.weights, *weights])
+
+
+def ending(original: keras.Layer) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """The settings of bias and activation that the last factor takes over, and the weights that go with them."""
     import keras
 
     activation, inner = original.activation, []
-    if isinstance(activation, keras.Layer):
-        inner = activation.get_weights()
-        activation = type(activation).from_config(activation.get_config())
-    kept = {
+    if isinstance(original.activation, keras.Layer):
+        activation = type(original.activation).from_config(original.activation.get_config())
+        if inner := original.activation.get_weights():
+            # A graph doesn't build it: the layer's own build ignores its activation.
+            activation.build_from_config(original.activation.get_build_config())
+    settings = {
         "use_bias": original.use_bias,
         "activation": activation,
         "bias_initializer": original.bias_initializer,
@@ -63,9 +72,8 @@ def last_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping
         "bias_constraint": original.bias_constraint,
         "activity_regularizer": original.activity_regularizer,
     }
-    factor = _factor(original, name, kernel, {**(moves or {}), **kept})
     bias = [keras.ops.convert_to_numpy(original.bias)] if original.use_bias else []
-    return Factor(factor.layer, [*factor.weights, *bias, *inner])
+    return settings, [*bias, *inner]
 
 
 def _factor(original: keras.Layer, name: str, kernel: Tensor, config: dict[str, Any]) -> Factor:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorly as tl
 from numpy.typing import NDArray
 
-Tensor = Any
-"""A tensor of TensorLy's backend (a NumPy array unless told otherwise)."""
+from compress.methods.remembered import remembered
+from compress.methods.tensor import Tensor
 
 
 def leading_frame(matrix: Tensor, count: int) -> Tensor:
@@ -23,15 +21,19 @@ def leading_frame(matrix: Tensor, count: int) -> Tensor:
 
 def leading_eigenvectors(gram: Tensor, count: int) -> Tensor:
     """The eigenvectors (m, count) of the largest eigenvalues of a symmetric (m, m) matrix, largest first."""
-    _, vectors = tl.eigh(gram)
-    return tl.flip(vectors, axis=1)[:, :count]
+    return tl.flip(_eigh(gram)[1], axis=1)[:, :count]
 
 
 def spectral_tail(gram: Tensor, cap: int) -> NDArray[np.float64]:
     """The share of the trace beyond the r largest eigenvalues, at [r - 1] for r = 1..cap."""
-    values, _ = tl.eigh(gram)
-    energy = np.maximum(tl.to_numpy(values)[::-1], 0.0)
+    energy = np.maximum(tl.to_numpy(_eigh(gram)[0])[::-1], 0.0)
     return tail_of(energy)[:cap]
+
+
+@remembered
+def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = tl.eigh(gram)
+    return values, vectors
 
 
 def tail_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:

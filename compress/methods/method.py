@@ -12,14 +12,14 @@ import numpy as np
 import tensorly as tl
 
 from compress.methods.factor import Factor
-from compress.methods.gram import Tensor
+from compress.methods.tensor import Tensor
 from dse import methods
 from dse.errors import UserError
 from dse.layer import Layer, conv, dense
 from dse.options import Options
 from dse.space import Branch, Space
 from dse.spectrum import EXACT, ErrorTable
-from dse.symbols import layer_shape
+from dse.symbols import LayerShape, layer_shape
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +70,13 @@ class Decomposition(ABC):
         Bias and activation are kept by the last factor; strides, padding, dilation, data format, dtype policy
         and trainability are honoured. layer: a built Conv1D, Conv2D, Conv3D or Dense.
         """
+
+    def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:
+        """The largest value of each rank. Raises UserError where the tensor shape is not possible."""
+        if shape is not None:
+            raise UserError(f"{self.name}: tensor shape {shape!r} is not possible here; only t3f has tensor shapes")
+        ((_, polynomials),) = methods.get(self.name).polynomials(layer, Options())
+        return polynomials.caps
 
     def decompose(
         self,
@@ -144,11 +151,7 @@ class Decomposition(ABC):
         method, layer = methods.get(self.name), _layer(kernel_shape)
         if reason := method.refuses(layer):
             raise UserError(f"a kernel of shape {kernel_shape}: {reason}")
-        branches = dict(method.polynomials(layer_shape(layer), Options(t3f_order="all")))
-        if shape not in branches:
-            possible = ", ".join(str(name) for name in list(branches)[:10])
-            raise UserError(f"{self.name}: tensor shape {shape!r} is not possible here. Possible: {possible}")
-        caps = branches[shape].caps
+        caps = self.caps(layer_shape(layer), shape)
         if len(ranks) != len(caps):
             raise UserError(f"{self.name} takes {len(caps)} rank(s) on a kernel of shape {kernel_shape}; got {ranks}")
         if not all(isinstance(r, Integral) and 1 <= r <= cap for r, cap in zip(ranks, caps, strict=True)):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import tensorly as tl
 
 from compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from compress.methods.gram import Tensor, leading_eigenvectors, leading_frame, spectral_tail
+from compress.methods.gram import leading_eigenvectors, leading_frame, spectral_tail
 from compress.methods.method import Decomposition
+from compress.methods.tensor import Tensor
 from dse.space import Branch
 from dse.spectrum import EXACT, ErrorTable
 

@@ -16,7 +16,7 @@ import tensorly as tl
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from compress.methods.gram import Tensor
+from compress.methods.tensor import Tensor
 
 FLOOR = 1e-6
 """Eigenvalues of the channels' mean covariance below this share of the largest are raised to it: dead channels."""

@@ -27,5 +27,5 @@ def get(name: str) -> Method:
 
 def applicable(layer: Layer, names: tuple[str, ...] | None = None) -> list[Method]:
     """The methods, of those named (all by default), that can factorize the layer."""
-    chosen = [get(name) for name in names] if names else list(METHODS.values())
+    chosen = list(METHODS.values()) if names is None else [get(name) for name in names]
     return [] if layer.kept_because else [method for method in chosen if method.refuses(layer) is None]

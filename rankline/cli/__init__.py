@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import typer
 
 from dse.errors import UserError
-from rankline.cli import bench, compress, demo, explore, maintain, query, report, sql, study
+from rankline.cli import bench, compress, demo, explore, factorize, maintain, query, report, sql, study
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -32,6 +34,7 @@ app.command("sql")(sql.sql)
 app.command("pareto")(query.pareto)
 app.command("export")(query.export)
 app.command("compress")(compress.compress)
+app.command("factorize")(factorize.factorize)
 app.command("runs")(compress.runs)
 app.command("report")(report.report)
 app.command("study")(study.study)
@@ -39,9 +42,16 @@ app.command("bench")(bench.bench)
 app.add_typer(maintain.app, name="db")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rankline {version('rankline')}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Show the version.", callback=_show_version, is_eager=True),
 ) -> None:
     """Every low-rank factorization of a network's layers, in a database, and compression driven by it."""
 
@@ -50,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command. Exit code 2 for a user's mistake, 1 for a failure, without a traceback unless ``--debug``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end: as after Ctrl-C, runs are closed
     try:
         app(args=[argument for argument in given if argument != "--debug"], prog_name="rankline")
     except SystemExit as ended:

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from dse.errors import UserError
 from rankline.cli.explore import ModelArgument
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
     JsonOption,
+    NameOption,
+    SeedOption,
     note,
     numbers,
     write_json,
@@ -29,7 +32,7 @@ def compress(
     ],
     out: Annotated[Path, typer.Option(help="The .keras file to write; its plan lies next to it.")],
     db: DatabaseOption = DEFAULT_DATABASE,
-    name: Annotated[str | None, typer.Option(help="Name of the network in the database.")] = None,
+    name: NameOption = None,
     objective: Annotated[str, typer.Option(help="params, flops or memory.")] = "params",
     conv_method: Annotated[str, typer.Option(help="Method for convolutions.")] = "tucker",
     dense_method: Annotated[str, typer.Option(help="Method for dense layers.")] = "svd",
@@ -43,10 +46,15 @@ def compress(
     rescale: Annotated[str, typer.Option(help="Factor on the inputs, such as 1/255.")] = "1",
     mean: Annotated[str, typer.Option(help="Means to subtract after that, one per channel.")] = "0",
     std: Annotated[str, typer.Option(help="Deviations to divide by then.")] = "1",
-    seed: Annotated[int, typer.Option(help="Seed of everything that chance enters.")] = 0,
+    split_seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of the validation part, where the data has none of its own.")
+    ] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Compress a trained model until its accuracy is within reach of the original's.
+
+    Ctrl-C ends the search and writes the best trial so far.
 
     Example: [bold]rankline compress lenet5.keras --data digits --out small.keras[/bold]
     """
@@ -54,11 +62,14 @@ def compress(
     from compress.data import Scaling, load
     from compress.search import Settings
     from compress.training import FineTuning
+    from db.runs import INTERRUPTED
     from rankline.compression import compress as run_compression
     from rankline.progress import TrialProgress
     from rankline.summary import summary, write_summary
 
-    (factor,) = numbers(rescale, "--rescale")[:1]
+    factor, *more = numbers(rescale, "--rescale")
+    if more:
+        raise UserError(f"--rescale takes one number, such as 1/255; got '{rescale}'")
     scaling = Scaling(factor, numbers(mean, "--mean"), numbers(std, "--std"))
     settings = Settings(
         objective=objective,
@@ -71,7 +82,7 @@ def compress(
         fine_tuning=FineTuning(epochs, learning_rate, batch_size),
         seed=seed,
     )
-    loaded = load(data, scaling, seed=seed)
+    loaded = load(data, scaling, split_seed=split_seed)
     with TrialProgress(epochs) as progress:
         done = run_compression(
             model,
@@ -86,9 +97,11 @@ def compress(
     found = summary(done, loaded)
     if as_json:
         write_json(found)
-        return
-    write_summary(found)
-    note(f"wrote {done.delivered.model} and {done.delivered.plan}; run {done.run.id} is in {db}")
+    else:
+        write_summary(found)
+        note(f"wrote {done.delivered.model} and {done.delivered.plan}; run {done.run.id} is in {db}")
+    if done.run.status == INTERRUPTED:
+        raise typer.Exit(130)
 
 
 def runs(
@@ -109,7 +122,12 @@ def runs(
     elif run is None:
         keys = ["id", "network", "status", "trials", "seed", "started"]
         rows = [[*(row[key] for key in keys), percent(row["accuracy"])] for row in found]
-        write_table(f"{len(found)} runs", [*keys, "test accuracy"], rows)
+        write_table(
+            f"{len(found)} run{'' if len(found) == 1 else 's'}",
+            [*keys, "test accuracy"],
+            rows,
+            least_important=["seed", "started"],
+        )
     else:
         columns = ["trial", "status", "validation accuracy", "params", "FLOPs", "seconds", "ranks"]
         rows = [
@@ -126,7 +144,7 @@ def runs(
             ]
             for row in found
         ]
-        write_table(f"run {run}", columns, rows)
+        write_table(f"run {run}", columns, rows, least_important=["seconds", "FLOPs"])
 
 
 def _ranks(ranks: list[int] | None) -> str:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from rankline.cli.output import JsonOption, note, write_json
+from rankline.cli.output import JsonOption, SeedOption, note, write_json
 from rankline.cli.quiet import load_keras
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the files it writes.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Seed of everything that chance enters.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train LeNet-5 on real digits, explore it, compress it, and write a report.

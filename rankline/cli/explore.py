@@ -11,10 +11,12 @@ from rankline.cli.output import (
     DatabaseOption,
     InputShapeOption,
     JsonOption,
+    NameOption,
     NetworkOption,
     note,
-    numbers,
     sizes,
+    whole_numbers,
+    words,
     write_json,
     write_table,
 )
@@ -30,7 +32,7 @@ def explore(
     model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
     db: DatabaseOption = DEFAULT_DATABASE,
     zoo: Annotated[bool, typer.Option("--zoo", help="The fourteen networks of the zoo instead of a MODEL.")] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the network in the database.")] = None,
+    name: NameOption = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
     input_shape: InputShapeOption = None,
     rank_multiple: Annotated[int, typer.Option(help="Keep only ranks that are multiples of this.")] = 1,
@@ -56,10 +58,11 @@ def explore(
     options = Options(
         rank_multiple=rank_multiple,
         max_rank=max_rank,
-        t3f_cores=tuple(int(value) for value in numbers(t3f_cores, "--t3f-cores")),
+        t3f_cores=whole_numbers(t3f_cores, "--t3f-cores"),
         t3f_order=t3f_order,
         max_lines=max_lines,
     )
+    chosen = words(methods, "--methods")
     sources = [f"zoo:{network}" for network in FOURTEEN] if zoo else [model or ""]
     load_keras_for(sources[0])
     database = open_database(db)
@@ -70,12 +73,19 @@ def explore(
                 database.explore(
                     source,
                     name=name,
-                    methods=methods.split(",") if methods else None,
+                    methods=chosen,
                     options=options,
                     input_shape=sizes(input_shape),
                     progress=progress,
                 )
             )
+    for one in done:
+        listed = {row["layer"] for row in database.spaces(one.network) if row["n_total"]}
+        bare = [
+            row["name"] for row in database.layers(one.network) if not row["kept_because"] and row["name"] not in listed
+        ]
+        if bare:
+            note(f"{one.network}: these methods and options leave no configuration of {', '.join(bare)}")
     if as_json:
         write_json([asdict(one) for one in done] if zoo else asdict(done[0]))
         return
@@ -95,6 +105,7 @@ def explore(
             ]
             for one in done
         ],
+        least_important=["seconds", "computed now", "lines", "kept"],
     )
 
 
@@ -140,7 +151,8 @@ def layers(
             ]
         )
     columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
-    write_table(f"{len(found)} layers", columns, rows)
+    least = ["FM elements", "kind", "in", "out", "output size"]
+    write_table(f"{len(found)} layers", columns, rows, least_important=least)
 
 
 def zoo(as_json: JsonOption = False) -> None:
@@ -170,5 +182,7 @@ def spaces(db: DatabaseOption = DEFAULT_DATABASE, network: NetworkOption = None,
         return
     columns = ["layer", "method", "n_total", "n_better", "n_useful", "n_lines"]
     titles = ["layer", "method", "configurations", "better", "useful", "lines"]
-    write_table(f"{len(rows)} spaces", titles, ([row[column] for column in columns] for row in rows))
+    write_table(
+        f"{len(rows)} spaces", titles, ([row[column] for column in columns] for row in rows), least_important=["lines"]
+    )
     note("better: params and FLOPs below the original's; useful: also no rank that its neighbours cannot feed")

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, note
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json
 
 app = typer.Typer(help="Upgrade, check or copy a database.", no_args_is_help=True)
 
 
 @app.command()
-def upgrade(db: DatabaseOption = DEFAULT_DATABASE) -> None:
+def upgrade(db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
     """Bring an older database to this version's schema, after a backup next to it.
 
     Example: [bold]rankline db upgrade --db space.db[/bold]
@@ -21,7 +21,9 @@ def upgrade(db: DatabaseOption = DEFAULT_DATABASE) -> None:
     from db.upgrade import upgrade as run_upgrade
 
     done = run_upgrade(db)
-    if done.before == done.after:
+    if as_json:
+        write_json({"before": done.before, "after": done.after, "backup": done.backup and str(done.backup)})
+    elif done.before == done.after:
         note(f"{db} has schema {done.after} already; nothing to do")
     else:
         note(f"{db}: schema {done.before} is now {done.after}; the old file is {done.backup}")
@@ -31,6 +33,7 @@ def upgrade(db: DatabaseOption = DEFAULT_DATABASE) -> None:
 def check(
     db: DatabaseOption = DEFAULT_DATABASE,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Also visit every configuration.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check that the file is sound and that every space has all its lines.
 
@@ -40,10 +43,15 @@ def check(
     from db.check import check_exhaustively
     from rankline.progress import bar
 
-    note(f"{db} is sound: {run_check(db)} spaces, all lines there")
+    spaces, visited = run_check(db), None
+    if not as_json:
+        note(f"{db} is sound: {spaces} spaces, all lines there")
     if exhaustive:
         with bar("configurations") as progress:
             visited = check_exhaustively(db, progress)
+    if as_json:
+        write_json({"spaces": spaces, "configurations_visited": visited})
+    elif visited is not None:
         note(f"{visited:,} configurations visited: counts, extremes and sums are those of the lines")
 
 
@@ -51,6 +59,7 @@ def check(
 def backup(
     to: Annotated[Path | None, typer.Argument(help="The file to write; by default next to the database.")] = None,
     db: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy a database, also while it is in use.
 
@@ -58,4 +67,8 @@ def backup(
     """
     from db.upgrade import backup as run_backup
 
-    note(f"wrote {run_backup(db, to)}")
+    written = run_backup(db, to)
+    if as_json:
+        write_json({"file": str(written)})
+    else:
+        note(f"wrote {written}")

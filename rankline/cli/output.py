@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dse.errors import UserError
 from reports.numbers import MISSING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 DatabaseOption = Annotated[
     str, typer.Option("--db", envvar="RANKLINE_DB", help="Database: a file or a SQLAlchemy URL.", metavar="DB")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything that chance enters.")]
 NetworkOption = Annotated[str | None, typer.Option("--network", help="Network; not needed where there is one.")]
 InputShapeOption = Annotated[
     str | None, typer.Option(help="Size of one input without the batch axis, such as 224,224,3.", metavar="SIZES")
@@ -37,27 +42,65 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer.writerows(rows)
 
 
-def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], drop_empty: bool = True) -> None:
-    """A table for people under a title; numbers to the right, columns without any value left out by default."""
-    from rich.box import SIMPLE_HEAD
+def write_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    drop_empty: bool = True,
+    least_important: Sequence[str] = (),
+) -> None:
+    """A table for people under a title; numbers to the right, columns without any value left out by default.
+
+    Numbers are never folded: on a narrow terminal their titles are, and then ``least_important`` columns are left out,
+    in that order, with a note.
+    """
     from rich.console import Console
+
+    body = [list(row) for row in rows]
+    shown = [
+        column
+        for j, column in enumerate(columns)
+        if not (drop_empty and body) or any(row[j] not in (None, "") for row in body)
+    ]
+    # Where nobody looks, nothing is folded: a pipe gets every column whole.
+    console = Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns)))
+    boundless = console.options.update_width(10_000)
+    table, left_out = _table(columns, body, shown, fold_titles=False), []
+    if console.measure(table, options=boundless).maximum > console.width:
+        table = _table(columns, body, shown, fold_titles=True)
+    for column in least_important:
+        if column in shown and console.measure(table, options=boundless).minimum > console.width:
+            shown.remove(column)
+            left_out.append(column)
+            table = _table(columns, body, shown, fold_titles=True)
+    console.print(title, highlight=False, markup=False)
+    console.print(table)
+    if left_out:
+        note(f"left out for want of space: {', '.join(left_out)}")
+
+
+def _table(columns: Sequence[str], body: Sequence[Sequence[Any]], shown: Sequence[str], fold_titles: bool) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    body = [list(row) for row in rows]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    shown = [
-        j for j in range(len(columns)) if not (drop_empty and body) or any(row[j] not in (None, "") for row in body)
-    ]
-    for j in shown:
-        numeric = body and all(isinstance(row[j], int | float) or str(row[j])[:1].isdigit() for row in body)
-        table.add_column(escape(columns[j]), justify="right" if numeric else "left", overflow="fold")
+    places = [j for j, column in enumerate(columns) if column in shown]
+    for j in places:
+        if _is_numeric([row[j] for row in body]):
+            title = columns[j].replace(" ", "\n") if fold_titles else columns[j]
+            table.add_column(escape(title), justify="right", no_wrap=True)
+        else:
+            table.add_column(escape(columns[j]), overflow="fold")
     for row in body:
-        table.add_row(*(_cell(row[j]) for j in shown))
-    # Where nobody looks, nothing is folded: a pipe gets every column whole.
-    console = Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns)))
-    console.print(title, highlight=False, markup=False)
-    console.print(table)
+        table.add_row(*(_cell(row[j]) for j in places))
+    return table
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    """Whether a column holds numbers, also written ones such as "93.8 %", and at most some are missing."""
+    known = [str(value) for value in values if value not in (None, MISSING)]
+    return bool(known) and all(text.lstrip("−-")[:1].isdigit() for text in known)
 
 
 def note(message: str) -> None:
@@ -75,14 +118,36 @@ def numbers(text: str, what: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"{what} takes numbers separated by commas; got '{text}'") from None
 
 
+def whole_numbers(text: str, what: str) -> tuple[int, ...]:
+    """Comma-separated whole numbers of at least 1. Raises typer.BadParameter that names what they are for."""
+    found = numbers(text, what)
+    if not all(value.is_integer() and value > 0 for value in found):
+        raise typer.BadParameter(f"{what} takes whole numbers of at least 1, separated by commas; got '{text}'")
+    return tuple(int(value) for value in found)
+
+
 def sizes(text: str | None) -> tuple[int, ...] | None:
-    """Comma-separated sizes as whole numbers; None stays None."""
+    """The sizes of ``--input-shape``; None stays None."""
+    return None if text is None else whole_numbers(text, "--input-shape")
+
+
+def words(text: str | None, what: str) -> list[str] | None:
+    """Comma-separated words, blanks around them left out; None stays None. Raises UserError where there is none."""
     if text is None:
         return None
-    found = numbers(text, "--input-shape")
-    if not all(value.is_integer() and value > 0 for value in found):
-        raise typer.BadParameter(f"--input-shape takes whole numbers such as 224,224,3; got '{text}'")
-    return tuple(int(value) for value in found)
+    found = [word for part in text.split(",") if (word := part.strip())]
+    if not found:
+        raise UserError(f"{what} takes names separated by commas; got '{text}'")
+    return found
+
+
+def _named(value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise UserError("--name takes the name of a network; it is empty")
+    return value
+
+
+NameOption = Annotated[str | None, typer.Option(help="Name of the network in the database.", callback=_named)]
 
 
 def _cell(value: Any) -> str:

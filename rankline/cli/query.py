@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dse.errors import UserError
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
     JsonOption,
     NetworkOption,
+    SeedOption,
     note,
+    words,
     write_json,
     write_table,
 )
@@ -51,6 +55,14 @@ PICK_COLUMNS = [
     "error",
     "of",
 ]
+LEAST_IMPORTANT = ["memory (bytes)", "FM elements", "of", "FLOPs", "params"]
+"""What a narrow terminal can do without: the reductions tell as much."""
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not isfinite(value):
+        raise UserError(f"a level or a step is a fraction, such as 0.6; got {value}")
+    return value
 
 
 def query(
@@ -59,13 +71,17 @@ def query(
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     where: WhereOption = None,
-    at: Annotated[float | None, typer.Option(help="Reduction level of the objective, such as 0.6.")] = None,
+    at: Annotated[
+        float | None, typer.Option(help="Reduction level of the objective, such as 0.6.", callback=_finite)
+    ] = None,
     objective: Annotated[str, typer.Option(help="What --at and --steps are about.")] = "params",
     within: WithinOption = "useful",
     lowest: Annotated[str, typer.Option(help="What the best has least of: params, fm, flops or memory.")] = "flops",
-    steps: Annotated[float | None, typer.Option(help="Count by levels of reduction this wide, such as 0.1.")] = None,
+    steps: Annotated[
+        float | None, typer.Option(help="Count by levels of reduction this wide, such as 0.1.", callback=_finite)
+    ] = None,
     random: Annotated[int, typer.Option(min=0, help="Also this many random configurations.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the random ones.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Count and pick configurations of a layer by a method; or find the best of every method, or of every layer.
@@ -106,6 +122,7 @@ def query(
         f"(of {counts['total']:,} in all, {counts['better']:,} better, {counts['useful']:,} useful)",
         ["pick", *PICK_COLUMNS],
         [[name, *_pick_row(one)] for name, one in picks.items()],
+        least_important=LEAST_IMPORTANT,
     )
 
 
@@ -129,7 +146,7 @@ def pareto(
     from db.database import open_database
 
     costs = list(dict.fromkeys(cost or ["params"]))
-    names = [name.strip() for name in methods.split(",")] if methods else None
+    names = words(methods, "--methods")
     database = open_database(db, create=False)
     front = database.pareto(layer, *costs, network=network, within=within, methods=names, **_windows(where))
     if as_json:
@@ -139,7 +156,12 @@ def pareto(
     title = f"{layer}: {len(front):,} configurations that no other beats in error and {' and '.join(costs)}"
     if len(shown) < len(front):
         title += f"; {len(shown)} of them"
-    write_table(title, ["method", *PICK_COLUMNS], [[one.method, *_pick_row(one)] for one in shown])
+    write_table(
+        title,
+        ["method", *PICK_COLUMNS],
+        [[one.method, *_pick_row(one)] for one in shown],
+        least_important=LEAST_IMPORTANT,
+    )
 
 
 def export(
@@ -151,6 +173,7 @@ def export(
     where: WhereOption = None,
     within: WithinOption = "useful",
     limit: Annotated[int, typer.Option(help="Refuse to write more configurations.")] = 1_000_000,
+    as_json: JsonOption = False,
 ) -> None:
     """Write every configuration that meets the windows to a file.
 
@@ -162,7 +185,10 @@ def export(
     solutions = open_database(db, create=False).solutions(layer, method, network).within(within)
     solutions = solutions.where(**_windows(where))
     count = run_export(solutions, out, limit, lambda count: note(f"{count:,} configurations meet the windows"))
-    note(f"wrote {count:,} configurations to {out}")
+    if as_json:
+        write_json({"file": str(out), "configurations": count})
+    else:
+        note(f"wrote {count:,} configurations to {out}")
 
 
 def _best(
@@ -174,6 +200,8 @@ def _best(
     bounds: Windows,
     as_json: bool,
 ) -> None:
+    from dse.totals import uncounted
+
     if layer is not None:
         found = database.best_by_method(layer, lowest, network, within, **bounds)
         title, first = f"{layer}: each method's lowest {lowest}", "method"
@@ -185,9 +213,10 @@ def _best(
     if layer is None:
         before, after = database.totals(chosen, network)
         totals = {metric: (getattr(before, metric), getattr(after, metric)) for metric in ("params", "fm", "flops")}
+    unknown = uncounted(database.layer_shapes(network)) if layer is None else []
     if as_json:
         picks = {name: None if one is None else one.as_dict() for name, one in found.items()}
-        write_json({"best": picks, **({} if totals is None else {"totals": totals})})
+        write_json({"best": picks, **({} if totals is None else {"totals": totals, "uncounted": unknown})})
         return
     rows = [
         [name, *([None] * (1 + len(PICK_COLUMNS)) if one is None else [one.method, *_pick_row(one)])]
@@ -196,11 +225,14 @@ def _best(
     columns = [first, "by", *PICK_COLUMNS]
     if layer is not None:
         rows, columns = [[row[0], *row[2:]] for row in rows], [first, *PICK_COLUMNS]
-    write_table(title, columns, rows)
+    write_table(title, columns, rows, least_important=LEAST_IMPORTANT)
     if "error" in bounds and None in found.values():
         note("rows without a configuration: none is within the error, or its errors aren't known (explore --errors)")
     for metric, (was, now) in (totals or {}).items():
-        print(f"network's {metric}: {was:,} before, {now:,} with these ({percent(1 - now / was)} saved)")
+        least = "at least " if unknown and metric != "params" else ""
+        print(f"network's {metric}: {least}{was:,} before, {least}{now:,} with these ({percent(1 - now / was)} saved)")
+    if unknown:
+        note(f"the FLOPs of {', '.join(unknown)} are not known, and not in the sums")
 
 
 def _steps(frame: pd.DataFrame, title: str, as_json: bool) -> None:

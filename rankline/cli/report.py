@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, NetworkOption, note
+from rankline.cli.output import (
+    DEFAULT_DATABASE,
+    DatabaseOption,
+    JsonOption,
+    NetworkOption,
+    SeedOption,
+    note,
+    write_json,
+)
 
 
 def report(
@@ -15,7 +23,8 @@ def report(
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     run: Annotated[int | None, typer.Option(help="Run to show; the network's latest by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sampled configurations.")] = 0,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a self-contained HTML report of a network and its latest run.
 
@@ -25,4 +34,7 @@ def report(
     from reports.html import write_report
 
     written = write_report(open_database(db, create=False), out, network=network, run=run, seed=seed)
-    note(f"wrote {written}")
+    if as_json:
+        write_json({"file": str(written)})
+    else:
+        note(f"wrote {written}")

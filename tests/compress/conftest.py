@@ -10,7 +10,7 @@ from compress.training import FineTuning, fine_tune
 @pytest.fixture(scope="session")
 def digits() -> Data:
     """scikit-learn's handwritten digits."""
-    return load("digits", seed=0)
+    return load("digits")
 
 
 @pytest.fixture(scope="session")

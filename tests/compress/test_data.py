@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from compress.data import Scaling, data_from, fitting, load
+from compress.classifier import fitting
+from compress.data import Scaling, data_from, load
 from dse.errors import UserError
 
 
@@ -26,13 +27,34 @@ def model(shape: tuple[int, ...] = (8, 8, 1), classes: int = 4) -> keras.Model:
 
 
 def test_digits_are_split_in_three_parts_without_overlap() -> None:
-    data = load("digits", seed=3)
+    data = load("digits", split_seed=3)
     parts = [data.x_train, data.x_validation, data.x_test]
     assert sum(map(len, parts)) == 1797
     assert data.x_train.shape[1:] == (8, 8, 1)
     assert {tuple(np.unique(y)) for y in (data.y_train, data.y_validation, data.y_test)} == {tuple(range(10))}
-    assert np.array_equal(load("digits", seed=3).x_test, data.x_test)
-    assert not np.array_equal(load("digits", seed=4).x_test, data.x_test)
+
+
+def test_the_test_part_is_the_same_whatever_the_seed_and_the_validation_part_has_a_seed_of_its_own() -> None:
+    one, other = load("digits", split_seed=3), load("digits", split_seed=4)
+    assert np.array_equal(one.x_test, other.x_test)
+    assert not np.array_equal(one.x_validation, other.x_validation)
+    assert np.array_equal(one.x_validation, load("digits", split_seed=3).x_validation)
+    assert one.preparation["split_seed"] == 3
+
+
+def test_a_validation_part_of_the_users_own_is_taken_as_it_is(tmp_path: Path) -> None:
+    given = arrays()
+    own = {"x_validation": given["x_test"][:8], "y_validation": given["y_test"][:8]}
+    np.savez(tmp_path / "own.npz", **given, **own)
+    from_file = load(str(tmp_path / "own.npz"))
+    x_train, y_train, x_test, y_test = given.values()
+    from_arrays = data_from((x_train, y_train, *own.values(), x_test, y_test))
+    for data in (from_file, from_arrays):
+        assert np.array_equal(data.x_validation, own["x_validation"])
+        assert np.array_equal(data.x_train, given["x_train"])
+    np.savez(tmp_path / "half.npz", **given, x_validation=own["x_validation"])
+    with pytest.raises(UserError, match=r"half.npz lacks y_validation; it holds x_train"):
+        load(str(tmp_path / "half.npz"))
 
 
 def test_a_file_is_scaled_as_asked(tmp_path: Path) -> None:
@@ -59,12 +81,18 @@ def changed(**values: object) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (changed(y_train=np.zeros(3, int)), "x_train has 40 samples and y_train 3 labels"),
-        (changed(x_test=np.zeros((40, 9, 8, 1))), "x_test of"),
+        (changed(y_train=np.zeros(3, int)), r"x_train is of shape \(40, 8, 8, 1\) and y_train of \(3,\)"),
+        (changed(x_test=np.zeros((40, 9, 8, 1))), r"several shapes: \(8, 8, 1\), \(9, 8, 1\)"),
         (changed(y_test=np.full(40, 0.5)), "whole numbers"),
         (changed(y_test=np.full(40, -1)), "whole numbers"),
         (changed(x_train=np.full((40, 8, 8, 1), np.nan)), "finite"),
         ((np.zeros(3),), "must be 4 arrays"),
+        (changed(y_train=np.full(40, np.inf)), "whole numbers"),
+        (changed(y_train=np.random.default_rng(0).random((40, 4))), "whole numbers"),
+        (changed(y_train=np.ones((40, 4))), "a single 1 in each row"),
+        (changed(y_train=[[0], [1, 2]]), "no array"),
+        (tuple(part[:1] for part in arrays().values()), "15% of 1 training samples are too few"),
+        (tuple(part[:20] for part in arrays().values()), "15% of 20 training samples are too few to validate 4"),
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(given: tuple[np.ndarray, ...], message: str) -> None:
@@ -94,8 +122,54 @@ def test_unknown_or_broken_sources_are_refused(tmp_path: Path) -> None:
         load(str(tmp_path / "part.npz"))
     with pytest.raises(UserError, match="not an .npz file of plain arrays"):
         load(str(tmp_path / "code.npz"))
-    with pytest.raises(UserError, match="cannot take data from"):
+    with pytest.raises(UserError, match="no module 'no_such_module' in .*; data may be digits"):
         load("no_such_module:function")
+
+
+def test_a_cut_off_file_and_a_lone_array_are_refused(tmp_path: Path) -> None:
+    whole, cut, lone = (tmp_path / f"{name}.npz" for name in ("whole", "cut", "lone"))
+    np.savez_compressed(whole, **arrays())
+    content = bytearray(whole.read_bytes())
+    cut.write_bytes(content[: len(content) // 2])
+    np.save(tmp_path / "lone.npy", np.zeros(3))
+    (tmp_path / "lone.npy").rename(lone)
+    content[200:220] = bytes(20)
+    whole.write_bytes(content)
+    for path in (whole, cut, lone):
+        with pytest.raises(UserError, match="not an .npz file"):
+            load(str(path))
+
+
+def test_an_error_of_a_file_is_told_once(tmp_path: Path) -> None:
+    np.savez(tmp_path / "part.npz", x_train=np.zeros(3))
+    with pytest.raises(UserError) as raised:
+        load(str(tmp_path / "part.npz"))
+    assert "not an .npz file" not in str(raised.value)
+
+
+def test_a_users_function_is_found_in_the_current_folder_and_must_return_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # and taken off the path again
+    Path("own_arrays.py").write_text(
+        "import numpy as np\n"
+        "def some():\n    return np.zeros((40, 2)), np.arange(40) % 2, np.zeros((4, 2)), np.arange(4) % 2\n"
+        "def none(): pass\n"
+    )
+    assert load("own_arrays:some").x_test.shape == (4, 2)
+    with pytest.raises(UserError, match=r"none\(\) must return the arrays x_train, .*; it returned NoneType"):
+        load("own_arrays:none")
+    with pytest.raises(UserError, match="unknown function in own_arrays 'sme'; did you mean 'some'"):
+        load("own_arrays:sme")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"rescale": 0}, {"rescale": float("nan")}, {"std": (1.0, 0.0)}, {"mean": (float("inf"),)}]
+)
+def test_a_scaling_that_loses_the_data_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="finite numbers"):
+        Scaling(**bad)  # type: ignore[arg-type]
 
 
 def test_importing_data_does_not_load_keras() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from compress.data import Data
 from compress.plan import read_plan
 from compress.search import Settings, cost_of, search
 from compress.surgery import factorize
-from compress.training import FineTuning, evaluate
+from compress.training import DivergedError, FineTuning, evaluate, fine_tune
 from db.database import open_database
-from db.runs import FELL_SHORT, SUCCESS
+from db.runs import FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord
 from dse.errors import UserError
 from dse.layer import conv
+from dse.options import Options
 from rankline.compression import Compression, compress
 
 QUICK = Settings(fine_tuning=FineTuning(epochs=5, learning_rate=3e-3), step=0.1, samples=200, max_trials=12)
@@ -168,14 +170,174 @@ def test_a_network_without_anything_to_gain_is_refused_with_the_reasons(digits: 
         compress(model, digits, str(tmp_path / "space.db"), settings=QUICK)
 
 
+BRIEF = Settings(fine_tuning=FineTuning(epochs=0), samples=20, max_trials=1)
+
+
+def spaces_of(path: Path) -> list[tuple[object, ...]]:
+    database = open_database(str(path))
+    rows = [(row["layer"], row["method"], row["n_total"]) for row in database.spaces()]
+    database.close()
+    return rows
+
+
+def test_only_missing_methods_are_explored_and_restricted_spaces_stay(
+    trained: keras.Model, digits: Data, tmp_path: Path
+) -> None:
+    path = tmp_path / "space.db"
+    database = open_database(str(path))
+    database.explore(trained, methods=["tucker"], options=Options(rank_multiple=4))
+    database.close()
+    before = spaces_of(path)
+    compress(trained, digits, str(path), settings=BRIEF)
+    assert [row for row in spaces_of(path) if row[1] == "tucker"] == before
+    assert {method for _, method, _ in spaces_of(path)} == {"tucker", "svd"}
+
+
+def test_a_network_of_that_name_with_other_layers_is_refused(
+    trained: keras.Model, digits: Data, tmp_path: Path
+) -> None:
+    database = open_database(str(tmp_path / "space.db"))
+    database.explore([conv("c", (3, 3), 4, 4, (8, 8))], name="tiny")
+    with pytest.raises(UserError, match="another network named 'tiny', with other layers"):
+        compress(trained, digits, database, settings=BRIEF)
+    database.close()
+
+
+def classifier(*inner: keras.Layer) -> keras.Model:
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((8, 8, 1)), *inner, layers.Flatten(), layers.Dense(10, name="classes")], name="own"
+    )
+
+
+def test_a_model_that_cannot_be_loaded_again_is_refused_before_a_run_starts(digits: Data, tmp_path: Path) -> None:
+    @keras.saving.register_keras_serializable()
+    class Registered(keras.layers.Dense):
+        pass
+
+    class Unregistered(keras.layers.Layer):
+        def call(self, inputs: object) -> object:
+            return inputs
+
+    path = str(tmp_path / "space.db")
+    for layer in (keras.layers.Lambda(lambda x: x), Unregistered()):
+        with pytest.raises(UserError, match="model 'own' cannot be saved and loaded again.*register_keras"):
+            compress(classifier(layer), digits, path, settings=BRIEF)
+    assert not Path(path).exists()
+    compress(classifier(Registered(6)), digits, path, settings=BRIEF)
+
+
+def test_a_delivery_that_fails_is_on_record(
+    trained: keras.Model, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("compress.deliver.write_plan", full)
+    database = open_database(str(tmp_path / "space.db"))
+    with pytest.raises(OSError, match="No space"):
+        compress(trained, digits, database, settings=BRIEF)
+    assert database.runs()[0]["status"] == FAILED
+    database.close()
+
+
+def test_layers_that_cannot_be_factorized_are_skipped_with_the_reason(digits: Data, tmp_path: Path) -> None:
+    class Own(keras.layers.Dense):
+        pass
+
+    keras.saving.register_keras_serializable()(Own)
+    model = classifier(keras.layers.SeparableConv2D(6, 3, name="separable"), Own(8, name="derived"))
+    result = compress(model, digits, str(tmp_path / "space.db"), settings=BRIEF)
+    assert set(result.plan) == {"classes"}
+    assert "part of a layer" in result.run.skipped["separable/pointwise"]
+    assert "is a Own" in result.run.skipped["derived"]
+
+
+def test_a_trial_that_diverges_is_recorded_and_the_next_one_tried(
+    trained: keras.Model, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def diverge_once(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr("compress.search.fine_tune", diverge_once)
+    database = open_database(str(tmp_path / "space.db"))
+    settings = replace(BRIEF, max_trials=3, max_drop=0)
+    result = compress(trained, digits, database, settings=settings)
+    trials = database.trials(1)
+    database.close()
+    assert [trial["status"] for trial in trials].count("failed") == 1
+    assert (trials[2]["status"], trials[2]["accuracy"], trials[2]["loss"]) == ("failed", None, None)
+    assert trials[3]["accuracy"] is not None
+    assert result.run.status == FELL_SHORT
+
+
+def test_a_run_of_diverging_trials_alone_fails(
+    trained: keras.Model, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object) -> None:
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr("compress.search.fine_tune", diverge)
+    database = open_database(str(tmp_path / "space.db"))
+    with pytest.raises(UserError, match="all 1 trials diverged.*lower the learning rate"):
+        compress(trained, digits, database, settings=BRIEF)
+    assert database.runs()[0]["status"] == FAILED
+    database.close()
+
+
+def test_training_on_numbers_that_are_far_too_large_diverges(digits: Data) -> None:
+    model = classifier()
+    x, y = np.full((8, 8, 8, 1), 3e38, np.float32), np.arange(8)
+    with pytest.raises(DivergedError, match="check the data's range"):
+        fine_tune(model, (x, y), (x, y), FineTuning(epochs=1), seed=0)
+
+
+def test_ctrl_c_hands_over_the_best_trial_so_far(trained: keras.Model, digits: Data, tmp_path: Path) -> None:
+    def interrupt(record: TrialRecord) -> None:
+        if record.number == 2:
+            raise KeyboardInterrupt
+
+    database = open_database(str(tmp_path / "space.db"))
+    settings = replace(BRIEF, max_trials=9, max_drop=0)
+    out = tmp_path / "small.keras"
+    result = compress(trained, digits, database, settings=settings, on_trial=interrupt, out=out)
+    (run,) = database.runs()
+    database.close()
+    assert result.run.status == run["status"] == INTERRUPTED
+    assert result.run.chosen.number == 1
+    assert run["accuracy"] == result.delivered.test.accuracy
+    assert cost_of(keras.saving.load_model(out)) == result.run.chosen.cost
+
+
+def test_ctrl_c_before_there_is_a_trial_ends_the_run(trained: keras.Model, digits: Data, tmp_path: Path) -> None:
+    def interrupt(record: TrialRecord) -> None:
+        raise KeyboardInterrupt
+
+    database = open_database(str(tmp_path / "space.db"))
+    with pytest.raises(KeyboardInterrupt):
+        compress(trained, digits, database, settings=BRIEF, on_trial=interrupt)
+    (run,) = database.runs()
+    assert (run["status"], run["trials"]) == (INTERRUPTED, 0)
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"objective": "size"}, "unknown metric|unknown objective"),
         ({"conv_method": "tuker"}, "did you mean 'tucker'"),
-        ({"max_drop": 1.5}, "max_drop must be a fraction"),
+        ({"max_drop": 1.5}, "max_drop must be a fraction from 0 to 1, 0 to 100 points; got 1.5, 150 points"),
         ({"step": 0}, "step must be"),
         ({"samples": 0}, "samples must be at least 1"),
+        ({"tolerance": 0}, "tolerance must be a fraction"),
+        ({"step": float("nan")}, "step must be a fraction"),
+        ({"sequential_threshold": 92}, "sequential_threshold must be a similarity from 0 to 1; got 92"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"dense_method": "tucker"}, "dense_method cannot be 'tucker': Tucker factorizes convolutions; use SVD"),
     ],
 )
 def test_a_bad_setting_is_refused(changes: dict[str, object], message: str) -> None:

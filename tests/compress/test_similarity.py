@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from compress.plan import Choice
-from compress.similarity import similarities
+from compress.similarity import LARGEST_BATCH, MAP_BYTES, fitting_batch, similarities
 from compress.surgery import factorize
+from dse.graph import peak_elements, trace
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +60,16 @@ def test_a_layer_is_judged_on_the_originals_input_not_on_what_earlier_factors_gi
     other = similarities(model, factorize(model, together), together, SAMPLES)
     assert one["last"] == pytest.approx(other["last"], abs=1e-6)
     assert other["first"] < 0.99
+
+
+def test_the_batch_is_what_fits_into_the_bytes_for_maps() -> None:
+    layers = keras.layers
+    inputs = keras.Input((256, 256, 3))
+    x = layers.Conv2D(64, 3, padding="same", name="large")(inputs)
+    calls = trace(keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.ReLU()(x))))
+    size = fitting_batch(calls)
+    assert size * 2 * 4 * peak_elements(calls) <= MAP_BYTES < (size + 1) * 2 * 4 * peak_elements(calls)
+
+
+def test_small_maps_make_a_full_batch(model: keras.Model) -> None:
+    assert fitting_batch(trace(model)) == LARGEST_BATCH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -255,6 +256,67 @@ def test_what_is_no_rankline_database_is_refused(tmp_path: Path) -> None:
 def test_a_database_in_a_read_only_folder_is_refused() -> None:
     with pytest.raises(UserError, match="cannot open the database"):
         open_database("/proc/rankline.db").explore(LAYERS)
+
+
+@pytest.mark.parametrize("stamp", [None, "abc", "1"])
+def test_a_database_without_a_schema_version_is_refused(database: Database, tmp_path: Path, stamp: str | None) -> None:
+    _ = database.engine
+    path = tmp_path / "space.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM alembic_version")
+        if stamp:
+            connection.execute("INSERT INTO alembic_version VALUES (?)", [stamp])
+    for open_it in (open_database, upgrade):
+        with pytest.raises(UserError, match="has no schema version"):
+            open_it(str(path))
+
+
+def test_a_schema_version_that_never_was_is_not_upgraded(database: Database, tmp_path: Path) -> None:
+    _ = database.engine
+    path = tmp_path / "space.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(UserError, match="schema 0000, which no Rankline made"):
+        upgrade(str(path))
+    assert [one.name for one in tmp_path.iterdir() if "backup" in one.name] == []
+
+
+def test_a_locked_and_a_damaged_database_are_told_in_one_line(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.explore(LAYERS, name="net")
+    database.close()
+    monkeypatch.setattr("db.engine._PRAGMAS", ("busy_timeout = 10", "foreign_keys = ON"))
+    path = tmp_path / "space.db"
+    again = open_database(str(path))
+    with sqlite3.connect(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UserError, match=r"space.db: database is locked; another program has been writing to it"):
+            again.explore(LAYERS[:1], name="more")
+        other.rollback()
+    again.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = bytes(len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"malformed; the file is damaged; go back to a backup"):
+        open_database(str(path)).networks()
+
+
+def test_a_backup_that_fails_leaves_nothing_behind(database: Database, tmp_path: Path) -> None:
+    """On a full disk, here for want of the right to write a file as large as that."""
+    database.explore(LAYERS, name="net")
+    database.close()
+    path = tmp_path / "space.db"
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (36_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot copy .*space.db to .*copy.db"):
+            backup(str(path), tmp_path / "copy.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    with pytest.raises(UserError, match="cannot copy"):
+        backup(str(path), tmp_path / "absent" / "copy.db")
+    assert not list(tmp_path.glob("copy*"))
 
 
 def test_a_backup_holds_the_same_and_overwrites_nothing(database: Database, tmp_path: Path) -> None:

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from rankline.cli import app, main
+from rankline.cli import app
+from tests.rankline.conftest import Run
 
 LAYERS = [
     {"name": "conv", "kind": "conv", "kernel": [3, 3], "in_channels": 8, "out_channels": 12, "in_size": [8, 8],
      "padding": "same"},
     {"name": "dense", "kind": "dense", "in_channels": 48, "out_channels": 10},
 ]  # fmt: skip
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RANKLINE_DB", raising=False)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        try:
-            main(list(arguments))
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capfd.readouterr()
-
-    return command
 
 
 @pytest.fixture
@@ -141,6 +127,8 @@ def test_check_exhaustive_tells_what_it_visited(explored: Run) -> None:
 
 COMPRESS = ("compress", "zoo:lenet5", "--data", "digits", "--out")
 
+FACTORIZE = ("factorize", "zoo:lenet5", "--out", "small.keras")
+
 MISTAKES = [
     ((*COMPRESS, "small.h5"), "written as a .keras file"),
     ((*COMPRESS, "absent/small.keras"), "the folder absent does not exist"),
@@ -149,6 +137,27 @@ MISTAKES = [
     ((*COMPRESS, "small.keras", "--learning-rate", "nan"), "learning_rate must be above 0"),
     ((*COMPRESS, "small.keras", "--step", "0"), "step must be a fraction"),
     ((*COMPRESS, "small.keras", "--max-sol", "0"), "max_solutions must be at least 1"),
+    (
+        (*COMPRESS, "small.keras", "--step", "150"),
+        "step must be a fraction from 0.001 to 1, 0.1 to 100 points; got 1.5",
+    ),
+    ((*COMPRESS, "small.keras", "--rescale", "1,2"), "--rescale takes one number"),
+    ((*COMPRESS, "small.keras", "--rescale", "0"), "--rescale takes finite numbers other than 0"),
+    ((*COMPRESS, "small.keras", "--dense-method", "tucker"), "dense_method cannot be 'tucker'"),
+    ((*COMPRESS, "small.keras", "--name", ""), "--name takes the name of a network"),
+    (("explore", "net.json", "--name", " "), "--name takes the name of a network"),
+    (("explore", "net.json", "--methods", ","), "--methods takes names"),
+    (("query", "cnv"), "did you mean 'conv'"),
+    (("query", "conv", "tucker", "--at", "nan"), "a level or a step is a fraction"),
+    (("query", "conv", "tucker", "--steps", "inf"), "a level or a step is a fraction"),
+    (("query", "conv", "tucker", "--where", "params=:9223372036854775808"), "beyond what any count can be"),
+    (("query", "conv", "tucker", "--where", "params_reduction=-1e17:"), "beyond what any count can be"),
+    ((*FACTORIZE, "--layer", "cnv2", "--method", "tucker", "--ranks", "1,1"), "did you mean 'conv2'"),
+    ((*FACTORIZE, "--layer", "conv2", "--method", "tucker", "--ranks", "7,1"), "whole numbers from 1 to (6, 16)"),
+    ((*FACTORIZE, "--layer", "fc1", "--method", "tucker", "--ranks", "1,1"), "layer 'fc1'"),
+    ((*FACTORIZE, "--layer", "fc1", "--method", "svd"), "give --layer, --method and --ranks, or a --plan alone"),
+    ((*FACTORIZE, "--plan", "net.json"), "plan net.json: expected an object"),
+    ((*FACTORIZE, "--plan", "absent.json"), "plan absent.json cannot be read"),
     (("export", "conv", "tucker", "out.xls"), "possible endings"),
     (("export", "conv", "tucker", "out.csv", "--limit", "2"), "raise the limit"),
     (("query", "--lowest", "flop"), "did you mean 'flops'"),
@@ -212,8 +221,121 @@ def test_an_unknown_option_or_window_is_a_mistake_too(explored: Run) -> None:
         ("query", "--at", "0.5"),
         ("layers", "--jsn"),
         ("query", "conv", "tucker", "--where", "params"),
+        ("explore", "net.json", "--t3f-cores", "2.7"),
+        (*COMPRESS, "small.keras", "--seed", "-1"),
     ):
         assert explored(*arguments)[0] == 2
+
+
+def test_factorize_decomposes_a_layer_or_those_of_a_plan(run: Run) -> None:
+    import keras
+
+    by_hand = ("--layer", "conv2", "--method", "tucker", "--ranks", "3,8")
+    code, out, _ = run(*FACTORIZE, *by_hand, "--json")
+    found = json.loads(out)
+    (layer,) = found["layers"]
+    assert code == 0
+    assert layer["params"] == {"before": 2400, "after": 6 * 3 + 25 * 3 * 8 + 8 * 16}
+    assert 0 < layer["error"] < 1
+    written = keras.saving.load_model("small.keras")
+    assert written.count_params() == found["model"]["params"]["after"] == found["model"]["params"]["before"] - 1654
+    Path("plan.json").write_text(
+        '{"conv2": {"method": "tucker", "ranks": [3, 8]}, "fc1": {"method": "svd", "ranks": [9]}}'
+    )
+    code, out, err = run(*FACTORIZE, "--plan", "plan.json")
+    assert code == 0
+    assert "2 layers factorized" in out
+    assert "746" in out
+    assert "wrote small.keras" in err
+
+
+def test_maintenance_and_files_are_told_to_machines_too(explored: Run) -> None:
+    assert json.loads(explored("db", "upgrade", "--json")[1])["backup"] is None
+    assert json.loads(explored("db", "check", "--json")[1])["spaces"] == 8
+    assert json.loads(explored("db", "backup", "copy.db", "--json")[1]) == {"file": "copy.db"}
+    assert json.loads(explored("report", "net.html", "--json")[1]) == {"file": "net.html"}
+    found = json.loads(explored("export", "conv", "tucker", "conv.csv", "--json")[1])
+    assert found["configurations"] == len(Path("conv.csv").read_text().splitlines()) - 1
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version")[:2] == (0, f"rankline {version('rankline')}\n")
+
+
+def test_blanks_between_methods_are_no_mistake(run: Run) -> None:
+    Path("net.json").write_text(json.dumps(LAYERS))
+    assert run("explore", "net.json", "--methods", "tucker, svd")[0] == 0
+    assert {row["method"] for row in json.loads(run("spaces", "--json")[1])} == {"tucker", "svd"}
+
+
+@pytest.mark.parametrize(
+    ("options", "left"), [(("--methods", "qr"), "conv"), (("--rank-multiple", "100"), "conv, dense")]
+)
+def test_layers_that_the_options_leave_nothing_of_are_named(run: Run, options: tuple[str, ...], left: str) -> None:
+    Path("net.json").write_text(json.dumps(LAYERS))
+    code, _, err = run("explore", "net.json", *options)
+    assert code == 0
+    assert f"leave no configuration of {left}\n" in err
+
+
+def test_totals_are_at_least_where_the_flops_of_a_layer_are_unknown(run: Run) -> None:
+    lstm = {"name": "lstm", "kind": "lstm", "kept_because": "a recurrent layer is kept as it is", "kept_params": 900}
+    Path("net.json").write_text(json.dumps([*LAYERS, lstm]))
+    run("explore", "net.json")
+    _, out, err = run("query")
+    assert "network's flops: at least " in out
+    assert "network's params: at least" not in out
+    assert "the FLOPs of lstm are not known" in err
+    assert json.loads(run("query", "--json")[1])["uncounted"] == ["lstm"]
+    assert "layer 'lstm' has no solution space: a recurrent layer" in run("query", "lstm")[2]
+
+
+def test_a_narrow_terminal_folds_no_number(explored: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    _, out, err = explored("query", "conv", "tucker", "--within", "all", "--at", "0.5")
+    saved = json.loads(explored("query", "conv", "tucker", "--within", "all", "--at", "0.5", "--json")[1])["picks"]
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
+    rows = [line for line in lines if line.lstrip().startswith(tuple(saved))]
+    assert len(rows) == len(saved)
+    assert all(f"{one['flops']:,}" in row for row, one in zip(rows, saved.values(), strict=True))
+    assert max(map(len, lines)) <= 60
+    assert "left out for want of space: memory (bytes)" in err
+
+
+def test_being_told_to_end_is_as_ctrl_c(explored: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.database.Database.spaces", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    code, _, err = explored("spaces")
+    assert code == 130
+    assert "interrupted" in err
+
+
+def test_a_database_that_cannot_be_written_is_queried_all_the_same(explored: Run) -> None:
+    """In a process without the right to write into the folder, where SQLite makes files even to read."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy("rankline.db", folder / "rankline.db")
+        (folder / "rankline.db").chmod(0o444)
+        folder.chmod(0o555)
+        script = (
+            "import os, rankline\n"
+            "from dse.layer import dense\n"
+            "warm = rankline.open('sqlite://')\n"  # all that is imported on the way
+            "warm.explore([dense('d', 8, 8)], name='net')\n"
+            "warm.solutions('d', 'svd').count()\n"
+            "if os.geteuid() == 0: os.seteuid(65534)\n"  # root may write anywhere
+            f"db = rankline.open({str(folder / 'rankline.db')!r})\n"
+            "print(db.solutions('conv', 'tucker').count() > 0)\n"
+            "try: db.explore([dense('d', 9, 9)], name='more')\n"
+            "except rankline.UserError as error: print(error)\n"
+        )
+        try:
+            done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        finally:
+            folder.chmod(0o755)
+    found, refused = done.stdout.splitlines()
+    assert found == "True"
+    assert "readonly database; it can only be read here; copy it" in refused
 
 
 def test_a_failure_has_exit_code_1_and_its_traceback_only_with_debug(

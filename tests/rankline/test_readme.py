@@ -14,6 +14,7 @@ from rankline.cli import app, main
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"```console\n\$ (rankline [^\n]*)\n(.*?)```", README, flags=re.DOTALL)
 REPEATABLE = [(command, output) for command, output in SHOWN if command.split()[1] in ("layers", "spaces", "query")]
+FACTORIZED = [(command, output) for command, output in SHOWN if command.split()[1] == "factorize"]
 
 
 @pytest.fixture
@@ -43,6 +44,27 @@ def test_a_command_prints_what_the_readme_shows(
         main(shlex.split(command)[1:])
     assert not ended.value.code
     assert _trimmed(capsys.readouterr().out) == _trimmed(output)
+
+
+@pytest.mark.parametrize(("command", "output"), FACTORIZED, ids=lambda text: text[:40])
+def test_factorize_prints_what_the_readme_shows_but_for_errors(
+    demo_database: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights here are not trained, so that the errors are others."""
+    import keras
+
+    from dse.source import load_model
+
+    keras.utils.set_random_seed(0)
+    load_model("zoo:lenet5").save("demo/lenet5.keras")
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(command)[1:])
+    assert not ended.value.code
+    printed, shown = (
+        [re.sub(r"(x8 +)[\d.]+ %", r"\1ERROR", line) for line in _trimmed(text)]
+        for text in (capsys.readouterr().out, output)
+    )
+    assert printed == shown
 
 
 def test_the_python_of_the_readme_gives_what_its_comments_say(demo_database: Path) -> None:

@@ -1,0 +1,64 @@
+"""Pivoted QR of a dense or 1x1 kernel, cut after r columns: two matrices, as SVD, without its optimality.
+
+Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting, by Businger and Golub).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tensorly as tl
+from scipy.linalg import qr
+
+from compress.methods.factor import Factor, geometry, last_factor, linear_factor
+from compress.methods.gram import tail_of
+from compress.methods.method import Decomposition
+from compress.methods.tensor import Tensor
+from dse.space import Branch
+from dse.spectrum import EXACT, ErrorTable
+
+if TYPE_CHECKING:
+    import keras
+
+
+class QR(Decomposition):
+    """Factors: Q (N, r) with orthonormal columns (1, .., 1, N, r of a 1x1 convolution), and R P^T (r, M).
+
+    W P = Q R: the pivoting picks r outputs, one after the other, each the one that those before say least about;
+    the rest are combinations of them. What is cut off is the trailing block of R.
+    """
+
+    name = "qr"
+    suffixes = ("in", "out")
+
+    def factorize(
+        self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
+    ) -> list[Tensor]:
+        *kernel, columns = tl.shape(weights)
+        basis, triangle, pivots = qr(
+            tl.to_numpy(tl.reshape(weights, (-1, columns))), mode="economic", pivoting=True, check_finite=False
+        )
+        (rank,) = ranks
+        unpivoted = triangle[:rank, pivots.argsort()]
+        left, right = (tl.tensor(array, **tl.context(weights)) for array in (basis[:, :rank], unpivoted))
+        return [tl.reshape(left, (*kernel, rank)), right]
+
+    def tables(
+        self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
+    ) -> dict[str | None, ErrorTable]:
+        matrix = tl.to_numpy(tl.reshape(weights, (-1, tl.shape(weights)[-1])))
+        triangle, _ = qr(matrix, mode="r", pivoting=True, check_finite=False)
+        rows = (triangle[: min(matrix.shape)] ** 2).sum(axis=1)
+        return {None: ErrorTable((tail_of(rows),), EXACT)}
+
+    def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
+        left, right = factors
+        return tl.matmul(left, right)
+
+    def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
+        left, right = factors
+        return [
+            linear_factor(layer, self.layer_name(layer.name, "in"), left, geometry(layer)),
+            last_factor(layer, self.layer_name(layer.name, "out"), right),
+        ]

@@ -1,0 +1,39 @@
+"""Opening an SQLite file that is only to be read, also in a place where nothing can be written."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from dse.errors import UserError
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that can only read, for any thread. Raises UserError."""
+    try:
+        try:
+            return _connect(path, "mode=ro")
+        except sqlite3.OperationalError:
+            # Even to read, SQLite makes two files next to a database in WAL mode. Where it can't, nobody is writing
+            # either, unless such files are there; then what they hold would be missed.
+            if path.with_name(f"{path.name}-wal").exists():
+                raise
+            return _connect(path, "mode=ro&immutable=1")
+    except sqlite3.OperationalError as error:
+        raise UserError(
+            f"cannot open the database {path}: {error}; if its folder is read-only, copy {path.name} and "
+            f"{path.name}-wal to another"
+        ) from None
+    except sqlite3.Error as error:
+        raise UserError(f"cannot open the database {path}: {error}; it is damaged, go back to a backup") from None
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{options}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("SELECT name FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

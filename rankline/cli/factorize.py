@@ -1,0 +1,108 @@
+"""``factorize``: layers decomposed by hand, without a database and without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dse.errors import UserError
+from rankline.cli.explore import ModelArgument
+from rankline.cli.output import InputShapeOption, JsonOption, note, sizes, whole_numbers, write_json, write_table
+from rankline.cli.quiet import load_keras
+from reports.numbers import change, percent
+
+if TYPE_CHECKING:
+    from compress.plan import Plan
+    from dse.formula import Cost
+
+SHOWN = {"params": "params", "flops": "FLOPs"}
+
+
+def factorize(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option(help="The .keras file to write.")],
+    layer: Annotated[str | None, typer.Option(help="The layer, as `rankline layers` lists it.")] = None,
+    method: Annotated[str | None, typer.Option(help="The method, such as tucker or svd.")] = None,
+    ranks: Annotated[str | None, typer.Option(help="Its ranks, such as 8,16.")] = None,
+    shape: Annotated[str | None, typer.Option(help="T3F's tensor shape, such as 4x8:8x4.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="A plan instead, as `rankline compress` writes it.")] = None,
+    input_shape: InputShapeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decompose a layer of a trained model, or those of a plan, at ranks of your own.
+
+    Example: [bold]rankline factorize lenet5.keras --layer conv2 --method tucker --ranks 3,8 --out small.keras[/bold]
+    """
+    load_keras()
+    from compress.deliver import check_target, save_model
+    from dse.source import load_model
+    from rankline.factorization import factorize_by_hand
+
+    chosen = _plan(layer, method, ranks, shape, plan)
+    check_target(out)
+    given = sizes(input_shape)
+    done = factorize_by_hand(load_model(model, given), chosen, given)
+    save_model(done.model, out)
+    if as_json:
+        layers = [
+            {
+                "layer": one.layer,
+                "method": one.choice.method,
+                "ranks": list(one.choice.ranks),
+                "shape": one.choice.shape,
+                "error": one.error,
+                **_before_and_after(one.before, one.after),
+            }
+            for one in done.layers
+        ]
+        totals = {**_before_and_after(done.before, done.after), "uncounted": list(done.uncounted)}
+        write_json({"file": str(out), "layers": layers, "model": totals})
+        return
+    rows = [
+        [
+            one.layer,
+            f"{one.choice.method} {'x'.join(map(str, one.choice.ranks))} {one.choice.shape or ''}".strip(),
+            percent(one.error),
+            *_changes(one.before, one.after),
+        ]
+        for one in done.layers
+    ]
+    whole = "whole model, at least" if done.uncounted else "whole model"
+    write_table(
+        "1 layer factorized" if len(rows) == 1 else f"{len(rows)} layers factorized",
+        [
+            "layer",
+            "by",
+            "error",
+            *(f"{name} {when}" for name in SHOWN.values() for when in ("before", "now", "change")),
+        ],
+        [*rows, [whole, None, None, *_changes(done.before, done.after)]],
+        least_important=[f"{name} before" for name in SHOWN.values()],
+    )
+    if done.uncounted:
+        note(f"the FLOPs of {', '.join(done.uncounted)} are not known, and not in the sums")
+    note(f"wrote {out}")
+
+
+def _plan(layer: str | None, method: str | None, ranks: str | None, shape: str | None, plan: Path | None) -> Plan:
+    from compress.plan import Choice, read_plan
+
+    by_hand = (layer, method, ranks)
+    if plan is not None and not any((*by_hand, shape)):
+        return read_plan(plan)
+    if plan is not None or layer is None or method is None or ranks is None:
+        raise UserError("give --layer, --method and --ranks, or a --plan alone")
+    return {layer: Choice(method, whole_numbers(ranks, "--ranks"), shape)}
+
+
+def _before_and_after(before: Cost, after: Cost) -> dict[str, Any]:
+    return {
+        name: {"before": getattr(before, name), "after": getattr(after, name)} for name in ("params", "fm", "flops")
+    }
+
+
+def _changes(before: Cost, after: Cost) -> list[Any]:
+    pairs = [(getattr(before, name), getattr(after, name)) for name in SHOWN]
+    return [value for was, now in pairs for value in (was, now, change(1 - now / was) if was else None)]

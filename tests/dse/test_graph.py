@@ -1,0 +1,58 @@
+"""Feature maps on their way through a graph: none is held longer than it is needed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from dse.graph import feature_maps, peak_elements, trace
+
+layers = keras.layers
+
+
+def with_a_shortcut() -> keras.Model:
+    x = keras.Input((4,))
+    a = layers.Dense(10, name="a")(x)
+    return keras.Model(x, layers.Add()([a, layers.Dense(10, name="b")(a)]))
+
+
+def test_the_peak_is_what_has_still_to_be_used_and_what_is_made() -> None:
+    assert peak_elements(trace(with_a_shortcut())) == 3 * 10
+    chain = keras.Sequential([keras.Input((4,)), *(layers.Dense(size) for size in (7, 9, 5))])
+    assert peak_elements(trace(chain)) == 7 + 9
+
+
+def test_maps_are_handed_over_as_they_are_made_and_let_go_after_their_last_use() -> None:
+    inner = keras.Sequential([keras.Input((6,)), *(layers.Dense(6) for _ in range(4))], name="inner")
+    x = keras.Input((6,))
+    model = keras.Model(x, layers.Dense(2)(inner(layers.Dense(6)(x))))
+    seen: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+
+    def receive(index: int, given: Sequence[Any], output: Any) -> None:
+        seen.append(weakref.ref(output))
+        alive.append(sum(one() is not None for one in seen))
+
+    calls = trace(model)
+    feature_maps(model, [keras.ops.ones((3, 6))], range(len(calls)), receive)
+    assert len(seen) == 6
+    assert max(alive) <= 3  # what goes in, what comes out, and the input of the inner model
+
+
+def test_the_maps_are_those_of_the_model() -> None:
+    model = with_a_shortcut()
+    samples = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    found: dict[str, Any] = {}
+    calls = trace(model)
+
+    def receive(index: int, given: Sequence[Any], output: Any) -> None:
+        found[calls[index].path] = keras.ops.convert_to_numpy(output)
+
+    feature_maps(model, [keras.ops.convert_to_tensor(samples)], range(len(calls)), receive)
+    for path in ("a", "b"):
+        wanted = keras.Model(model.inputs, model.get_layer(path).output).predict(samples, verbose=0)
+        assert np.allclose(found[path], wanted, atol=1e-6)
