@@ -79,6 +79,19 @@ def load(source: str, scaling: Scaling | None = None, validation: float = 0.15, 
     return data_from(_arrays(source), source, scaling, validation, split_seed)
 
 
+def load_inputs(source: str, scaling: Scaling | None = None) -> Array:
+    """The training inputs of the data that ``source`` names, for what needs no labels.
+
+    As ``load`` gives them; an .npz file may hold ``x_train`` alone, and a function may return one array alone.
+    Raises UserError as ``load``.
+    """
+    arrays = _npz(Path(source), may_lack_labels=True) if source.endswith(".npz") else _arrays(source)
+    if len(arrays) > 1:
+        return data_from(arrays, source, scaling).x_train
+    x = _array(arrays[0], source)
+    return (scaling or Scaling()).apply(_inputs(x, x, "train", source))
+
+
 def data_from(
     arrays: Sequence[Any],
     name: str = "arrays",
@@ -174,6 +187,8 @@ def _arrays(source: str) -> Sequence[Any]:
     if not re.fullmatch(FUNCTION, source):
         raise one_of("data", source, ["digits", *KNOWN, "FILE.npz", "package.module:function"])
     arrays = function_of(source, f"data may be {POSSIBLE}")()
+    if isinstance(arrays, np.ndarray):
+        return (arrays,)
     if not isinstance(arrays, tuple | list):
         raise UserError(f"{source}() must return the arrays {', '.join(KEYS)}; it returned {type(arrays).__name__}")
     return arrays
@@ -208,13 +223,15 @@ def _known(name: str) -> tuple[Array, ...]:
     return x_train, y_train, x_test, y_test
 
 
-def _npz(path: Path) -> tuple[Array, ...]:
-    """The arrays of a file in three parts where it has a validation part, else in two."""
+def _npz(path: Path, may_lack_labels: bool = False) -> tuple[Array, ...]:
+    """The arrays of a file in three parts where it has a validation part, else in two; or ``x_train`` alone."""
     try:
         with zipfile.ZipFile(path):  # a lone .npy array, which NumPy reads too, is no such file
             pass
         with np.load(path, allow_pickle=False) as file:
-            keys = KEYS_IN_THREE_PARTS if {"x_validation", "y_validation"} & set(file.files) else KEYS
+            keys: Sequence[str] = KEYS_IN_THREE_PARTS if {"x_validation", "y_validation"} & set(file.files) else KEYS
+            if may_lack_labels and "x_train" in file.files and not set(keys) <= set(file.files):
+                keys = ("x_train",)
             arrays = {key: file[key] for key in keys if key in file.files}
             held = ", ".join(file.files)
     except FileNotFoundError:

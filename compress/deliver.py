@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ import keras
 import numpy as np
 
 from compress.data import Array, Data
+from compress.model_card import model_card
+from compress.model_file import save_model
 from compress.plan import write_plan
-from compress.search import Run
-from compress.surgery import factorize
+from compress.search import Run, cost_of
 from compress.training import Score, evaluate
 from db.database import Database
+from db.export import write_text
 from db.runs import finish_run, recorded_end
 from dse.errors import UserError
 from dse.source import load_model
@@ -30,13 +31,14 @@ class Delivered:
 
     model: Path
     plan: Path
+    card: Path
     test: Score
     original_test: Score
     bytes_on_disk: int
 
 
 def deliver(run: Run, original: keras.Model, data: Data, database: Database, path: Path) -> Delivered:
-    """Writes the run's model to ``path`` and its plan next to it, and closes the run with the test scores.
+    """Writes the run's model to ``path``, its plan and a model card next to it; closes the run with the test scores.
 
     The score is that of the saved and reloaded model, whose outputs must be those in memory. A run whose delivery
     fails is recorded as ``failed``.
@@ -46,10 +48,15 @@ def deliver(run: Run, original: keras.Model, data: Data, database: Database, pat
         loaded = _saved_and_loaded(run.model, path, data.x_test[:SOME])
         plan = path.with_suffix(".plan.json")
         write_plan(run.plan, plan)
+        counted = cost_of(loaded)
+        if counted != run.chosen.cost:
+            raise RuntimeError(f"{path} has {counted.params:,} params and {counted.flops:,} FLOPs, not those on record")
         test = evaluate(loaded, data.x_test, data.y_test)
         before = evaluate(original, data.x_test, data.y_test)
+        card = path.with_suffix(".md")
+        write_text(card, model_card(run, original.name, data, test, before))
         finish_run(database.engine, run.id, run.status, test.accuracy, test.loss, before.accuracy)
-    return Delivered(path, plan, test, before, path.stat().st_size)
+    return Delivered(path, plan, card, test, before, path.stat().st_size)
 
 
 def check_delivery(model: keras.Model, data: Data, folder: Path | None = None) -> None:
@@ -65,29 +72,6 @@ def check_delivery(model: keras.Model, data: Data, folder: Path | None = None) -
                 f"model '{model.name}' cannot be saved and loaded again, nor could what is made of it: {error}; use "
                 "layers of Keras, or own ones with a get_config and @keras.saving.register_keras_serializable()"
             ) from error
-
-
-def check_target(path: Path) -> None:
-    """Raises UserError where a model cannot be written to ``path``: before hours of training, not after."""
-    if path.suffix != ".keras":
-        raise UserError(f"a model is written as a .keras file; got '{path.name}'")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: the folder {path.parent} is read-only; give another")
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a .keras file whole or not at all, without the optimizer. Raises UserError on a bad name or folder."""
-    check_target(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        factorize(model, {}).save(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _saved_and_loaded(model: keras.Model, path: Path, samples: Array) -> keras.Model:

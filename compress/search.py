@@ -1,26 +1,31 @@
 """The search: all targets at rank one, one-shot fine-tuning, and higher ranks where feature maps are unlike.
 
-Every trial is recorded in the database, with each layer's choice, similarity and error.
+Every trial is recorded in the database, with each layer's choice, similarity and error, and its model is kept next to
+it, so that a run that was stopped, however, goes on as if it had not been.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import keras
+import numpy as np
 
-from compress.candidates import candidates
-from compress.classifier import frozen_layers
+from compress.checkpoints import Checkpoints, checkpoints_of
 from compress.data import Data
 from compress.methods import get as decomposition
 from compress.plan import Choice, Plan
+from compress.recording import facts_of, key_of
+from compress.settings import Settings
 from compress.similarity import similarities
-from compress.surgery import factorize, find_layer, refusal
-from compress.training import DivergedError, FineTuning, Score, evaluate, fine_tune
+from compress.surgery import factorize, find_layer
+from compress.targets import Target, targets_of
+from compress.training import DivergedError, Metric, Score, evaluate, fine_tune
 from db.database import Database
 from db.runs import (
     CHOSEN,
@@ -35,69 +40,15 @@ from db.runs import (
     choose_trial,
     record_trial,
     recorded_end,
+    reopen_run,
+    run_settings,
     start_run,
+    trial_records,
 )
-from db.solution import Solution
-from dse import methods
-from dse.errors import UserError, one_of
+from dse.errors import UserError
 from dse.formula import Cost
-from dse.layer import conv, dense
 from dse.reader import describe
 from dse.totals import network_cost
-
-VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
-"""Packages whose versions are recorded with a run."""
-
-OBJECTIVES = ("params", "flops", "memory")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run is made with; fractions, not percent.
-
-    methods: for convolutions and for dense layers; max_drop: the most that accuracy may fall; step: how much of
-    the objective's reduction a layer gives back at a time; max_solutions: configurations tried a level;
-    sequential_threshold, other_threshold: the similarity at which a layer keeps its ranks, where every path
-    from input to output passes through it and elsewhere; samples: training samples that similarity is taken on.
-    """
-
-    objective: str = "params"
-    conv_method: str = "tucker"
-    dense_method: str = "svd"
-    max_drop: float = 0.015
-    step: float = 0.05
-    max_solutions: int = 1
-    tolerance: float = 0.005
-    sequential_threshold: float = 0.92
-    other_threshold: float = 0.96
-    samples: int = 1000
-    max_trials: int = 60
-    fine_tuning: FineTuning = field(default_factory=FineTuning)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise one_of("objective", self.objective, list(OBJECTIVES))
-        for option, method, layer in (
-            ("conv_method", self.conv_method, conv("conv", (3, 3), 8, 8, (8, 8))),
-            ("dense_method", self.dense_method, dense("dense", 8, 8)),
-        ):
-            if reason := methods.get(decomposition(method).name).refuses(layer):
-                raise UserError(f"{option} cannot be '{method}': {reason}")
-        for name, low in (("max_drop", 0.0), ("step", 0.001), ("tolerance", 1e-6)):
-            if not low <= (value := getattr(self, name)) <= 1:
-                raise UserError(
-                    f"{name} must be a fraction from {low:g} to 1, {100 * low:g} to 100 points; "
-                    f"got {value:g}, {100 * value:g} points"
-                )
-        for name in ("sequential_threshold", "other_threshold"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise UserError(f"{name} must be a similarity from 0 to 1; got {value}")
-        for name in ("max_solutions", "samples", "max_trials"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**31:
-            raise UserError(f"seed must be from 0 to {2**31 - 1:,}; got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -114,16 +65,6 @@ class Run:
     skipped: Mapping[str, str]
 
 
-@dataclass
-class _Target:
-    """A layer on its way up: the configurations still to come, and the one it has now."""
-
-    threshold: float
-    upcoming: Iterator[Solution]
-    solution: Solution | None
-    original: Cost
-
-
 def search(
     model: keras.Model,
     data: Data,
@@ -132,29 +73,41 @@ def search(
     settings: Settings,
     on_trial: Callable[[TrialRecord], None] = lambda trial: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    metric: Metric | None = None,
+    request: Mapping[str, Any] | None = None,
+    resume: int | None = None,
 ) -> Run:
     """Compresses ``model`` with the configurations that the database has of ``network``; see the module.
 
-    Ends with the first trial within ``max_drop`` of the original's validation accuracy (status ``success``), or
-    with the most accurate one when configurations or trials run out (``fell short``) or Ctrl-C is pressed
+    metric: a user's own, of labels and outputs, the higher the better, to judge by instead of ``settings.metric``.
+    request: what is recorded of how the run was asked for. resume: a run that goes on, of the same model, data and
+    settings (but for ``max_trials`` and ``max_minutes``), instead of a new one.
+    Ends with the first trial within ``max_drop`` of the original on validation data (status ``success``), or with
+    the best one when configurations, trials or minutes run out (``fell short``) or Ctrl-C is pressed
     (``interrupted``). A trial that diverges is recorded as ``failed``, and the next configurations are tried.
     Layers that are frozen in ``model`` are factorized, and neither they nor their factors are fine-tuned.
-    Raises UserError for weights that are not finite, where no layer can be made smaller, and where every trial
-    diverges; KeyboardInterrupt where there is no trial to return yet.
+    Raises UserError for weights that are not finite, where no layer can be made smaller, where every trial
+    diverges, and for a run that can't go on or that another process is at; KeyboardInterrupt where there is no
+    trial to return yet.
     """
     _check_weights(model)
-    targets, skipped = _targets(model, database, network, settings)
-    values = {
-        **asdict(settings),
-        "data": data.name,
-        "preparation": data.preparation,
-        "skipped": skipped,
-        "frozen": frozen_layers(model),
-        "versions": {package: version(package) for package in VERSIONS},
-    }
-    run_id = start_run(database.engine, database.network_id(network), values, settings.seed)
-    with recorded_end(database.engine, run_id):
-        return _Search(model, data, database, settings, targets, skipped, run_id, on_trial, callbacks).run()
+    targets, skipped = targets_of(model, database, network, settings)
+    key = key_of(model, data, settings, metric)
+    if resume is None:
+        values = {**facts_of(model, data, settings, metric), "skipped": skipped, "key": key, **(request or {})}
+        run_id = start_run(database.engine, database.network_id(network), values, settings.seed)
+    else:
+        run_id = resume
+        if run_settings(database.engine, run_id)[1].get("key") != key:
+            raise UserError(f"run {run_id} was made with another model, data or settings; it can't go on with these")
+    checkpoints = checkpoints_of(database.location, run_id)
+    if resume is not None and checkpoints is None:
+        raise UserError("runs go on from the models next to an SQLite file; this database is none")
+    with checkpoints.locked() if checkpoints else nullcontext(), recorded_end(database.engine, run_id):
+        if resume is not None:
+            reopen_run(database.engine, run_id)
+        work = _Search(model, data, database, settings, targets, run_id, checkpoints, on_trial, callbacks, metric)
+        return work.run(skipped)
 
 
 class _Search:
@@ -166,62 +119,137 @@ class _Search:
         data: Data,
         database: Database,
         settings: Settings,
-        targets: Mapping[str, _Target],
-        skipped: Mapping[str, str],
+        targets: Mapping[str, Target],
         run_id: int,
+        checkpoints: Checkpoints | None,
         on_trial: Callable[[TrialRecord], None],
         callbacks: Sequence[keras.callbacks.Callback],
+        metric: Metric | None,
     ) -> None:
         self.model = model
         self.data = data
         self.engine = database.engine
         self.settings = settings
         self.targets = targets
-        self.skipped = skipped
         self.run_id = run_id
+        self.checkpoints = checkpoints
         self.on_trial = on_trial
         self.callbacks = callbacks
+        self.metric = metric
+        self.started = perf_counter()
         self.errors: dict[tuple[str, Choice], float] = {}
         self.trials: list[TrialRecord] = []
-        self.best: tuple[float, TrialRecord, keras.Model, Plan] | None = None
+        self.models: dict[int, keras.Model] = {}  # of the last trial and the best one
+        self.last: int | None = None
+        self.best: int | None = None
 
-    def run(self) -> Run:
+    def run(self, skipped: Mapping[str, str]) -> Run:
         """Trial by trial until one is good enough, nothing is left to try, or Ctrl-C."""
-        started = perf_counter()
-        score = self._evaluate(self.model)
-        self._record(ORIGINAL, score, self.model, started, ())
+        recorded = trial_records(self.engine, self.run_id)
         try:
-            status = self._climb(score.accuracy - self.settings.max_drop - 1e-9)  # a drop of just max_drop is allowed
+            status = self._climb(self._retraced(recorded) if recorded else self._original())
         except KeyboardInterrupt:
             if self.best is None:
                 raise
             status = INTERRUPTED
-        return self._finish(status)
+        if self.best is None:
+            raise UserError(
+                f"all {len(self.trials) - 1} trials diverged: their loss is NaN or infinite; lower the learning rate"
+            )
+        chosen = self.trials[self.best] = replace(self.trials[self.best], status=CHOSEN)
+        choose_trial(self.engine, self.run_id, self.best)
+        model = self._model(self.best)
+        return Run(self.run_id, status, model, plan_of(chosen), self.trials[0], chosen, tuple(self.trials), skipped)
 
-    def _climb(self, wanted: float) -> str:
-        """Tries until an accuracy of ``wanted``; returns how that ended, with the most accurate trial in ``best``."""
-        keep: tuple[keras.Model, Plan] | None = None
-        while any(target.solution for target in self.targets.values()) and len(self.trials) <= self.settings.max_trials:
-            started = perf_counter()
-            plan = {path: _choice(target.solution) for path, target in self.targets.items() if target.solution}
-            compressed = factorize(self.model, plan, keep)
-            try:
-                self._fine_tune(compressed)
-                score = self._evaluate(compressed)
-            except DivergedError:
-                self._record(FAILED, None, compressed, started, self._layers(plan, {}))
-                self._advance([path for path in plan if keep and plan[path] != keep[1].get(path)] or plan)
-                continue
-            keep = compressed, plan
-            alike = similarities(self.model, compressed, plan, self.data.x_train[: self.settings.samples])
-            record = self._record(TRIED, score, compressed, started, self._layers(plan, alike))
-            good = score.accuracy >= wanted
-            if self.best is None or good or score.accuracy > self.best[0]:
-                self.best = score.accuracy, record, compressed, plan
-            if good:
-                return SUCCESS
+    def _original(self) -> bool:
+        """Records the original. Returns whether the run is at its end: never."""
+        started = perf_counter()
+        self._record(ORIGINAL, self._evaluate(self.model), self.model, started, 0.0, ())
+        return False
+
+    def _retraced(self, recorded: Sequence[TrialRecord]) -> bool:
+        """Takes up the recorded trials. Returns whether the last of them was good enough."""
+        self.trials.append(recorded[0])
+        for record in recorded[1:]:
+            if plan_of(record) != self._plan():
+                raise UserError(
+                    f"run {self.run_id} can't go on: the database now has other configurations of its layers"
+                )
+            self.trials.append(replace(record, status=TRIED) if record.status == CHOSEN else record)
+            if self._taken_up(self.trials[-1]):
+                return True
+        return False
+
+    def _climb(self, done: bool) -> str:
+        """Tries until a trial is good enough; returns how that ended."""
+        while not done:
+            if not self._plan() or len(self.trials) > self.settings.max_trials or self._is_late():
+                return FELL_SHORT
+            done = self._taken_up(self._try())
+        return SUCCESS
+
+    def _try(self) -> TrialRecord:
+        """Makes, fine-tunes, evaluates, compares and records the next trial."""
+        number, plan, started = len(self.trials), self._plan(), perf_counter()
+        keras.utils.set_random_seed(self.settings.seed + number)
+        compressed = self._constructed(plan, number)
+        constructed = perf_counter() - started
+        try:
+            self._fine_tune(compressed, number)
+            score = self._evaluate(compressed)
+        except DivergedError:
+            return self._record(FAILED, None, compressed, started, constructed, self._layers(plan, {}))
+        comparing = perf_counter()
+        alike = similarities(self.model, compressed, plan, self._samples())
+        constructed += perf_counter() - comparing
+        self.models[number] = compressed
+        if self.checkpoints:
+            self.checkpoints.save(number, compressed)
+        return self._record(TRIED, score, compressed, started, constructed, self._layers(plan, alike))
+
+    def _taken_up(self, record: TrialRecord) -> bool:
+        """Moves the layers on by what a trial has shown. Returns whether it is good enough."""
+        if record.status == FAILED:
+            plan = plan_of(record)
+            before = {} if self.last is None else plan_of(self.trials[self.last])
+            changed = [path for path in plan if self.last is not None and plan[path] != before.get(path)]
+            self._advance(changed or plan)
+            return False
+        own, merit = self.metric is not None, self.settings.merit
+        good = self.settings.is_good(record, self.trials[0], own)
+        self.last = record.number
+        if self.best is None or good or merit(record, own) > merit(self.trials[self.best], own):
+            self.best = record.number
+        kept = {self.last, self.best}
+        self.models = {number: model for number, model in self.models.items() if number in kept}
+        if self.checkpoints:
+            self.checkpoints.keep_only(kept)
+        if not good:
+            alike = {one.layer: one.similarity or 0.0 for one in record.layers if one.method}
             self._advance(self._unlike(alike))
-        return FELL_SHORT
+        return good
+
+    def _constructed(self, plan: Plan, number: int) -> keras.Model:
+        """The model of the plan, what hasn't changed taken from the last trial; fine-tuned in between if iterative."""
+        keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
+        if self.settings.schedule == "iterative":
+            before = keep[1] if keep else {}
+            changed = [path for path in self.targets if plan.get(path) != before.get(path)]
+            partial = dict(before)
+            for path in changed[:-1]:
+                partial = {**partial, path: plan[path]} if path in plan else _without(partial, path)
+                keep = factorize(self.model, partial, keep), partial
+                self._fine_tune(keep[0], number)
+        return factorize(self.model, plan, keep)
+
+    def _model(self, number: int) -> keras.Model:
+        if number not in self.models:
+            assert self.checkpoints is not None
+            self.models[number] = self.checkpoints.load(number)
+        return self.models[number]
+
+    def _plan(self) -> Plan:
+        return {path: choice for path, target in self.targets.items() if (choice := target.choice)}
 
     def _unlike(self, alike: Mapping[str, float]) -> Collection[str]:
         """The layers below their threshold; the least alike quarter if none is."""
@@ -231,23 +259,40 @@ class _Search:
     def _advance(self, paths: Collection[str]) -> None:
         """The next configuration for these layers; those without one go back to what they were."""
         for path in paths:
-            self.targets[path].solution = next(self.targets[path].upcoming, None)
+            self.targets[path].advance()
 
-    def _fine_tune(self, model: keras.Model) -> None:
-        data = self.data
-        seed = self.settings.seed + len(self.trials)
+    def _samples(self) -> np.ndarray[Any, Any]:
+        """The training samples that similarity is taken on, the same in every trial."""
+        train = self.data.x_train
+        count = min(self.settings.samples, len(train))
+        return train[np.sort(np.random.default_rng(self.settings.seed).choice(len(train), count, replace=False))]
+
+    def _fine_tune(self, model: keras.Model, number: int) -> None:
+        data, seed = self.data, self.settings.seed + number
         train, validation = (data.x_train, data.y_train), (data.x_validation, data.y_validation)
         fine_tune(model, train, validation, self.settings.fine_tuning, seed, self.callbacks)
 
     def _evaluate(self, model: keras.Model) -> Score:
-        return evaluate(model, self.data.x_validation, self.data.y_validation)
+        return evaluate(model, self.data.x_validation, self.data.y_validation, metric=self.metric)
+
+    def _is_late(self) -> bool:
+        minutes = self.settings.max_minutes
+        return minutes is not None and perf_counter() - self.started > 60 * minutes
 
     def _record(
-        self, status: str, score: Score | None, model: keras.Model, started: float, layers: tuple[LayerRecord, ...]
+        self,
+        status: str,
+        score: Score | None,
+        model: keras.Model,
+        started: float,
+        constructed: float,
+        layers: tuple[LayerRecord, ...],
     ) -> TrialRecord:
-        accuracy, loss = (score.accuracy, score.loss) if score else (None, None)
+        accuracy, loss, metric = (score.accuracy, score.loss, score.metric) if score else (None, None, None)
         seconds = perf_counter() - started
-        record = TrialRecord(len(self.trials), status, accuracy, loss, cost_of(model), seconds, layers)
+        record = TrialRecord(
+            len(self.trials), status, accuracy, loss, cost_of(model), seconds, layers, constructed, metric
+        )
         record_trial(self.engine, self.run_id, record)
         self.trials.append(record)
         self.on_trial(record)
@@ -270,15 +315,10 @@ class _Search:
             self.errors[path, choice] = weight_error(self.model, path, choice)
         return self.errors[path, choice]
 
-    def _finish(self, status: str) -> Run:
-        if self.best is None:
-            raise UserError(
-                f"all {len(self.trials) - 1} trials diverged: their loss is NaN or infinite; lower the learning rate"
-            )
-        _, record, model, plan = self.best
-        chosen = self.trials[record.number] = replace(record, status=CHOSEN)
-        choose_trial(self.engine, self.run_id, record.number)
-        return Run(self.run_id, status, model, plan, self.trials[0], chosen, tuple(self.trials), self.skipped)
+
+def plan_of(record: TrialRecord) -> Plan:
+    """The plan that a trial was made by."""
+    return {one.layer: Choice(one.method, one.ranks or (), one.shape) for one in record.layers if one.method}
 
 
 def cost_of(model: keras.Model) -> Cost:
@@ -294,50 +334,8 @@ def weight_error(model: keras.Model, path: str, choice: Choice) -> float:
     return method.error(weights, method.decompose(weights, choice.ranks, choice.shape))
 
 
-def _targets(
-    model: keras.Model, database: Database, network: str, settings: Settings
-) -> tuple[dict[str, _Target], dict[str, str]]:
-    """The layers to factorize, and why the others are not. Raises UserError where there are none."""
-    stored = {(row["layer"], row["method"]) for row in database.spaces(network)}
-    targets: dict[str, _Target] = {}
-    skipped: dict[str, str] = {}
-    for row in database.layers(network):
-        name = row["name"]
-        if row["kept_because"]:
-            skipped[name] = row["kept_because"]
-            continue
-        if reason := refusal(model, name):
-            skipped[name] = f"it {reason}"
-            continue
-        method = _method_for(row, stored, settings)
-        if method is None:
-            skipped[name] = f"not explored by {settings.conv_method} or {settings.dense_method}"
-            continue
-        solutions = database.solutions(name, method, network)
-        upcoming = candidates(
-            solutions, settings.objective, settings.step, settings.max_solutions, settings.tolerance, settings.seed
-        )
-        first = next(upcoming, None)
-        if first is None:
-            skipped[name] = f"no rank of {method} lowers both params and FLOPs"
-            continue
-        threshold = settings.sequential_threshold if row["sequential"] else settings.other_threshold
-        targets[name] = _Target(threshold, upcoming, first, Cost(row["params"], row["fm"], row["flops"]))
-    if not targets:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
-        raise UserError(f"no layer of '{network}' can be made smaller ({reasons})")
-    return targets, skipped
-
-
-def _method_for(row: Mapping[str, object], stored: set[tuple[str, str]], settings: Settings) -> str | None:
-    """The run's method for the layer's kind; SVD for a convolution that the run's conv method does not apply to."""
-    wanted = (settings.conv_method, "svd") if row["kind"] == "conv" else (settings.dense_method,)
-    return next((method for method in wanted if (row["name"], method) in stored), None)
-
-
-def _choice(solution: Solution | None) -> Choice:
-    assert solution is not None
-    return Choice(solution.method, solution.ranks, solution.shape)
+def _without(plan: Plan, path: str) -> Plan:
+    return {other: choice for other, choice in plan.items() if other != path}
 
 
 def _check_weights(model: keras.Model) -> None:

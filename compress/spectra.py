@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import joblib
 import keras
@@ -19,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compress.methods import DECOMPOSITIONS
+from compress.covariance import CalibrationWarning
+from compress.methods import DECOMPOSITIONS, get
 from compress.methods.method import Decomposition
-from compress.surgery import find_layer
+from compress.surgery import find_layer, refusal
 from db.database import Database
 from db.errors import OUTPUTS, WEIGHTS, store_errors, stored_digests
 from dse.errors import UserError
@@ -37,9 +41,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Looked:
-    """One layer and method whose tables are stored. of: ``weights`` or ``outputs``; certainties: of its tables.
+    """One layer and method whose tables are stored. of: ``weights`` or ``outputs``; certainty: of its tables.
 
-    spread: of estimates, the largest relative deviation seen (0 for the rest); seconds: 0 where they were there.
+    shapes: how many tensor shapes have a table; spread: of estimates, the largest relative deviation seen (0 for the
+    rest).
     """
 
     layer: str
@@ -64,13 +69,20 @@ class _Job:
     def of(self) -> str:
         return WEIGHTS if self.covariance is None else OUTPUTS
 
+    @cached_property
+    def weights_digest(self) -> str:
+        """Hash of all that the tables depend on but for the calibration data."""
+        text = json.dumps([TABLES_VERSION, self.method.name, repr(self.options)])
+        return _hash(text.encode(), self.kernel)
+
+    @cached_property
     def digest(self) -> str:
-        """Hash of all that the tables depend on."""
-        found = hashlib.sha256(json.dumps([TABLES_VERSION, self.method.name, repr(self.options)]).encode())
-        for array in (self.kernel, self.covariance):
-            if array is not None:
-                found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+        """Hash of all that the tables depend on; it begins with that of the weights."""
+        return self.weights_digest + ("" if self.covariance is None else _hash(b"+", self.covariance))
+
+    def is_stale(self, stored: tuple[str, str], digest: str) -> bool:
+        """Whether a stored table, of a method and kind, is of the same method and other weights."""
+        return stored[0] == self.method.name and not digest.startswith(self.weights_digest)
 
     def run(self) -> tuple[_Job, dict[str | None, ErrorTable], float]:
         started = perf_counter()
@@ -92,19 +104,23 @@ def store_spectra(
     """Makes and stores the error tables of every explored space of a network that ``model`` is the weights of.
 
     covariances: by layer, the second moment of its input patches (see ``compress.covariance``): the methods that can
-    then tell the error of the layer's outputs. Tables of the same weights that are there already are not made again.
-    Raises UserError for a network whose layers aren't the model's, and for weights that are not finite.
+    then tell the error of the layer's outputs. Tables of the same weights that are there already are not made again;
+    those of other weights are forgotten, of the outputs too. A layer that puts out nothing on the calibration data is
+    told by a CalibrationWarning, and gets the errors of its weights.
+    Raises UserError for an unknown method, a network whose layers aren't the model's, and weights that are not finite.
     """
-    jobs = _jobs(model, database, network, methods, covariances or {})
+    with threadpool_limits(1):
+        jobs = _jobs(model, database, network, methods, covariances or {})
     known = {job.layer_id: stored_digests(database.engine, job.layer_id) for job in jobs}
-    waiting = [job for job in jobs if known[job.layer_id].get((job.method.name, job.of)) != job.digest()]
+    waiting = [job for job in jobs if known[job.layer_id].get((job.method.name, job.of)) != job.digest]
     found = []
     with threadpool_limits(1):
         # The largest first, so that none is left alone at the end.
         waiting.sort(key=lambda job: -job.kernel.size)
         work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator_unordered")
         for job, tables, seconds in work(joblib.delayed(job.run)() for job in waiting):
-            store_errors(database.engine, job.layer_id, job.method.name, job.of, job.digest(), tables)
+            stale = [stored[1] for stored, digest in known[job.layer_id].items() if job.is_stale(stored, digest)]
+            store_errors(database.engine, job.layer_id, job.method.name, job.of, job.digest, tables, stale)
             found.append(_looked(job, tables, seconds))
             progress(f"{job.layer} by {job.method.name}", len(found), len(waiting))
     order = {(job.layer, job.method.name): place for place, job in enumerate(jobs)}
@@ -118,27 +134,54 @@ def _jobs(
     methods: Sequence[str] | None,
     covariances: Mapping[str, NDArray[np.float64]],
 ) -> list[_Job]:
+    chosen = {get(name).name for name in methods or DECOMPOSITIONS}
     rows = {row["name"]: row for row in database.layers(network)}
+    kernels: dict[str, NDArray[np.float32]] = {}
     jobs = []
     for space in database.spaces(network):
-        if space["method"] not in DECOMPOSITIONS or (methods and space["method"] not in methods):
+        name = space["layer"]
+        if space["method"] not in chosen or refusal(model, name):
             continue
-        row, layer = rows[space["layer"]], find_layer(model, space["layer"])
-        if layer is None or not hasattr(layer, "kernel"):
-            continue
-        kernel = keras.ops.convert_to_numpy(layer.kernel)
-        if kernel.shape != (*json.loads(row["kernel"]), row["in_channels"], row["out_channels"]):
-            raise UserError(
-                f"layer '{space['layer']}' has a kernel of shape {kernel.shape} in the model and another in the "
-                "database; give the model that was explored"
-            )
         method = DECOMPOSITIONS[space["method"]]
-        covariance = covariances.get(space["layer"]) if method.uses_covariance else None
+        if name not in kernels:
+            kernels[name] = _kernel(model, rows[name])
+        covariance = covariances.get(name) if method.uses_covariance else None
         options = Space.from_definition(json.loads(space["options"])).options
-        jobs.append(_Job(space["layer"], row["id"], method, options, kernel, covariance))
+        jobs.append(_Job(name, rows[name]["id"], method, options, kernels[name], covariance))
     if not jobs:
         raise UserError("no layer of the network is both in the model and explored; explore the model first")
-    return jobs
+    silent = {job.layer for job in jobs if job.covariance is not None and not _puts_out(job.kernel, job.covariance)}
+    for name in sorted(silent):
+        warnings.warn(
+            f"layer '{name}' puts out only zeros on the calibration samples; its errors are those of the weights",
+            CalibrationWarning,
+            stacklevel=3,
+        )
+    return [replace(job, covariance=None) if job.layer in silent else job for job in jobs]
+
+
+def _kernel(model: keras.Model, row: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The weights of a layer of the database. Raises UserError where they are of another shape."""
+    layer: Any = find_layer(model, row["name"])
+    kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(layer.kernel)
+    if kernel.shape != (*json.loads(row["kernel"]), row["in_channels"], row["out_channels"]):
+        raise UserError(
+            f"layer '{row['name']}' has a kernel of shape {kernel.shape} in the model and another in the "
+            "database; give the model that was explored"
+        )
+    return kernel
+
+
+def _puts_out(kernel: NDArray[np.float32], covariance: NDArray[np.float64]) -> bool:
+    """Whether outputs with that second moment of the input are other than zero; so are those of no weights at all."""
+    matrix = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
+    return not matrix.any() or not (matrix * (covariance @ matrix)).sum() <= 0
+
+
+def _hash(prefix: bytes, array: NDArray[Any]) -> str:
+    found = hashlib.sha256(prefix)
+    found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _looked(job: _Job, tables: Mapping[str | None, ErrorTable], seconds: float) -> Looked:

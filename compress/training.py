@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -11,6 +11,9 @@ import numpy as np
 from compress.classifier import is_binary, output_activation
 from compress.data import Array
 from dse.errors import UserError
+
+Metric = Callable[[Array, Array], float]
+"""A user's own measure of labels and the model's outputs; the higher the better."""
 
 
 class DivergedError(UserError):
@@ -37,10 +40,11 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy as a fraction, and the mean loss."""
+    """Accuracy as a fraction, the mean loss, and a user's own metric."""
 
     accuracy: float
     loss: float
+    metric: float | None = None
 
 
 def fine_tune(
@@ -79,8 +83,11 @@ def fine_tune(
         )
 
 
-def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256) -> Score:
-    """Accuracy and loss on labelled samples. Raises DivergedError where the model's outputs are NaN."""
+def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256, metric: Metric | None = None) -> Score:
+    """Accuracy, loss and ``metric`` on labelled samples.
+
+    Raises DivergedError where the model's outputs, or the metric, are NaN.
+    """
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
     if not np.isfinite(outputs).all():
         raise DivergedError(
@@ -88,7 +95,10 @@ def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256) -> S
         )
     predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
     loss = keras.ops.mean(_loss(model)(y.reshape(-1, 1), outputs))
-    return Score(float((predicted == y).mean()), float(keras.ops.convert_to_numpy(loss)))
+    own = None if metric is None else float(metric(y, outputs))
+    if own is not None and not np.isfinite(own):
+        raise DivergedError(f"the metric of model '{model.name}' is {own}; it must be a finite number")
+    return Score(float((predicted == y).mean()), float(keras.ops.convert_to_numpy(loss)), own)
 
 
 def _compile(model: keras.Model, learning_rate: float) -> None:

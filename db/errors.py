@@ -71,9 +71,18 @@ def stored_digests(engine: Engine, layer_id: int) -> dict[tuple[str, str], str]:
         return {(row.method, row.kind): row.weights_digest for row in connection.execute(query)}
 
 
-def store_errors(engine: Engine, layer_id: int, method: str, kind: str, digest: str, tables: Spectrum) -> None:
-    """Tables in the place of older ones of the same layer, method and kind, in one transaction."""
-    same = (spectrum.c.layer == layer_id, spectrum.c.method == method, spectrum.c.kind == kind)
+def store_errors(
+    engine: Engine,
+    layer_id: int,
+    method: str,
+    kind: str,
+    digest: str,
+    tables: Spectrum,
+    also_replaced: Sequence[str] = (),
+) -> None:
+    """Tables in the place of older ones of the same layer, method and kind, or kinds, in one transaction."""
+    kinds = spectrum.c.kind.in_([kind, *also_replaced])
+    same = (spectrum.c.layer == layer_id, spectrum.c.method == method, kinds)
     values = {"layer": layer_id, "weights_digest": digest, "method": method, "kind": kind, "table": to_bytes(tables)}
     with writing(engine).begin() as connection:
         connection.execute(delete(spectrum).where(*same))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from time import perf_counter
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from db.engine import connect, is_in_memory, writing
+from db.engine import writing
 from db.schema import layer as layer_table
-from db.schema import layer_space, network
+from db.schema import layer_space, network, spectrum
 from db.schema import space as space_table
-from db.write import stored_spaces, write_space
+from db.write import Computed, stored_spaces, write_spaces
 from dse.errors import UserError
 from dse.layer import Layer
 from dse.options import Options
@@ -26,8 +25,8 @@ from dse.totals import known_cost, network_cost
 Progress = Callable[[str, int, int], None]
 """Called with a label, what is done and what there is in all (in configurations)."""
 
-LINES_WORTH_PROCESSES = 1_500_000
-"""Fewer lines are written sooner by one process: others take seconds to start, and writers take turns."""
+LINES_AT_A_TIME = 100_000
+"""Lines that are written in one transaction, unless one space has more."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,8 @@ class Explored:
 
 
 def spaces_to_explore(layers: Sequence[Layer], methods: tuple[str, ...] | None, options: Options) -> list[list[Space]]:
-    """The spaces of each layer. Raises UserError where one is too large, before anything is computed or written."""
-    spaces = [spaces_of(layer, methods, options) for layer in layers]
-    for space in {space.digest: space for group in spaces for space in group}.values():
-        space.check_size()
-    return spaces
+    """The spaces of each layer."""
+    return [spaces_of(layer, methods, options) for layer in layers]
 
 
 def explore_layers(
@@ -64,9 +60,9 @@ def explore_layers(
 ) -> Explored:
     """Stores the network, its layers and all their spaces; spaces that stand are not computed again.
 
-    Each space is one transaction, the network with its links the last one: a killed process leaves whole
+    Each transaction stores whole spaces, the last one the network with its links: a killed process leaves whole
     spaces and no network, and exploring again goes on from there.
-    Raises UserError where the name is taken.
+    Raises UserError, before anything is computed or written, where the name is taken or a space is too large.
     """
     started = perf_counter()
     digest = _digest(name, layers, input_shape)
@@ -74,9 +70,11 @@ def explore_layers(
         _check_name(connection, name, digest)
     distinct = {space.digest: space for group in spaces for space in group}
     with engine.connect() as connection:
-        ids = stored_spaces(connection, list(distinct))
-    missing = {key: space for key, space in distinct.items() if key not in ids}
-    ids |= _compute(engine, missing, progress)
+        stored = stored_spaces(connection, list(distinct))
+    missing = {digest: space for digest, space in distinct.items() if digest not in stored}
+    for space in missing.values():
+        space.check_size()
+    ids = {digest: one.id for digest, one in stored.items()} | _compute(engine, missing, progress)
     with writing(engine).begin() as connection:
         _store_network(connection, name, source, digest, input_shape, params, layers)
         _link(connection, name, layers, [[ids[space.digest] for space in group] for group in spaces])
@@ -86,52 +84,54 @@ def explore_layers(
         n_kept=sum(bool(layer.kept_because) for layer in layers),
         n_spaces=len(distinct),
         n_new_spaces=len(missing),
-        n_total=sum(space.n_total for space in distinct.values()),
-        n_lines=sum(space.n_lines for space in distinct.values()),
+        n_total=sum(one.n_total for one in stored.values()) + sum(space.n_total for space in missing.values()),
+        n_lines=sum(one.n_lines for one in stored.values()) + sum(space.n_lines for space in missing.values()),
         seconds=perf_counter() - started,
     )
 
 
 def _compute(engine: Engine, missing: Mapping[str, Space], progress: Progress) -> dict[str, int]:
-    """Computes and writes the spaces that do not stand, several processes at once where there is much to do."""
+    """Computes and writes the spaces that do not stand, a group of them in each transaction."""
     total = sum(space.n_total for space in missing.values())
-    largest_first = sorted(missing.items(), key=lambda item: -item[1].n_lines)
-    ids, done = {}, 0
-    for digest, key in _written(engine, largest_first):
-        ids[digest] = key
-        done += missing[digest].n_total
-        progress(f"{missing[digest].method} spaces", done, total)
+    ids: dict[str, int] = {}
+    done = 0
+    for group in _computed(sorted(missing.values(), key=lambda space: -space.n_lines)):
+        ids |= write_spaces(engine, group)
+        for space, _ in group:
+            done += space.n_total
+            progress(f"{space.method} spaces", done, total)
     return ids
 
 
-def _written(engine: Engine, spaces: Sequence[tuple[str, Space]]) -> Iterator[tuple[str, int]]:
-    """Digest and id of each space once it is written, in any order."""
-    n_lines = sum(space.n_lines for _, space in spaces)
-    cores = os.cpu_count() or 1
-    if cores == 1 or n_lines < LINES_WORTH_PROCESSES or is_in_memory(engine):
-        yield from ((digest, _compute_one(engine, space)) for digest, space in spaces)
-        return
-    from joblib import Parallel, delayed
-
-    url = engine.url.render_as_string(hide_password=False)
-    work = (delayed(_compute_elsewhere)(url, digest, space) for digest, space in spaces)
-    yield from Parallel(n_jobs=cores, return_as="generator_unordered")(work)
-
-
-def _compute_one(engine: Engine, space: Space) -> int:
+def _computed(spaces: Iterable[Space]) -> Iterator[list[Computed]]:
+    """Groups of spaces with their lines; while one is written, a thread computes the next."""
     from dse.lines import lines_of  # numba: only where there is something to compute
 
-    return write_space(engine, space, list(lines_of(space)))
+    def compute(group: Sequence[Space]) -> list[Computed]:
+        return [(space, list(lines_of(space))) for space in group]
+
+    with ThreadPoolExecutor(1, thread_name_prefix="rankline-lines") as thread:
+        last = None
+        for group in _groups(spaces):
+            last, ready = thread.submit(compute, group), last
+            if ready is not None:
+                yield ready.result()
+        if last is not None:
+            yield last.result()
 
 
-def _compute_elsewhere(url: str, digest: str, space: Space) -> tuple[str, int]:
-    """``_compute_one`` in a process of its own, which keeps its engine for the next space."""
-    return digest, _compute_one(_engine_of(url), space)
-
-
-@cache
-def _engine_of(url: str) -> Engine:
-    return connect(url, create=False)
+def _groups(spaces: Iterable[Space]) -> Iterator[list[Space]]:
+    """Spaces that are written together: a transaction takes as long as thousands of lines."""
+    group: list[Space] = []
+    n_lines = 0
+    for space in spaces:
+        if group and n_lines + space.n_lines > LINES_AT_A_TIME:
+            yield group
+            group, n_lines = [], 0
+        group.append(space)
+        n_lines += space.n_lines
+    if group:
+        yield group
 
 
 def _digest(name: str, layers: Sequence[Layer], input_shape: object) -> str:
@@ -187,7 +187,7 @@ def _store_network(
 
 
 def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Sequence[Sequence[int]]) -> None:
-    """A layer has one space a method: exploring with other options replaces it."""
+    """A layer has one space a method: exploring with other options replaces it, and forgets its errors."""
     rows = connection.execute(
         select(layer_table.c.name, layer_table.c.id).join(network).where(network.c.name == name)
     ).all()
@@ -208,4 +208,6 @@ def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Se
     for (layer, space), method in standing.items():
         if (layer, method) in replaced:
             connection.execute(delete(layer_space).where(layer_space.c.layer == layer, layer_space.c.space == space))
+            # Error tables end where the ranks of the old space did.
+            connection.execute(delete(spectrum).where(spectrum.c.layer == layer, spectrum.c.method == method))
     connection.execute(insert(layer_space), [{"layer": layer, "space": space} for layer, space in sorted(new)])

@@ -46,6 +46,18 @@ def export(solutions: Solutions, path: Path, limit: int, on_count: Callable[[int
     return count
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all. Raises UserError where it can't be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 @contextmanager
 def _csv(path: Path) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -40,7 +40,11 @@ class LayerRecord:
 @dataclass(frozen=True)
 class TrialRecord:
     """One model: accuracy as a fraction and loss on validation data (None: it diverged, its status is ``failed``),
-    whole-model counts, and its layers."""
+    whole-model counts, and its layers.
+
+    construct_seconds: the part of the seconds in which the model was made, all but its last fine-tuning and its
+    evaluation; metric: a user's own, where the run is judged by one.
+    """
 
     number: int
     status: str
@@ -49,6 +53,8 @@ class TrialRecord:
     cost: Cost
     seconds: float
     layers: tuple[LayerRecord, ...]
+    construct_seconds: float | None = None
+    metric: float | None = None
 
 
 def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
@@ -77,6 +83,8 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
             "accuracy": _number(record.accuracy),
             "loss": _number(record.loss),
             "seconds": float(record.seconds),
+            "construct_seconds": _number(record.construct_seconds),
+            "metric": _number(record.metric),
             **_counts(record.cost),
         }
         key = connection.execute(insert(trial).values(**values).returning(trial.c.id)).scalar_one()
@@ -84,9 +92,42 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
             connection.execute(insert(trial_layer), [_layer_row(key, keys[one.layer], one) for one in record.layers])
 
 
+def reopen_run(engine: Engine, run_id: int) -> None:
+    """A run that goes on: ``running`` again."""
+    finish_run(engine, run_id, RUNNING)
+
+
+def run_settings(engine: Engine, run_id: int) -> tuple[str, dict[str, Any], str]:
+    """A run's network, settings and status. Raises UserError for an unknown run."""
+    query = select(network.c.name, run.c.settings, run.c.status).join_from(run, network).where(run.c.id == run_id)
+    with engine.connect() as connection:
+        found = connection.execute(query).first()
+        if found is None:
+            raise _no_run(connection, run_id)
+    return found.name, json.loads(found.settings), found.status
+
+
+def trial_records(engine: Engine, run_id: int) -> list[TrialRecord]:
+    """A run's trials as they were recorded. Raises UserError for an unknown run."""
+    records = []
+    for row in trials(engine, run_id):
+        layers = tuple(
+            LayerRecord(
+                one["layer"], one["method"], None if one["ranks"] is None else tuple(one["ranks"]), one["shape"],
+                _cost(one), one["similarity"], one["error"],
+            )
+            for one in row["layers"]
+        )  # fmt: skip
+        names = ("number", "status", "accuracy", "loss", "seconds", "construct_seconds", "metric")
+        records.append(TrialRecord(**{name: row[name] for name in names}, cost=_cost(row), layers=layers))
+    return records
+
+
 def choose_trial(engine: Engine, run_id: int, number: int) -> None:
-    """Marks the trial that the run hands over."""
+    """Marks the trial that the run hands over, it alone."""
     with writing(engine).begin() as connection:
+        one_run = trial.c.run == run_id
+        connection.execute(update(trial).where(one_run, trial.c.status == CHOSEN).values(status=TRIED))
         connection.execute(update(trial).where(trial.c.run == run_id, trial.c.number == number).values(status=CHOSEN))
 
 
@@ -135,8 +176,7 @@ def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
     """A run's trials in order, each with ``layers``. Raises UserError for an unknown run."""
     with engine.connect() as connection:
         if connection.execute(select(run.c.id).where(run.c.id == run_id)).first() is None:
-            known = [str(key) for key in connection.execute(select(run.c.id).order_by(run.c.id)).scalars()]
-            raise UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
+            raise _no_run(connection, run_id)
         found = _rows(connection, select(trial).where(trial.c.run == run_id).order_by(trial.c.number))
         columns = [column for column in trial_layer.columns if column.name not in ("trial", "layer")]
         query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer)
@@ -145,6 +185,15 @@ def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
             for one in row["layers"]:
                 one["ranks"] = None if one["ranks"] is None else json.loads(one["ranks"])
     return found
+
+
+def _no_run(connection: Connection, run_id: int) -> UserError:
+    known = [str(key) for key in connection.execute(select(run.c.id).order_by(run.c.id)).scalars()]
+    return UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
+
+
+def _cost(row: Mapping[str, Any]) -> Cost:
+    return Cost(row["params"], row["fm"], row["flops"])
 
 
 def _counts(cost: Cost) -> dict[str, int]:

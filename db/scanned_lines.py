@@ -72,6 +72,10 @@ class ScannedLines:
         lines = np.flatnonzero(self._ends(metric, highest) == best)
         return min((self._place(line, ks[line]) for line in lines.tolist()), key=lambda place: place.order)
 
+    def summary(self, metric: str) -> tuple[int, Place | None, Place | None]:
+        """``count``, and ``pick`` of the lowest and of the highest."""
+        return self.count(), self.pick(metric, highest=False), self.pick(metric, highest=True)
+
     def least_error(self) -> Place | None:
         """The configuration with the least error, ties by ``Place.order``."""
         places = (self._place(*place) for place in least_error(self.found, self.curves))

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import REAL, TypeEngine
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 IDS_PER_SPACE = 2**24
 """The lines of space s have the ids from s * IDS_PER_SPACE on: a space is a range of the table, no index needed."""
@@ -148,6 +148,8 @@ trial = _table(
     Column("fm", _Count, nullable=False),
     Column("flops", _Count, nullable=False),
     Column("seconds", _Real, nullable=False),
+    Column("construct_seconds", _Real),
+    Column("metric", _Real),
     UniqueConstraint("run", "number"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.errors import LayerErrors
 from db.windows import METRICS, metric_of
@@ -85,3 +85,11 @@ class Solution:
             "error_of": self.error_of,
             "certainty": self.certainty,
         }
+
+
+class Summary(NamedTuple):
+    """How many configurations meet the windows, and those with the fewest and the most FLOPs; None without any."""
+
+    count: int
+    min_flops: Solution | None
+    max_flops: Solution | None

@@ -17,7 +17,7 @@ from db.intervals import RANKS, SETS
 from db.levels import equal_levels, levels_of
 from db.place import Place
 from db.scanned_lines import ScannedLines
-from db.solution import Solution
+from db.solution import Solution, Summary
 from db.stored_lines import StoredLines
 from db.windows import METRICS, REDUCTION, Bounds, Window, error_window, metric_of, window
 from dse.errors import UserError, one_of
@@ -157,6 +157,11 @@ class Solutions:
         """
         places = self._scanned().front([_metric(cost) for cost in costs or ("params",)])
         return [self._solution(place) for place in places]
+
+    def summary(self) -> Summary:
+        """``count``, ``min_flops`` and ``max_flops`` at once, in half the time that the three take."""
+        count, lowest, highest = self._lines().summary("flops")
+        return Summary(count, *(None if place is None else self._solution(place) for place in (lowest, highest)))
 
     def equal_rank(self) -> Solution:
         """All ranks equal, with the metric of the last window nearest to that window's level (``at`` adds one).

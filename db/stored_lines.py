@@ -51,13 +51,29 @@ class StoredLines:
         Every slope is positive, so only the last or first k of a line can be the extreme.
         """
         best = self.extreme(metric, highest)
-        if best is None:
-            return None
+        return None if best is None else self._pick_at(metric, highest, best)
+
+    def summary(self, metric: str) -> tuple[int, Place | None, Place | None]:
+        """``count``, and ``pick`` of the lowest and of the highest, in half the time that the three take."""
+        columns = (coefficient(self.lines, metric, 0).label("v0"), coefficient(self.lines, metric, 1).label("v1"))
+        # The offset has SQLite work out lo and hi once a line, where it would for every time that they are named.
+        ends = select(self.lines.c.lo, self.lines.c.hi, *columns).offset(0).subquery()
+        low, high = ends.c.v0 + ends.c.v1 * ends.c.lo, ends.c.v0 + ends.c.v1 * ends.c.hi
+        query = select(func.sum(ends.c.hi - ends.c.lo + 1), func.min(low), func.max(high)).where(ends.c.hi >= ends.c.lo)
+        found = [tuple(row) for row in self._rows(query) if row[0]]
+        if not found:
+            return 0, None, None
+        counts, lowest, highest = zip(*found, strict=True)
+        picks = self._pick_at(metric, False, min(lowest)), self._pick_at(metric, True, max(highest))
+        return int(sum(counts)), *picks
+
+    def _pick_at(self, metric: str, highest: bool, best: int) -> Place | None:
+        """The first by ``Place.order`` among those with an extreme of a metric."""
         lines = self.lines
         k = lines.c.hi if highest else lines.c.lo
         equals = select(lines, k.label("k")).where(value_at(lines, metric, k) == best, lines.c.hi >= lines.c.lo)
         rows = self._rows(equals.order_by(*tie_break(lines, k)).limit(1))
-        return min((_place(row, row.k) for row in rows), key=lambda place: place.order)
+        return min((_place(row, row.k) for row in rows), key=lambda place: place.order, default=None)
 
     def nearest_equal(self, metric: str, level: Fraction) -> Place | None:
         """The configuration with all ranks equal whose metric is nearest to the level; None where ranks can't be."""

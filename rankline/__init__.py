@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     from db.database import open_database as open
     from dse.errors import UserError
     from rankline.compression import compress
+    from rankline.errors import measure_errors
 
-__all__ = ["UserError", "compress", "factorize", "open"]
+__all__ = ["UserError", "compress", "factorize", "measure_errors", "open"]
 
 _HOMES = {
     "open": ("db.database", "open_database"),
     "compress": ("rankline.compression", "compress"),
     "factorize": ("compress.surgery", "factorize"),
+    "measure_errors": ("rankline.errors", "measure_errors"),
     "UserError": ("dse.errors", "UserError"),
 }
 

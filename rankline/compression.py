@@ -11,21 +11,29 @@ from typing import Any
 
 import keras
 
+from compress.baselines.strategies import pruning, vbmf
+from compress.checkpoints import checkpoints_of
 from compress.classifier import fitting
-from compress.data import Data, data_from, load
-from compress.deliver import Delivered, check_delivery, check_target, deliver
+from compress.data import Data, Scaling, data_from, load
+from compress.deliver import Delivered, check_delivery, deliver
+from compress.hybrid import CONV_METHODS, DENSE_METHODS, hybrid
+from compress.model_file import check_target
 from compress.plan import Plan
-from compress.search import Run, Settings, search
+from compress.search import Run, search
+from compress.settings import Settings
+from compress.training import Metric
 from db.database import Database, open_database
-from db.runs import TrialRecord
+from db.runs import SUCCESS, TrialRecord, run_settings
+from dse.errors import UserError, one_of
 from dse.source import load_model, network_name
 
 
 @dataclass(frozen=True)
 class Compression:
-    """A finished compression: the original, the compressed model with its plan and trials, and its file's figures."""
+    """A finished compression: the original and the data, the compressed model with its plan and trials, its file."""
 
     original: keras.Model
+    data: Data
     run: Run
     delivered: Delivered
 
@@ -45,15 +53,23 @@ class Compression:
         return self.run.trials
 
 
+Strategy = Callable[..., Run]
+
+STRATEGIES: dict[str, Strategy] = {"similarity": search, "hybrid": hybrid, "vbmf": vbmf, "pruning": pruning}
+"""How a model can be made smaller: the search with one pair of methods, with all of them, and the two baselines."""
+
+
 def compress(
     model: keras.Model | str,
     data: Data | str | Sequence[Any],
     db: Database | str = "rankline.db",
     *,
+    strategy: str = "similarity",
     name: str | None = None,
-    methods: Mapping[str, str] | None = None,
+    methods: Mapping[str, str | Sequence[str]] | None = None,
     out: str | Path | None = None,
     settings: Settings | None = None,
+    metric: Metric | None = None,
     on_trial: Callable[[TrialRecord], None] = lambda trial: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **changes: Any,
@@ -62,13 +78,89 @@ def compress(
 
     model: a Keras classifier or a MODEL text; data: a data name, ``compress.data.Data``, or the arrays
     (x_train, y_train, x_test, y_test), with (x_validation, y_validation) in between where they are apart;
-    methods: ``{"conv": "tucker", "dense": "svd"}``; out: the .keras file to write (none: the model stays in
-    memory); changes: fields of ``compress.search.Settings``, such as ``objective="flops"`` or ``max_drop=0.01``.
+    strategy: one of STRATEGIES; methods: ``{"conv": "tucker", "dense": "svd"}``, for the hybrid several of each;
+    out: the .keras file to write (none: the model stays in memory); metric: a measure of your own, of labels and
+    outputs, the higher the better, in the place of accuracy; changes: fields of ``compress.settings.Settings``,
+    such as ``objective="flops"`` or ``max_drop=0.01``.
     Layers that are frozen (``trainable=False``) stay so. Raises UserError.
     """
+    if strategy not in STRATEGIES:
+        raise one_of("strategy", strategy, list(STRATEGIES))
+    chosen = {kind: (given,) if isinstance(given, str) else tuple(given) for kind, given in (methods or {}).items()}
+    for kind in chosen:
+        if kind not in ("conv", "dense"):
+            raise one_of("kind of layer in methods", kind, ["conv", "dense"])
     settings = replace(settings or Settings(), **changes)
-    chosen = {f"{kind}_method": method for kind, method in (methods or {}).items()}
-    settings = replace(settings, **chosen)  # type: ignore[arg-type]
+    if strategy == "hybrid":
+        pairs = {f"{kind}_methods": given for kind, given in chosen.items()}
+        needed = (*pairs.get("conv_methods", CONV_METHODS), *pairs.get("dense_methods", DENSE_METHODS))
+    else:
+        pairs = {}
+        settings = replace(settings, **{f"{kind}_method": given[0] for kind, given in chosen.items()})  # type: ignore[arg-type]
+        needed = (settings.conv_method, settings.dense_method)
+    asked = {
+        "strategy": strategy,
+        "methods": {kind: list(given) for kind, given in chosen.items()},
+        "model": str(Path(model).absolute()) if isinstance(model, str) and Path(model).exists() else model,
+        "out": None if out is None else str(Path(out).absolute()),
+    }
+    request = {"request": {**asked, "model": asked["model"] if isinstance(model, str) else None}}
+    return _compressed(
+        model, data, db, strategy, name, needed, out, settings,
+        request=request, metric=metric, on_trial=on_trial, callbacks=callbacks, **pairs,
+    )  # fmt: skip
+
+
+def resume(
+    run: int,
+    db: Database | str = "rankline.db",
+    *,
+    model: keras.Model | str | None = None,
+    data: Data | str | Sequence[Any] | None = None,
+    out: str | Path | None = None,
+    metric: Metric | None = None,
+    on_trial: Callable[[TrialRecord], None] = lambda trial: None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    max_trials: int | None = None,
+    max_minutes: float | None = None,
+) -> Compression:
+    """Goes on with a run that was stopped, from its last trial, as if it had not been.
+
+    model, data, out, metric: those of the run, by default as it was asked for where that was by name; max_trials,
+    max_minutes: other limits than the run's. Raises UserError where the run succeeded already, and as ``compress``.
+    """
+    database = open_database(db, create=False) if isinstance(db, str) else db
+    network, recorded, status = run_settings(database.engine, run)
+    request = recorded.get("request") or {}
+    if status == SUCCESS:
+        raise UserError(f"run {run} has succeeded; there is nothing to go on with")
+    if request.get("strategy") != "similarity":
+        raise UserError(f"run {run} is no search that can go on; ask for it again, what is on record is taken over")
+    model = model if model is not None else request.get("model")
+    if model is None:
+        raise UserError(f"run {run} was made with a model from Python; give it again")
+    if data is None:
+        data = _recorded_data(run, recorded)
+    settings = Settings.from_record(recorded)
+    limits = {"max_trials": max_trials, "max_minutes": max_minutes}
+    settings = replace(settings, **{name: value for name, value in limits.items() if value is not None})  # type: ignore[arg-type]
+    return _compressed(
+        model, data, database, "similarity", network, (settings.conv_method, settings.dense_method),
+        out or request.get("out"), settings, metric=metric, on_trial=on_trial, callbacks=callbacks, resume=run,
+    )  # fmt: skip
+
+
+def _compressed(
+    model: keras.Model | str,
+    data: Data | str | Sequence[Any],
+    db: Database | str,
+    strategy: str,
+    name: str | None,
+    needed: Sequence[str],
+    out: str | Path | None,
+    settings: Settings,
+    **more: Any,
+) -> Compression:
     if out:
         check_target(Path(out))
     trained = load_model(model) if isinstance(model, str) else model
@@ -80,14 +172,27 @@ def compress(
     check_delivery(trained, data, Path(out).parent if out else None)
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
-    _explore(database, trained, network, settings)
-    run = search(trained, data, database, network, settings, on_trial, callbacks)
+    _explore(database, trained, network, needed)
+    run = STRATEGIES[strategy](trained, data, database, network, settings, **more)
     with nullcontext(str(Path(out).parent)) if out else tempfile.TemporaryDirectory() as folder:
         target = Path(out) if out else Path(folder) / "model.keras"
-        return Compression(trained, run, deliver(run, trained, data, database, target))
+        delivered = deliver(run, trained, data, database, target)
+    if run.status == SUCCESS and (kept := checkpoints_of(database.location, run.id)):
+        kept.remove()
+    return Compression(trained, data, run, delivered)
 
 
-def _explore(database: Database, model: keras.Model, network: str, settings: Settings) -> None:
+def _recorded_data(run: int, recorded: Mapping[str, Any]) -> Data:
+    """The data of a run that named it."""
+    made = recorded["preparation"]
+    if recorded["data"] == "arrays":
+        raise UserError(f"run {run} was made with arrays; give the same data again")
+    scaling = Scaling(made["rescale"], tuple(made["mean"]), tuple(made["std"]))
+    split = {name: made[name] for name in ("validation", "split_seed") if name in made}
+    return load(recorded["data"], scaling, **split)
+
+
+def _explore(database: Database, model: keras.Model, network: str, needed: Sequence[str]) -> None:
     """Explores the methods that the run needs and the network has no space of; spaces that stand are as wanted.
 
     SVD is for the convolutions that the method for convolutions doesn't apply to. Raises UserError where the
@@ -96,5 +201,5 @@ def _explore(database: Database, model: keras.Model, network: str, settings: Set
     stored = set()
     if network in {row["name"] for row in database.networks()}:
         stored = {row["method"] for row in database.spaces(network)}
-    needed = dict.fromkeys((settings.conv_method, settings.dense_method, "svd"))
-    database.explore(model, name=network, methods=[method for method in needed if method not in stored])
+    wanted = dict.fromkeys((*needed, "svd"))
+    database.explore(model, name=network, methods=[method for method in wanted if method not in stored])

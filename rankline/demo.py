@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 
 from compress.data import Data, load
-from compress.deliver import save_model
-from compress.search import Settings
+from compress.model_file import save_model
+from compress.settings import Settings
 from compress.training import FineTuning, fine_tune
 from db.database import Database, open_database
 from dse.zoo.lenet5 import lenet5

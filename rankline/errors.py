@@ -9,9 +9,10 @@ from typing import Any
 import keras
 
 from compress.covariance import covariances
-from compress.data import Data, load
-from compress.methods import DECOMPOSITIONS
+from compress.data import Data, load_inputs
+from compress.methods import DECOMPOSITIONS, get
 from compress.spectra import Looked, store_spectra
+from compress.surgery import refusal
 from db.database import Database, open_database
 from dse.errors import UserError
 from dse.source import load_model, network_name
@@ -32,29 +33,46 @@ def measure_errors(
     model: the trained Keras model that was explored, or its MODEL text; network: its name in the database.
     calibrate: inputs as the model takes them (an array, batches, a tf.data set), ``compress.data.Data`` or a data
     name, of which the first ``samples`` training inputs are used: the methods that can then tell the error of the
-    layer's outputs; no labels are needed.
-    Returns what was made now, a line a layer and method. Raises UserError.
+    layer's outputs; no labels are needed. Of batches all are used.
+    Returns what was made now, a line a layer and method; tables of the same weights and data stay as they are. Raises
+    UserError.
     """
     if samples < 1:
         raise UserError(f"samples must be at least 1; got {samples}")
     trained = load_model(model) if isinstance(model, str) else model
     database = open_database(db, create=False) if isinstance(db, str) else db
     name = network or (network_name(model) if isinstance(model, str) else trained.name)
+    known = [row["name"] for row in database.networks()]
+    if name not in known:
+        raise UserError(
+            f"network '{name}' is not explored (the database has: {', '.join(known) or 'none'}); give its name, or "
+            f"explore it first with: rankline explore MODEL --name {name}"
+        )
     matrices = {}
     if calibrate is not None:
-        paths = {
-            row["layer"]
-            for row in database.spaces(name)
-            if row["method"] in DECOMPOSITIONS and DECOMPOSITIONS[row["method"]].uses_covariance
-        }
-        found = covariances(trained, _inputs(calibrate, samples), sorted(paths))
+        inputs = _inputs(calibrate, samples)
+        found = covariances(trained, inputs, _calibrated(trained, database, name, methods))
         matrices = {path: one.matrix for path, one in found.items()}
     return store_spectra(trained, database, name, methods, matrices, progress)
 
 
+def _calibrated(trained: keras.Model, database: Database, network: str, methods: Sequence[str] | None) -> list[str]:
+    """The layers that a method can tell the error of the outputs of. Raises UserError where there is none."""
+    able = [name for name, one in DECOMPOSITIONS.items() if one.uses_covariance]
+    asked = {get(name).name for name in methods or able}
+    paths = {row["layer"] for row in database.spaces(network) if row["method"] in asked & set(able)}
+    found = sorted(path for path in paths if refusal(trained, path) is None)
+    if not found:
+        raise UserError(
+            "calibration data is of use to no layer and method that was asked for; leave it out, or explore the layers "
+            f"by one of {', '.join(able)}"
+        )
+    return found
+
+
 def _inputs(calibrate: Any, samples: int) -> Any:
     if isinstance(calibrate, str | Path):
-        calibrate = load(str(calibrate))
+        calibrate = load_inputs(str(calibrate))
     if isinstance(calibrate, Data):
         calibrate = calibrate.x_train
-    return calibrate[:samples] if hasattr(calibrate, "__getitem__") else calibrate
+    return calibrate[:samples] if hasattr(calibrate, "shape") else calibrate

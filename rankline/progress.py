@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar(unit: str) -> Iterator[Report]:
-    """A bar of how much is done; yields the function that moves it: (label, done, total)."""
+def bar(unit: str, label: str = "") -> Iterator[Report]:
+    """A bar of how much is done; yields the function that moves it: (label, done, total). ``label``: the first one."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("", total=None, count="")
+        task = progress.add_task(label, total=None, count="")
         started = perf_counter()
 
         def report(label: str, done: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -10,9 +11,10 @@ from typing import Any
 
 import keras
 
-from compress.classifier import fitting, frozen_layers
-from compress.data import Array, Data
-from compress.deliver import save_model
+from compress.classifier import frozen_layers
+from compress.data import Array
+from compress.model_file import save_model
+from compress.plan import plan_to_json
 from db.runs import FELL_SHORT, INTERRUPTED
 from dse.reader import describe
 from dse.totals import uncounted
@@ -24,18 +26,17 @@ LATENCY_BATCH = 32
 LATENCY_RUNS = 20
 
 
-def summary(done: Compression, data: Data) -> dict[str, Any]:
+def summary(done: Compression) -> dict[str, Any]:
     """The run's id and status, and for the original and the compressed model: accuracy (fractions), params,
     FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch.
 
     frozen: layers that were not fine-tuned; uncounted: layers whose FLOPs are not known, and not in the sums.
     """
-    data = fitting(data, done.original)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "original.keras"
         save_model(done.original, path)
         original_bytes = path.stat().st_size
-    batch = data.x_test[:LATENCY_BATCH]
+    batch = done.data.x_test[:LATENCY_BATCH]
     figures = {
         "original": (done.run.original, done.original, done.delivered.original_test.accuracy, original_bytes),
         "compressed": (done.run.chosen, done.model, done.delivered.test.accuracy, done.delivered.bytes_on_disk),
@@ -46,7 +47,7 @@ def summary(done: Compression, data: Data) -> dict[str, Any]:
         "trials": len(done.trials) - 1,
         "frozen": frozen_layers(done.original),
         "uncounted": uncounted(describe(done.original).layers),
-        "plan": {path: {"method": one.method, "ranks": list(one.ranks)} for path, one in done.plan.items()},
+        "plan": json.loads(plan_to_json(done.plan)),
         **{
             name: {
                 "validation_accuracy": trial.accuracy,

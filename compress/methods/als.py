@@ -22,8 +22,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from compress.methods.tensor import Tensor
 
-SWEEPS = 100
-TOLERANCE = 1e-4
+SWEEPS = 200
+TOLERANCE = 2e-4
 """A sweep without momentum that lowers the error by less, relative to it, is the last one."""
 
 RIDGE = 1e-4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,34 @@ class Factor:
     weights: list[NDArray[Any]]
 
 
-def geometry(layer: keras.Layer) -> dict[str, Any]:
-    """How a layer moves over its input: strides, padding and dilation of a convolution, {} of a dense layer."""
+def geometry(layer: keras.Layer, axes: Collection[int] | None = None) -> dict[str, Any]:
+    """How a layer moves over its input: strides, padding and dilation of a convolution, {} of a dense layer.
+
+    axes: the spatial axes whose strides and dilation are wanted (default: all); along the others it is one position
+    at a time. Padding is a matter of each axis of its own, so that factors along single axes see the same borders.
+    """
     names = ("strides", "padding", "dilation_rate")
-    return {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    moves = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    for name in ("strides", "dilation_rate"):
+        if axes is not None and name in moves:
+            moves[name] = tuple(step if axis in axes else 1 for axis, step in enumerate(moves[name]))
+    return moves
+
+
+def spatial_axes(layer: keras.Layer) -> tuple[list[int], list[int]]:
+    """The axes of a convolution that have a factor, and those that have none: of kernel size 1.
+
+    A stride on the latter is taken by the first factor: the input is subsampled before anything is computed (design,
+    section 2). No padding is ever added there, so the positions are those of the original layer.
+    """
+    sizes = list(enumerate(layer.kernel_size))
+    return [axis for axis, size in sizes if size > 1], [axis for axis, size in sizes if size == 1]
+
+
+def placed(core: Tensor, axis: int, axes: int) -> Tensor:
+    """A core (K_j, ..) as the kernel (1, .., K_j, .., 1, ..) of a convolution along one of ``axes`` spatial axes."""
+    size, *rest = tl.shape(core)
+    return tl.reshape(core, (*(size if j == axis else 1 for j in range(axes)), *rest))
 
 
 def linear_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping[str, Any] | None = None) -> Factor:
@@ -41,6 +65,33 @@ def linear_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mappi
     1x1. moves: strides, padding and dilation as ``geometry`` gives them (default: one position at a time).
     """
     return _factor(original, name, kernel, {**(moves or {}), "use_bias": False})
+
+
+def depthwise_factor(original: keras.Layer, name: str, kernel: Tensor, axis: int) -> Factor:
+    """A factor inside the chain that convolves each channel by itself along one spatial axis of the original.
+
+    kernel: (1, .., K_j, .., 1, channels). Of Keras's own layers where there is one for all backends: TensorFlow has
+    none in 3-D or with causal padding, and refuses unequal strides in 2-D.
+    """
+    import keras
+
+    array = np.asarray(tl.to_numpy(kernel))
+    *sizes, channels = array.shape
+    moves = geometry(original, [axis])
+    common = {
+        "name": name,
+        "dtype": original.dtype_policy,
+        "trainable": original.trainable,
+        "data_format": original.data_format,
+    }
+    if len(sizes) == 3 or moves["padding"] == "causal" or (len(sizes) == 2 and moves["strides"] != (1, 1)):
+        from compress.depthwise import DepthwiseAlongAxis
+
+        steps = {key: moves[key][axis] for key in ("strides", "dilation_rate")}
+        own = DepthwiseAlongAxis(axis, sizes[axis], padding=moves["padding"], **steps, **common)
+        return Factor(own, [array.reshape(sizes[axis], channels)])
+    stock = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)[len(sizes) - 1]
+    return Factor(stock(tuple(sizes), use_bias=False, **moves, **common), [array[..., None]])
 
 
 def last_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping[str, Any] | None = None) -> Factor:

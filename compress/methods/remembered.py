@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
+from math import prod
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -16,8 +17,8 @@ from compress.methods.tensor import Tensor
 
 Result = TypeVar("Result")
 
-KEPT = 64
-"""Kernels whose results are kept, for each function; the least recently used goes first."""
+KEPT_BYTES = 2**29
+"""Of results that are kept for each function; the least recently used goes first."""
 
 
 def remembered(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
@@ -36,8 +37,12 @@ def remembered(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Resul
         found = function(weights)
         with lock:
             results[key] = found
-            if len(results) > KEPT:
+            while len(results) > 1 and sum(map(_bytes, results.values())) > KEPT_BYTES:
                 results.popitem(last=False)
         return found
 
     return remembering
+
+
+def _bytes(result: Any) -> int:
+    return sum(8 * prod(tl.shape(tensor)) for tensor in (result if isinstance(result, tuple) else (result,)))

@@ -19,6 +19,9 @@ from tensorly.tenalg import multi_mode_dot
 from compress.methods.gram import leading_frame, tail_of
 from compress.methods.tensor import Tensor
 
+NEGLIGIBLE = 1e-20
+"""A squared relative error below it is rounding."""
+
 
 @dataclass(frozen=True)
 class SliceSVD:
@@ -36,6 +39,11 @@ class SliceSVD:
     def bound(self) -> NDArray[np.float64]:
         """The squared relative error of r terms, at [r - 1] for r = 1 .. K m."""
         return tail_of(np.sort(self.energy, axis=None)[::-1])
+
+    def is_exact(self, rank: int) -> bool:
+        """Whether that many terms are the kernel but for rounding."""
+        beyond = np.sort(self.energy, axis=None)[:-rank].sum()
+        return bool(beyond <= NEGLIGIBLE * self.energy.sum())
 
     def terms(self, rank: int) -> list[Tensor]:
         """The ``rank`` largest terms as columns: (C, r), (K_1, r), .., (K_d, r), (F, r)."""

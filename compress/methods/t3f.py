@@ -53,10 +53,11 @@ class T3F(Decomposition):
     def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:
         outputs, inputs = modes_of(shape)
         M, N = layer.out_channels, layer.in_channels
-        if len(outputs) != len(inputs) or (prod(outputs), prod(inputs)) != (M, N) or min(*outputs, *inputs) < 2:
+        fits = 2 <= len(outputs) == len(inputs) and (prod(outputs), prod(inputs)) == (M, N)
+        if not fits or min(*outputs, *inputs) < 2:
             raise UserError(
                 f"t3f: tensor shape {shape!r} is not possible for {M} outputs and {N} inputs; give as many factors of "
-                "2 or more for both, outputs first, like 4x8:8x4 for 32 and 32"
+                "2 or more for both, at least two, outputs first, like 4x8:8x4 for 32 and 32"
             )
         m, n = mode_symbols(len(outputs))
         numbers = dict(zip((T, *m, *n), (1, *outputs, *inputs), strict=True))

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import typer
 
 from dse.errors import UserError
-from rankline.cli import bench, compress, demo, explore, factorize, maintain, query, report, sql, study
+from rankline.cli import bench, compress, demo, explore, factorize, maintain, query, report, runs, sql, study
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -35,10 +35,10 @@ app.command("pareto")(query.pareto)
 app.command("export")(query.export)
 app.command("compress")(compress.compress)
 app.command("factorize")(factorize.factorize)
-app.command("runs")(compress.runs)
 app.command("report")(report.report)
 app.command("study")(study.study)
 app.command("bench")(bench.bench)
+app.add_typer(runs.app, name="runs")
 app.add_typer(maintain.app, name="db")
 
 

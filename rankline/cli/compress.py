@@ -1,14 +1,14 @@
-"""``compress`` and ``runs``: making a model smaller, and what was tried."""
+"""``compress``: making a model smaller."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dse.errors import UserError
-from rankline.cli.explore import ModelArgument
+from rankline.cli.explore import MODEL_HELP
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
@@ -16,36 +16,67 @@ from rankline.cli.output import (
     NameOption,
     SeedOption,
     note,
-    numbers,
+    words,
     write_json,
-    write_table,
 )
 from rankline.cli.quiet import load_keras
-from reports.numbers import percent
+from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 
 
 def compress(
-    model: ModelArgument,
+    model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
     data: Annotated[
-        str,
+        str | None,
         typer.Option(help="digits, mnist, fashion_mnist, cifar10, cifar100, a .npz file, or package.module:function."),
-    ],
-    out: Annotated[Path, typer.Option(help="The .keras file to write; its plan lies next to it.")],
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The .keras file to write; its plan and a model card lie next to it.")
+    ] = None,
+    resume: Annotated[
+        int | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped; no MODEL, --data or --out.")
+    ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="similarity (one pair of methods), hybrid (all pairs, then the best for each layer), or a baseline: "
+            "vbmf, pruning."
+        ),
+    ] = "similarity",
     db: DatabaseOption = DEFAULT_DATABASE,
     name: NameOption = None,
     objective: Annotated[str, typer.Option(help="params, flops or memory.")] = "params",
-    conv_method: Annotated[str, typer.Option(help="Method for convolutions.")] = "tucker",
-    dense_method: Annotated[str, typer.Option(help="Method for dense layers.")] = "svd",
-    max_drop: Annotated[float, typer.Option(help="Most points of accuracy to lose.")] = 1.5,
+    conv_method: Annotated[
+        str | None, typer.Option(help="Method for convolutions (tucker); for the hybrid several, with commas.")
+    ] = None,
+    dense_method: Annotated[
+        str | None, typer.Option(help="Method for dense layers (svd); for the hybrid several, with commas.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What is judged by: accuracy or loss.")] = "accuracy",
+    max_drop: Annotated[float, typer.Option(help="Most points of accuracy to lose (of the loss: hundredths).")] = 1.5,
     step: Annotated[float, typer.Option(help="Points of reduction that a layer gives back at a time.")] = 5.0,
     max_sol: Annotated[int, typer.Option(help="Configurations tried a level.")] = 1,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only layers of this name or pattern. May be repeated.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Not layers of this name or pattern. May be repeated.")
+    ] = None,
+    drop_smallest: Annotated[float, typer.Option(help="Percent of the layers, the smallest, left as they are.")] = 10.0,
+    fine_tune: Annotated[
+        str, typer.Option(help="one-shot: the whole model; iterative: also after each layer.")
+    ] = "one-shot",
     epochs: Annotated[int, typer.Option(help="Most epochs of a fine-tuning.")] = 10,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-4,
     batch_size: Annotated[int, typer.Option(help="Samples a training step.")] = 32,
-    max_trials: Annotated[int, typer.Option(help="Most models to try.")] = 60,
-    rescale: Annotated[str, typer.Option(help="Factor on the inputs, such as 1/255.")] = "1",
-    mean: Annotated[str, typer.Option(help="Means to subtract after that, one per channel.")] = "0",
-    std: Annotated[str, typer.Option(help="Deviations to divide by then.")] = "1",
+    max_trials: Annotated[
+        int | None, typer.Option("--max-trials", "--budget-trials", help="Most models to try (60).")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", "--budget-minutes", help="No new trial after that.")
+    ] = None,
+    rescale: RescaleOption = "1",
+    mean: MeanOption = "0",
+    std: StdOption = "1",
     split_seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the validation part, where the data has none of its own.")
     ] = 0,
@@ -54,47 +85,52 @@ def compress(
 ) -> None:
     """Compress a trained model until its accuracy is within reach of the original's.
 
-    Ctrl-C ends the search and writes the best trial so far.
+    Ctrl-C ends the search and writes the best trial so far; --resume goes on from there, or from a crash.
 
     Example: [bold]rankline compress lenet5.keras --data digits --out small.keras[/bold]
     """
     load_keras()
-    from compress.data import Scaling, load
-    from compress.search import Settings
+    from compress.data import load
+    from compress.settings import Settings
     from compress.training import FineTuning
     from db.runs import INTERRUPTED
     from rankline.compression import compress as run_compression
+    from rankline.compression import resume as run_on
     from rankline.progress import TrialProgress
     from rankline.summary import summary, write_summary
 
-    factor, *more = numbers(rescale, "--rescale")
-    if more:
-        raise UserError(f"--rescale takes one number, such as 1/255; got '{rescale}'")
-    scaling = Scaling(factor, numbers(mean, "--mean"), numbers(std, "--std"))
-    settings = Settings(
-        objective=objective,
-        conv_method=conv_method,
-        dense_method=dense_method,
-        max_drop=max_drop / 100,
-        step=step / 100,
-        max_solutions=max_sol,
-        max_trials=max_trials,
-        fine_tuning=FineTuning(epochs, learning_rate, batch_size),
-        seed=seed,
-    )
-    loaded = load(data, scaling, split_seed=split_seed)
+    scaling = scaling_of(rescale, mean, std)
     with TrialProgress(epochs) as progress:
-        done = run_compression(
-            model,
-            loaded,
-            db,
-            name=name,
-            out=out,
-            settings=settings,
-            on_trial=progress.trial,
-            callbacks=progress.callbacks(),
-        )
-    found = summary(done, loaded)
+        told: dict[str, Any] = {"on_trial": progress.trial, "callbacks": progress.callbacks()}
+        if resume is not None:
+            if any(given is not None for given in (model, data, out)):
+                raise UserError("--resume takes the model, data and file of the run; leave out MODEL, --data and --out")
+            done = run_on(resume, db, max_trials=max_trials, max_minutes=max_minutes, **told)
+        else:
+            if model is None or data is None or out is None:
+                raise UserError("compress needs MODEL, --data and --out (or --resume RUN)")
+            settings = Settings(
+                objective=objective,
+                metric=metric,
+                max_drop=max_drop / 100,
+                step=step / 100,
+                max_solutions=max_sol,
+                include=tuple(include or ()),
+                exclude=tuple(exclude or ()),
+                drop_smallest=drop_smallest / 100,
+                schedule=fine_tune,
+                max_trials=60 if max_trials is None else max_trials,
+                max_minutes=max_minutes,
+                fine_tuning=FineTuning(epochs, learning_rate, batch_size),
+                seed=seed,
+            )
+            given = {"conv": words(conv_method, "--conv-method"), "dense": words(dense_method, "--dense-method")}
+            methods = {kind: names for kind, names in given.items() if names}
+            loaded = load(data, scaling, split_seed=split_seed)
+            done = run_compression(
+                model, loaded, db, strategy=strategy, name=name, methods=methods, out=out, settings=settings, **told
+            )
+    found = summary(done)
     if as_json:
         write_json(found)
     else:
@@ -102,50 +138,3 @@ def compress(
         note(f"wrote {done.delivered.model} and {done.delivered.plan}; run {done.run.id} is in {db}")
     if done.run.status == INTERRUPTED:
         raise typer.Exit(130)
-
-
-def runs(
-    run: Annotated[int | None, typer.Argument(help="A run, to see its trials.")] = None,
-    db: DatabaseOption = DEFAULT_DATABASE,
-    as_json: JsonOption = False,
-) -> None:
-    """List compression runs, or the trials of one.
-
-    Example: [bold]rankline runs 1[/bold]
-    """
-    from db.database import open_database
-
-    database = open_database(db, create=False)
-    found = database.runs() if run is None else database.trials(run)
-    if as_json:
-        write_json(found)
-    elif run is None:
-        keys = ["id", "network", "status", "trials", "seed", "started"]
-        rows = [[*(row[key] for key in keys), percent(row["accuracy"])] for row in found]
-        write_table(
-            f"{len(found)} run{'' if len(found) == 1 else 's'}",
-            [*keys, "test accuracy"],
-            rows,
-            least_important=["seed", "started"],
-        )
-    else:
-        columns = ["trial", "status", "validation accuracy", "params", "FLOPs", "seconds", "ranks"]
-        rows = [
-            [
-                row["number"],
-                row["status"],
-                percent(row["accuracy"]),
-                row["params"],
-                row["flops"],
-                round(row["seconds"], 1),
-                "  ".join(
-                    f"{one['layer']} {one['method'] or 'as it is'} {_ranks(one['ranks'])}" for one in row["layers"]
-                ),
-            ]
-            for row in found
-        ]
-        write_table(f"run {run}", columns, rows, least_important=["seconds", "FLOPs"])
-
-
-def _ranks(ranks: list[int] | None) -> str:
-    return "" if ranks is None else "x".join(map(str, ranks))

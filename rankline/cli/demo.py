@@ -25,7 +25,7 @@ def demo(
     from rankline.summary import summary, write_summary
 
     made = run_demo(folder, seed)
-    found = summary(made.compression, made.data)
+    found = summary(made.compression)
     if as_json:
         write_json(found)
         return

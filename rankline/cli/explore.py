@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rankline.cli.looking import UNTRAINED, calibration_inputs, look, write_looked
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
@@ -21,9 +22,12 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.quiet import load_keras_for
+from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 from reports.numbers import si
 
 MODEL_HELP = "A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file."
+
+SAMPLES = 1024
 
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 
@@ -40,9 +44,24 @@ def explore(
     t3f_cores: Annotated[str, typer.Option(help="Numbers of T3F cores.")] = "2,3",
     t3f_order: Annotated[str, typer.Option(help="T3F shapes: aligned or all.")] = "aligned",
     max_lines: Annotated[int, typer.Option(help="Refuse a larger space.")] = 1_000_000,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Store the error of every configuration too, from the trained weights.")
+    ] = False,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            help="The same with the errors of the layers' outputs on this data: as compress takes it, or x_train alone "
+            "without labels.",
+            metavar="DATA",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Calibrate on so many training inputs.")] = SAMPLES,
+    rescale: RescaleOption = "1",
+    mean: MeanOption = "0",
+    std: StdOption = "1",
     as_json: JsonOption = False,
 ) -> None:
-    """Compute and store every configuration of a model's layers.
+    """Compute and store every configuration of a model's layers; with --errors or --calibrate, its error too.
 
     Example: [bold]rankline explore zoo:lenet5[/bold]
     """
@@ -50,11 +69,17 @@ def explore(
 
     from db.database import open_database
     from dse.options import Options
+    from dse.source import load_model
     from dse.zoo import FOURTEEN
     from rankline.progress import bar
 
     if (model is None) != zoo or (zoo and (name or input_shape)):
         raise typer.BadParameter("give a MODEL, or --zoo (without --name and --input-shape)")
+    with_errors = errors or calibrate is not None
+    if with_errors and zoo:
+        raise typer.BadParameter("--errors and --calibrate look at the weights of a MODEL; those of --zoo are random")
+    if calibrate is None and (samples, rescale, mean, std) != (SAMPLES, "1", "0", "1"):
+        raise typer.BadParameter("--samples, --rescale, --mean and --std are for the data of --calibrate; give it too")
     options = Options(
         rank_multiple=rank_multiple,
         max_rank=max_rank,
@@ -66,6 +91,8 @@ def explore(
     sources = [f"zoo:{network}" for network in FOURTEEN] if zoo else [model or ""]
     load_keras_for(sources[0])
     database = open_database(db)
+    trained = load_model(sources[0], sizes(input_shape)) if with_errors else None
+    inputs = calibration_inputs(calibrate, samples, scaling_of(rescale, mean, std)) if calibrate else None
     done = []
     for source in sources:
         with bar(f"configurations of {source}") as progress:
@@ -86,8 +113,12 @@ def explore(
         ]
         if bare:
             note(f"{one.network}: these methods and options leave no configuration of {', '.join(bare)}")
+    looked = [] if trained is None else look(trained, database, done[0].network, chosen, inputs, samples)
+    if trained is not None and sources[0].startswith(UNTRAINED):
+        note(f"{sources[0]} has random weights, and these errors are theirs; give a trained model for its own")
     if as_json:
-        write_json([asdict(one) for one in done] if zoo else asdict(done[0]))
+        found = [asdict(one) for one in done] if zoo else asdict(done[0])
+        write_json(found if trained is None else {"explored": found, "errors": [asdict(one) for one in looked]})
         return
     write_table(
         f"explored into {db}",
@@ -107,6 +138,8 @@ def explore(
         ],
         least_important=["seconds", "computed now", "lines", "kept"],
     )
+    if trained is not None:
+        write_looked(looked, done[0].network)
 
 
 def layers(

@@ -36,7 +36,7 @@ def factorize(
     Example: [bold]rankline factorize lenet5.keras --layer conv2 --method tucker --ranks 3,8 --out small.keras[/bold]
     """
     load_keras()
-    from compress.deliver import check_target, save_model
+    from compress.model_file import check_target, save_model
     from dse.source import load_model
     from rankline.factorization import factorize_by_hand
 

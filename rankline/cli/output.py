@@ -51,8 +51,8 @@ def write_table(
 ) -> None:
     """A table for people under a title; numbers to the right, columns without any value left out by default.
 
-    Numbers are never folded: on a narrow terminal their titles are, and then ``least_important`` columns are left out,
-    in that order, with a note.
+    Numbers and ``least_important`` columns are never folded: on a narrow terminal the titles of numbers are, and then
+    the least important are left out, in that order, with a note.
     """
     from rich.console import Console
 
@@ -65,21 +65,24 @@ def write_table(
     # Where nobody looks, nothing is folded: a pipe gets every column whole.
     console = Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns)))
     boundless = console.options.update_width(10_000)
-    table, left_out = _table(columns, body, shown, fold_titles=False), []
+    whole = set(least_important)
+    table, left_out = _table(columns, body, shown, whole, fold_titles=False), []
     if console.measure(table, options=boundless).maximum > console.width:
-        table = _table(columns, body, shown, fold_titles=True)
+        table = _table(columns, body, shown, whole, fold_titles=True)
     for column in least_important:
         if column in shown and console.measure(table, options=boundless).minimum > console.width:
             shown.remove(column)
             left_out.append(column)
-            table = _table(columns, body, shown, fold_titles=True)
+            table = _table(columns, body, shown, whole, fold_titles=True)
     console.print(title, highlight=False, markup=False)
     console.print(table)
     if left_out:
         note(f"left out for want of space: {', '.join(left_out)}")
 
 
-def _table(columns: Sequence[str], body: Sequence[Sequence[Any]], shown: Sequence[str], fold_titles: bool) -> Table:
+def _table(
+    columns: Sequence[str], body: Sequence[Sequence[Any]], shown: Sequence[str], whole: set[str], fold_titles: bool
+) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -91,16 +94,16 @@ def _table(columns: Sequence[str], body: Sequence[Sequence[Any]], shown: Sequenc
             title = columns[j].replace(" ", "\n") if fold_titles else columns[j]
             table.add_column(escape(title), justify="right", no_wrap=True)
         else:
-            table.add_column(escape(columns[j]), overflow="fold")
+            table.add_column(escape(columns[j]), overflow="fold", no_wrap=columns[j] in whole)
     for row in body:
         table.add_row(*(_cell(row[j]) for j in places))
     return table
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
-    """Whether a column holds numbers, also written ones such as "93.8 %", and at most some are missing."""
+    """Whether a column holds numbers, also written ones such as "93.8 %" or "<= 5.0 %"; some may be missing."""
     known = [str(value) for value in values if value not in (None, MISSING)]
-    return bool(known) and all(text.lstrip("−-")[:1].isdigit() for text in known)
+    return bool(known) and all(text.lstrip("−-<=~ ")[:1].isdigit() for text in known)
 
 
 def note(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,6 +125,7 @@ def query(
         [[name, *_pick_row(one)] for name, one in picks.items()],
         least_important=LEAST_IMPORTANT,
     )
+    _tell_of_errors(picks.values())
 
 
 def pareto(
@@ -162,6 +164,7 @@ def pareto(
         [[one.method, *_pick_row(one)] for one in shown],
         least_important=LEAST_IMPORTANT,
     )
+    _tell_of_errors(shown)
 
 
 def export(
@@ -226,6 +229,7 @@ def _best(
     if layer is not None:
         rows, columns = [[row[0], *row[2:]] for row in rows], [first, *PICK_COLUMNS]
     write_table(title, columns, rows, least_important=LEAST_IMPORTANT)
+    _tell_of_errors(found.values())
     if "error" in bounds and None in found.values():
         note("rows without a configuration: none is within the error, or its errors aren't known (explore --errors)")
     for metric, (was, now) in (totals or {}).items():
@@ -246,8 +250,26 @@ def _steps(frame: pd.DataFrame, title: str, as_json: bool) -> None:
 
 def _pick_row(one: Solution) -> list[Any]:
     saved = [percent(one.reduction(metric)) for metric in ("params", "flops")]
-    errors = [None, None] if one.error is None else [percent(one.error), f"{one.error_of}, {one.certainty}"]
+    errors = [None, None] if one.error is None else [_error(one), f"{one.error_of}, {one.certainty}"]
     return [" ".join(map(str, one.ranks)), one.shape, one.params, one.fm, one.flops, one.memory, *saved, *errors]
+
+
+def _error(one: Solution) -> str:
+    """The error, with what tells that it is a bound or an estimate."""
+    sign = {"bound": "<= ", "estimate": "~ "}.get(one.certainty or "", "")
+    return f"{sign}{percent(one.error)}"
+
+
+def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
+    """Notes on what the errors of a table are, where that isn't plain."""
+    known = [one for one in shown if one is not None and one.error is not None]
+    if len({one.error_of for one in known}) > 1:
+        note("some errors are of the weights, some of the outputs on calibration data: these don't compare")
+    certainties = {one.certainty for one in known}
+    if "bound" in certainties:
+        note("<=: the error is at most that")
+    if "estimate" in certainties:
+        note("~: an estimate")
 
 
 def _windows(texts: list[str] | None) -> Windows:

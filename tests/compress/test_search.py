@@ -15,7 +15,8 @@ import pytest
 from compress.candidates import candidates
 from compress.data import Data
 from compress.plan import read_plan
-from compress.search import Settings, cost_of, search
+from compress.search import cost_of, search
+from compress.settings import Settings
 from compress.surgery import factorize
 from compress.training import DivergedError, FineTuning, evaluate, fine_tune
 from db.database import open_database

@@ -139,6 +139,7 @@ def test_equal_weights_by_other_shapes_share_their_cuts() -> None:
         ("4x8:32", "not possible for 32 outputs and 32 inputs"),
         ("4x4:8x4", "not possible for 32 outputs and 32 inputs"),
         ("32x1:8x4", "factors of 2 or more"),
+        ("32:32", "at least two"),
     ],
 )
 def test_bad_shape_texts_are_refused(shape: Any, message: str) -> None:

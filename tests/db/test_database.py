@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+import db.write
 from db.database import Database, open_database
 from db.engine import bare_engine, writing
 from db.schema import SCHEMA_VERSION
@@ -219,6 +220,38 @@ def test_a_killed_explore_leaves_whole_spaces_and_goes_on(tmp_path: Path) -> Non
     done = database.explore(layers, name="net")
     assert done.n_new_spaces == done.n_spaces - len(spaces)
     database.close()
+
+
+def test_a_space_that_cannot_be_written_whole_leaves_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise OSError("no more memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(db.write, "_create_line", fail)
+        with pytest.raises(OSError, match="no more memory"):
+            database.explore(LAYERS, name="net")
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM space").scalar() == 0
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        names = {row.name for row in connection.exec_driver_sql("PRAGMA database_list")}
+        assert names <= {"main", "temp"}
+    assert database.explore(LAYERS, name="net").n_new_spaces == 8
+
+
+def test_exploring_again_does_not_work_out_what_stands(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = database.explore(LAYERS, name="net")
+    monkeypatch.setattr("dse.methods.get", lambda name: pytest.fail(f"{name} was worked out again"))
+    again = database.explore(LAYERS, name="net")
+    assert (again.n_new_spaces, again.n_total, again.n_lines) == (0, first.n_total, first.n_lines)
+
+
+def test_a_database_in_memory_holds_the_same() -> None:
+    database = open_database("sqlite://")
+    database.explore(LAYERS, name="net")
+    wanted = list(brute.configurations(LAYERS[2], "t3f"))
+    assert database.solutions("d", "t3f").within("all").count() == len(wanted)
 
 
 def test_two_processes_may_explore_the_same_at_once(tmp_path: Path) -> None:

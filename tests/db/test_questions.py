@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import db.explore
+import db.write
 from db.check import check, check_exhaustively
 from db.database import Database, open_database
 from db.export import export
@@ -148,18 +148,29 @@ def test_a_space_made_by_other_formulas_is_told(explored: Database, tmp_path: Pa
         check_exhaustively(str(tmp_path / "space.db"))
 
 
-def test_processes_write_the_same_as_one_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone, together = open_database(str(tmp_path / "alone.db")), open_database(str(tmp_path / "together.db"))
-    alone.explore(LAYERS, name="net")
-    monkeypatch.setattr(db.explore, "LINES_WORTH_PROCESSES", 0)
-    told: list[int] = []
-    together.explore(LAYERS, name="net", progress=lambda label, done, total: told.append(done))
-    assert together.spaces() == alone.spaces()
+def test_lines_are_the_same_copied_from_an_image_or_bound_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / name for name in ("image.db", "rows.db", "alone.db")]
+    _explore(paths[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(db.write, "_sqlite", lambda connection: None)
+        _explore(paths[1])
+    monkeypatch.setattr(db.explore, "LINES_AT_A_TIME", 0)  # every space in a transaction of its own
+    told = _explore(paths[2])
+    dumps = [list(sqlite3.connect(path).iterdump()) for path in paths]
+    assert dumps[0] == dumps[1] == dumps[2]
     assert told == sorted(told)
-    assert told[-1] == sum(json.loads(str(row["n_total"])) for row in together.spaces())
-    check_exhaustively(str(tmp_path / "together.db"))
-    for row in alone.spaces():
-        pair = [one.solutions(row["layer"], row["method"]).within("all").to_pandas() for one in (alone, together)]
-        assert pair[0].equals(pair[1])
-    alone.close()
-    together.close()
+    with sqlite3.connect(paths[0]) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert told[-1] == connection.execute("SELECT sum(n_total) FROM space").fetchone()[0]
+    check_exhaustively(str(paths[0]))
+
+
+def _explore(path: Path) -> list[int]:
+    """Explores into a new file; how many configurations were told to be done, in order."""
+    told: list[int] = []
+    database = open_database(str(path))
+    database.explore(LAYERS, name="net", progress=lambda label, done, total: told.append(done))
+    database.close()
+    return told

@@ -1,0 +1,52 @@
+"""A page about a compressed model, to lie next to its file."""
+
+from __future__ import annotations
+
+from compress.data import Data
+from compress.search import Run
+from compress.training import Score
+
+
+def model_card(run: Run, original: str, data: Data, test: Score, before: Score) -> str:
+    """Markdown: what the model is made of, what it gained and cost, and on which data that was found."""
+    then, now = run.original, run.chosen
+    lines = [
+        f"# {original}, compressed",
+        "",
+        f"Made by Rankline in run {run.id}, which ended with: {run.status}. {len(run.trials) - 1} models were tried.",
+        "",
+        "| | original | compressed | change |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {was:,} | {is_now:,} | {is_now / was - 1:+.1%} |"
+            for name, was, is_now in (
+                ("params", then.cost.params, now.cost.params),
+                ("FLOPs of one sample", then.cost.flops, now.cost.flops),
+                ("feature-map elements of one sample", then.cost.fm, now.cost.fm),
+            )
+        ),
+        *(
+            f"| {name} | {was:.2%} | {is_now:.2%} | {100 * (is_now - was):+.2f} points |"
+            for name, was, is_now in (
+                ("validation accuracy", then.accuracy, now.accuracy),
+                ("test accuracy of the saved file", before.accuracy, test.accuracy),
+            )
+            if was is not None and is_now is not None
+        ),
+        "",
+        f"Data: {data.name}, {len(data.x_train):,} samples to train, {len(data.x_validation):,} to choose, "
+        f"{len(data.x_test):,} to report on; the last were used for nothing else.",
+        "",
+        *_layers(run),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _layers(run: Run) -> list[str]:
+    if not run.plan:
+        return ["No layer is factorized."]
+    rows = [
+        f"| {path} | {one.method} | {' '.join(map(str, one.ranks))} | {one.shape or ''} |"
+        for path, one in run.plan.items()
+    ]
+    return ["| layer | method | ranks | tensor shape |", "|---|---|---|---|", *rows]

@@ -1,0 +1,91 @@
+"""What ``explore --errors`` does beyond exploring: looks at the trained weights, and at calibration data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rankline.cli.output import note, write_table
+from reports.numbers import percent
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from compress.data import Scaling
+    from compress.spectra import Looked
+    from db.database import Database
+
+UNTRAINED = ("app:", "zoo:")
+"""What these name is built with random weights."""
+
+
+def calibration_inputs(data: str, samples: int, scaling: Scaling) -> NDArray[np.float32]:
+    """The first training inputs of the data. Raises UserError."""
+    from compress.data import load_inputs
+
+    inputs = load_inputs(data, scaling)[:samples]
+    note(f"calibrated on {len(inputs):,} inputs of {data}")
+    return inputs
+
+
+def look(
+    model: keras.Model, database: Database, network: str, methods: Sequence[str] | None, inputs: Any, samples: int
+) -> list[Looked]:
+    """Stores the errors of an explored network, with a bar; what calibration data lacks is told in a line each."""
+    from rankline.errors import measure_errors
+    from rankline.progress import bar
+
+    start = "weights" if inputs is None else "calibration data"
+    with _warnings_as_notes(), bar("error tables", start) as progress:
+        return measure_errors(
+            model, database, network=network, methods=methods, calibrate=inputs, samples=samples, progress=progress
+        )
+
+
+def write_looked(looked: Sequence[Looked], network: str) -> None:
+    """A table of what was stored now."""
+    if not looked:
+        note(f"{network}: the errors of these weights are there already")
+        return
+    columns = ["layer", "method", "error of", "certainty", "spread", "tensor shapes", "seconds"]
+    rows = [
+        [
+            one.layer,
+            one.method,
+            one.of,
+            one.certainty,
+            percent(one.spread) if one.spread else None,
+            one.shapes if one.shapes > 1 else None,
+            round(one.seconds, 3),
+        ]
+        for one in looked
+    ]
+    spaces = "1 space" if len(rows) == 1 else f"{len(rows)} spaces"
+    write_table(
+        f"{network}: errors of {spaces} stored", columns, rows, least_important=["tensor shapes", "seconds", "spread"]
+    )
+    if any(one.spread for one in looked):
+        note("spread: the largest deviation of an estimate, where the truth was computed to see")
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Calibration warnings are for people here, not for programmers: without the place in the code."""
+    from compress.covariance import CalibrationWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CalibrationWarning)
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, CalibrationWarning):
+                note(f"note: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = tell
+        yield

@@ -1,0 +1,215 @@
+"""``runs``: what was tried, and how two runs differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json, write_table
+from reports.numbers import percent
+
+if TYPE_CHECKING:
+    from db.database import Database
+
+app = typer.Typer(help="List compression runs, show their trials, compare and export them.")
+
+RunArgument = Annotated[int, typer.Argument(help="The number of a run, as `rankline runs` lists it.")]
+
+
+@app.callback(invoke_without_command=True)
+def runs(
+    context: typer.Context,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """List compression runs.
+
+    Example: [bold]rankline runs[/bold]
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found = _open(db).runs()
+    if as_json:
+        write_json(found)
+        return
+    columns = ["id", "network", "strategy", "methods", "status", "trials", "test accuracy", "seed", "started"]
+    rows = [
+        [
+            row["id"],
+            row["network"],
+            _strategy(row),
+            _methods(row),
+            row["status"],
+            row["trials"],
+            percent(row["accuracy"]),
+            row["seed"],
+            row["started"],
+        ]
+        for row in found
+    ]
+    title = f"{len(found)} run{'' if len(found) == 1 else 's'}"
+    write_table(title, columns, rows, least_important=["seed", "started", "strategy"])
+
+
+@app.command()
+def show(run: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """Show a run's trials, and each layer of them.
+
+    Example: [bold]rankline runs show 1[/bold]
+    """
+    database = _open(db)
+    found = database.trials(run)
+    if as_json:
+        write_json(found)
+        return
+    columns = ["trial", "status", "validation accuracy", "loss", "params", "FLOPs", "seconds", "of these making it"]
+    rows = [
+        [
+            row["number"],
+            row["status"],
+            percent(row["accuracy"]),
+            None if row["loss"] is None else round(row["loss"], 4),
+            row["params"],
+            row["flops"],
+            round(row["seconds"], 1),
+            None if row["construct_seconds"] is None else round(row["construct_seconds"], 1),
+        ]
+        for row in found
+    ]
+    write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", "FLOPs"])
+    originals = _original_params(database, run)
+    layers = [[row["number"], *_layer(one, originals)] for row in found for one in row["layers"]]
+    columns = ["trial", "layer", "method", "ranks", "shape", "params", "params saved", "similarity", "error"]
+    if layers:
+        write_table("its layers", columns, layers, least_important=["params", "shape"])
+
+
+@app.command()
+def compare(
+    one: RunArgument, other: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False
+) -> None:
+    """Put two runs side by side: their settings where they differ, their models, and each layer's choice.
+
+    Example: [bold]rankline runs compare 1 2[/bold]
+    """
+    database = _open(db)
+    sides = [_chosen(database, run) for run in (one, other)]
+    if as_json:
+        write_json({str(run): side for run, side in zip((one, other), sides, strict=True)})
+        return
+    titles = [f"run {one}", f"run {other}"]
+    settings = [{**side["settings"], "status": side["status"]} for side in sides]
+    names = [
+        name
+        for name in dict.fromkeys(name for side in settings for name in side)
+        if name not in ("key", "skipped", "request") and settings[0].get(name) != settings[1].get(name)
+    ]
+    different = [[name, *(_text(side.get(name)) for side in settings)] for name in names]
+    write_table("where they differ", ["setting", *titles], different)
+    figures = [
+        ("validation accuracy", lambda side: percent(side["trial"]["accuracy"])),
+        ("test accuracy", lambda side: percent(side["test_accuracy"])),
+        ("params", lambda side: side["trial"]["params"]),
+        ("FLOPs", lambda side: side["trial"]["flops"]),
+        ("trials", lambda side: side["trials"]),
+    ]
+    write_table("their models", ["", *titles], [[name, *map(of, sides)] for name, of in figures])
+    choices = [{layer["layer"]: layer for layer in side["trial"]["layers"]} for side in sides]
+    layers = dict.fromkeys(name for side in choices for name in side)
+    rows = [[name, *(_choice(side.get(name)) for side in choices)] for name in layers]
+    if rows:
+        write_table("each layer", ["layer", *titles], rows)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(help="A .json file, with the run, its settings, trials and layers.")],
+    db: DatabaseOption = DEFAULT_DATABASE,
+) -> None:
+    """Write all that is on record of a run to a file.
+
+    Example: [bold]rankline runs export 1 run.json[/bold]
+    """
+    import json
+
+    from db.export import write_text
+    from dse.errors import UserError
+
+    if out.suffix != ".json":
+        raise UserError(f"a run is exported as .json; got '{out.name}'")
+    database = _open(db)
+    trials = database.trials(run)
+    (row,) = [row for row in database.runs() if row["id"] == run]
+    write_text(out, json.dumps({**row, "trials": trials}, indent=2) + "\n")
+    note(f"wrote run {run} with {len(trials)} trials to {out}")
+
+
+def _open(db: str) -> Database:
+    from db.database import open_database
+
+    return open_database(db, create=False)
+
+
+def _chosen(database: Database, run: int) -> dict[str, Any]:
+    """A run's settings and end, with the trial that it handed over (the last where none was)."""
+    trials = database.trials(run)
+    (row,) = [row for row in database.runs() if row["id"] == run]
+    chosen = next((trial for trial in trials if trial["status"] == "chosen"), trials[-1] if trials else None)
+    if chosen is None:
+        from dse.errors import UserError
+
+        raise UserError(f"run {run} has no trial yet")
+    return {
+        "status": row["status"],
+        "settings": row["settings"],
+        "trials": row["trials"],
+        "test_accuracy": row["accuracy"],
+        "trial": chosen,
+    }
+
+
+def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
+    return [
+        one["layer"],
+        one["method"] or "as it was",
+        _ranks(one["ranks"]),
+        one["shape"],
+        one["params"],
+        percent(1 - one["params"] / originals[one["layer"]]),
+        None if one["similarity"] is None or one["method"] is None else round(one["similarity"], 3),
+        None if one["error"] is None or one["method"] is None else percent(one["error"]),
+    ]
+
+
+def _original_params(database: Database, run: int) -> dict[str, int]:
+    (network,) = [row["network"] for row in database.runs() if row["id"] == run]
+    return {row["name"]: row["params"] for row in database.layers(network)}
+
+
+def _strategy(row: dict[str, Any]) -> str:
+    settings = row["settings"]
+    return str(settings.get("strategy") or (settings.get("request") or {}).get("strategy") or "similarity")
+
+
+def _methods(row: dict[str, Any]) -> str:
+    settings = row["settings"]
+    if _strategy(row) in ("vbmf", "pruning", "hybrid"):
+        return ""
+    return f"{settings.get('conv_method', '')} {settings.get('dense_method', '')}".strip()
+
+
+def _choice(layer: dict[str, Any] | None) -> str | None:
+    if layer is None:
+        return None
+    return f"{layer['method']} {_ranks(layer['ranks'])}" if layer["method"] else "as it was"
+
+
+def _ranks(ranks: list[int] | None) -> str:
+    return "" if ranks is None else "x".join(map(str, ranks))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
