@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-jax lint bench clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankline needs Python 3.11 or newer")'
@@ -17,6 +17,10 @@ demo: $(VENV)/ready
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The layers and decompositions once more, with another backend of Keras.
+test-jax: $(VENV)/ready
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile tests/compress/methods
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

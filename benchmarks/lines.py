@@ -71,8 +71,10 @@ def numpy_planes() -> Answer:
 
 def rank_lines(database: Database) -> Answer:
     """The same from the database."""
-    window = database.solutions("conv", "tt").within("all").where(params=(LOW, HIGH))
-    return window.count(), window.min_flops().flops, window.max_flops().flops
+    found = database.solutions("conv", "tt").within("all").where(params=(LOW, HIGH)).summary()
+    assert found.min_flops
+    assert found.max_flops
+    return found.count, found.min_flops.flops, found.max_flops.flops
 
 
 def store(folder: Path, number: int) -> float:
@@ -98,6 +100,7 @@ def latencies(solutions: Solutions, windows: int, seed: int) -> dict[str, dict[s
             "count": window.count,
             "min_flops": window.min_flops,
             "max_flops": window.max_flops,
+            "summary": window.summary,
             "equal_rank": window.equal_rank,
             "random(7)": lambda window=window: window.random(7, seed=1),
         }

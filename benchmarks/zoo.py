@@ -7,7 +7,6 @@ same configurations for a space of about 1e7. Run: python -m benchmarks.zoo
 from __future__ import annotations
 
 import argparse
-import random
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -17,18 +16,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lines import latencies
-from benchmarks.record import record, seconds
-from db.database import Database, open_database
-from db.export import export
-from dse.layer import conv
+from benchmarks.record import record
+from benchmarks.windows import against_duckdb
+from db.database import open_database
 from dse.zoo import FOURTEEN
 
 C = F = 512
 X = 64
 LOOP_CONFIGURATIONS = 3_000_000
 NUMPY_PLANES = 40
-DUCK_LAYER = conv("duck", (3, 3), 170, 170, (8, 8))
-"""TT has 170 x 510 x 170 = 14,739,000 configurations here."""
 
 
 def explore(path: Path) -> dict[str, Any]:
@@ -89,38 +85,6 @@ def numpy_rate() -> float:
     return NUMPY_PLANES * 3 * C * F / (perf_counter() - started)
 
 
-def against_duckdb(database: Database, folder: Path, windows: int, seed: int) -> dict[str, float]:
-    """Median seconds of count, fewest and most FLOPs of random windows, in both, on the same configurations."""
-    import duckdb
-
-    database.explore([DUCK_LAYER], name="duck", methods=["tt"])
-    solutions = database.solutions("duck", "tt", "duck").within("all")
-    export(solutions, folder / "all.parquet", limit=10**9)
-    duck = duckdb.connect()
-    duck.execute(f"COPY (SELECT * FROM '{folder}/all.parquet' ORDER BY params) TO '{folder}/sorted.parquet'")
-    draw = random.Random(seed)
-    ours, theirs = [], []
-    for _ in range(windows):
-        low = draw.randint(1, solutions.original.params)
-        high = low + draw.randint(1, solutions.original.params // 5)
-        window = solutions.where(params=(low, high))
-        table = f"'{folder}/sorted.parquet'"
-        query = f"SELECT count(*), min(flops), max(flops) FROM {table} WHERE params BETWEEN {low} AND {high}"
-        count, fewest, most = duck.execute(query).fetchone() or (0, 0, 0)
-        if not count:
-            continue
-        assert (window.count(), window.min_flops().flops, window.max_flops().flops) == (count, fewest, most)
-        ours.append(seconds(lambda window=window: (window.count(), window.min_flops(), window.max_flops()), 1))
-        theirs.append(seconds(lambda query=query: duck.execute(query).fetchone(), 1))
-    return {
-        "configurations": solutions.total(),
-        "rankline_three_queries_median_s": float(np.median(ours)),
-        "duckdb_one_query_median_s": float(np.median(theirs)),
-        "ratio duckdb / rankline": float(np.median(theirs) / np.median(ours)),
-        "parquet_bytes": (folder / "sorted.parquet").stat().st_size,
-    }
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--windows", type=int, default=200)
@@ -135,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         largest, network = max(spaces, key=lambda pair: pair[0]["n_lines"])
         layer = largest["layer"]
         queries = latencies(database.solutions(layer, "tt", network), options.windows, options.seed)
-        duck = against_duckdb(database, folder, 40, options.seed)
+        duck = against_duckdb(database, folder, options.windows, options.seed)
         database.close()
     figures = {
         "explore": explored,
@@ -149,7 +113,9 @@ def main(arguments: list[str] | None = None) -> None:
         "duckdb": duck,
     }
     print(record("zoo", options.seed, ("numpy", "numba", "sqlalchemy", "keras", "duckdb"), figures))
-    print(figures["explore"], figures["ratios"], duck, sep="\n")
+    print(figures["explore"], figures["ratios"], sep="\n")
+    for kind, found in duck["windows"].items():
+        print(f"{kind:>28}:", *(f"{name} {1000 * value:.1f} ms," for name, value in found.items() if name != "windows"))
     for query, found in queries.items():
         print(f"{query:>12}: median {1000 * found['median_s']:.0f} ms, p95 {1000 * found['p95_s']:.0f} ms")
 

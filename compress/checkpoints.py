@@ -29,10 +29,10 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock", timeout=0)
             lock.acquire()
-        except OSError as error:
-            raise UserError(f"cannot write checkpoints to {self.folder}: {error}") from error
         except Timeout:
             raise UserError(f"another process is working on this run ({self.folder}); wait for it to end") from None
+        except OSError as error:
+            raise UserError(f"cannot write checkpoints to {self.folder}: {error}") from error
         try:
             yield
         finally:

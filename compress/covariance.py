@@ -80,6 +80,16 @@ def covariances(
     return found
 
 
+def check_samples(model: keras.Model, arrays: Sequence[NDArray[Any]]) -> None:
+    """Raises UserError where a batch, an array for each input of the model, isn't what the model takes."""
+    given, wanted = [array.shape[1:] for array in arrays], [tuple(x.shape[1:]) for x in model.inputs]
+    if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
+        raise UserError(
+            f"calibration samples are of shape {', '.join(map(str, given))}; model '{model.name}' takes "
+            f"{', '.join(map(str, wanted))}"
+        )
+
+
 def patches(layer: keras.Layer, x: NDArray[Any]) -> NDArray[Any]:
     """A view of a layer's input map as its patches: (batch, positions .., K_1, .., K_d, C), or (batch, .., N) as it is.
 
@@ -168,12 +178,7 @@ def _batches(model: keras.Model, samples: Any, size: int) -> Iterator[list[Any]]
     batches: Iterable[Any] = [samples] if hasattr(samples, "shape") else samples
     for batch in batches:
         arrays = [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(batch)[: len(model.inputs)]]
-        given, wanted = [array.shape[1:] for array in arrays], [tuple(x.shape[1:]) for x in model.inputs]
-        if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
-            raise UserError(
-                f"calibration samples are of shape {', '.join(map(str, given))}; model '{model.name}' takes "
-                f"{', '.join(map(str, wanted))}"
-            )
+        check_samples(model, arrays)
         for start in range(0, len(arrays[0]), size):
             yield [
                 keras.ops.convert_to_tensor(array[start : start + size], dtype=x.dtype)

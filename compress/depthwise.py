@@ -13,11 +13,11 @@ PADDINGS = ("valid", "same", "causal")
 
 
 @keras.saving.register_keras_serializable(package="rankline")
-class DepthwiseAlongAxis(keras.layers.Layer):
+class DepthwiseAlongAxis(keras.layers.Layer):  # type: ignore[misc]
     """Each channel convolved with its own K weights along one spatial axis, as K shifted multiply-adds.
 
-    y[.., i, .., c] = sum over k < K of w[k, c] x[.., i s + k d - p, .., c] with stride s, dilation d and as many zeros
-    p in front as Keras's convolutions pad: none (valid), (K - 1) d (causal), or half of what makes the output ceil(n / s)
+    y[.., i, .., c] = sum over k < K of w[k, c] x[.., i s + k d - p, .., c] with stride s, dilation d and p zeros in
+    front, as Keras's convolutions pad: none (valid), (K - 1) d (causal), or half of what makes the output ceil(n / s)
     long, rounded down (same). Lebedev et al., ICLR 2015, equations (6) and (7).
 
     axis: the spatial axis, counted from 0 without batch and channels. The input may have any number of them.
@@ -43,7 +43,9 @@ class DepthwiseAlongAxis(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         if not 0 <= self.axis < len(input_shape) - 2:
-            raise ValueError(f"layer '{self.name}' can't take axis {self.axis} of an input of shape {tuple(input_shape)}")
+            raise ValueError(
+                f"layer '{self.name}' can't take axis {self.axis} of an input of shape {tuple(input_shape)}"
+            )
         channels = input_shape[1 if self._channels_first else -1]
         self.kernel = self.add_weight(
             name="kernel", shape=(self.kernel_size, channels), initializer=self.depthwise_initializer
@@ -56,7 +58,11 @@ class DepthwiseAlongAxis(keras.layers.Layer):
         outputs = self._out_size(size)
         before, after = self._zeros(size, outputs)
         x = ops.pad(inputs, [(before, after) if j == place else (0, 0) for j in range(rank)])
-        taps = ops.reshape(self.kernel, (self.kernel_size, -1, *(1,) * (rank - 2))) if self._channels_first else self.kernel
+        taps = (
+            ops.reshape(self.kernel, (self.kernel_size, -1, *(1,) * (rank - 2)))
+            if self._channels_first
+            else self.kernel
+        )
         reach = (outputs - 1) * self.strides + 1
         total = None
         for k in range(self.kernel_size):
@@ -72,9 +78,13 @@ class DepthwiseAlongAxis(keras.layers.Layer):
         shape[self._place] = None if size is None else self._out_size(size)
         return tuple(shape)
 
-    def count(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> tuple[int, int]:
-        """Feature-map elements and multiply-accumulates of one sample, of shapes without the batch axis."""
-        return prod(output_shape), self.kernel_size * prod(output_shape)
+    def macs(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> int:
+        """Multiply-accumulates for one sample, given its shapes without the batch axis."""
+        return self.kernel_size * prod(output_shape)
+
+    def feature_map_elements(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> int:
+        """Elements of the output of one sample, given its shapes without the batch axis."""
+        return prod(output_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {

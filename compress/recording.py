@@ -27,7 +27,7 @@ def facts_of(model: keras.Model, data: Data, settings: Settings, metric: Metric 
     """A run's settings and circumstances, as plain values."""
     return {
         **asdict(settings),
-        **({} if metric is None else {"own_metric": metric.__name__}),
+        **({} if metric is None else {"own_metric": _name(metric)}),
         "data": data.name,
         "preparation": data.preparation,
         "frozen": frozen_layers(model),
@@ -38,7 +38,7 @@ def facts_of(model: keras.Model, data: Data, settings: Settings, metric: Metric 
 def key_of(model: keras.Model, data: Data, settings: Settings, metric: Metric | None = None) -> str:
     """Hash of the model's weights, the data, and all settings that decide what is tried."""
     decisive = {name: value for name, value in asdict(settings).items() if name not in BUDGET}
-    found = hashlib.blake2b(json.dumps([decisive, metric and metric.__name__], sort_keys=True).encode(), digest_size=16)
+    found = hashlib.blake2b(json.dumps([decisive, metric and _name(metric)], sort_keys=True).encode(), digest_size=16)
     for weight in model.weights:
         found.update(f"{weight.path} {weight.shape}".encode())
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
@@ -47,3 +47,7 @@ def key_of(model: keras.Model, data: Data, settings: Settings, metric: Metric | 
         found.update(f"{part} {array.shape} {array.dtype}".encode())
         found.update(array.data)
     return found.hexdigest()
+
+
+def _name(metric: Metric) -> str:
+    return getattr(metric, "__name__", type(metric).__name__)

@@ -186,19 +186,24 @@ class _Search:
             if not self._plan() or len(self.trials) > self.settings.max_trials or self._is_late():
                 return FELL_SHORT
             done = self._taken_up(self._try())
+            if self.checkpoints:
+                self.checkpoints.keep_only({number for number in (self.last, self.best) if number is not None})
         return SUCCESS
 
     def _try(self) -> TrialRecord:
         """Makes, fine-tunes, evaluates, compares and records the next trial."""
         number, plan, started = len(self.trials), self._plan(), perf_counter()
+        keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
+        # Only now, because a model that is loaded from its file draws numbers too.
         keras.utils.set_random_seed(self.settings.seed + number)
-        compressed = self._constructed(plan, number)
-        constructed = perf_counter() - started
         try:
+            compressed = self._constructed(plan, keep, number)
+            constructed = perf_counter() - started
             self._fine_tune(compressed, number)
             score = self._evaluate(compressed)
         except DivergedError:
-            return self._record(FAILED, None, compressed, started, constructed, self._layers(plan, {}))
+            layers = self._layers(plan, {})
+            return self._record(FAILED, None, factorize(self.model, plan), started, None, layers)
         comparing = perf_counter()
         alike = similarities(self.model, compressed, plan, self._samples())
         constructed += perf_counter() - comparing
@@ -220,18 +225,14 @@ class _Search:
         self.last = record.number
         if self.best is None or good or merit(record, own) > merit(self.trials[self.best], own):
             self.best = record.number
-        kept = {self.last, self.best}
-        self.models = {number: model for number, model in self.models.items() if number in kept}
-        if self.checkpoints:
-            self.checkpoints.keep_only(kept)
+        self.models = {number: model for number, model in self.models.items() if number in (self.last, self.best)}
         if not good:
             alike = {one.layer: one.similarity or 0.0 for one in record.layers if one.method}
             self._advance(self._unlike(alike))
         return good
 
-    def _constructed(self, plan: Plan, number: int) -> keras.Model:
+    def _constructed(self, plan: Plan, keep: tuple[keras.Model, Plan] | None, number: int) -> keras.Model:
         """The model of the plan, what hasn't changed taken from the last trial; fine-tuned in between if iterative."""
-        keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
         if self.settings.schedule == "iterative":
             before = keep[1] if keep else {}
             changed = [path for path in self.targets if plan.get(path) != before.get(path)]
@@ -277,7 +278,7 @@ class _Search:
 
     def _is_late(self) -> bool:
         minutes = self.settings.max_minutes
-        return minutes is not None and perf_counter() - self.started > 60 * minutes
+        return minutes is not None and len(self.trials) > 1 and perf_counter() - self.started > 60 * minutes
 
     def _record(
         self,
@@ -285,7 +286,7 @@ class _Search:
         score: Score | None,
         model: keras.Model,
         started: float,
-        constructed: float,
+        constructed: float | None,
         layers: tuple[LayerRecord, ...],
     ) -> TrialRecord:
         accuracy, loss, metric = (score.accuracy, score.loss, score.metric) if score else (None, None, None)

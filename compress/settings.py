@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,9 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("include", "exclude"):
+            given: str | Sequence[str] = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         for what, value, possible in (
             ("objective", self.objective, OBJECTIVES),
             ("metric", self.metric, METRICS),
@@ -66,9 +70,11 @@ class Settings:
         ):
             if reason := methods.get(decomposition(method).name).refuses(layer):
                 raise UserError(f"{option} cannot be '{method}': {reason}")
-        top = 1 if self.metric == "accuracy" else float("inf")
-        for name, low, high in (("max_drop", 0.0, top), ("step", 0.001, 1), ("tolerance", 1e-6, 1)):
-            if not low <= (value := getattr(self, name)) <= high:
+        if self.metric == "loss" and not 0 <= self.max_drop < math.inf:
+            raise UserError(f"max_drop, of the loss, must be a finite number from 0; got {self.max_drop:g}")
+        shares = [("step", 0.001), ("tolerance", 1e-6), *([("max_drop", 0)] if self.metric == "accuracy" else [])]
+        for name, low in shares:
+            if not low <= (value := getattr(self, name)) <= 1:
                 raise UserError(
                     f"{name} must be a fraction from {low:g} to 1, {100 * low:g} to 100 points; "
                     f"got {value:g}, {100 * value:g} points"
@@ -101,5 +107,4 @@ class Settings:
     def from_record(cls, recorded: Mapping[str, Any]) -> Settings:
         """The settings of a run on record, which holds more than these."""
         values = {name: recorded[name] for name in cls.__dataclass_fields__ if name in recorded}
-        values |= {name: tuple(values[name]) for name in ("include", "exclude") if name in values}
         return cls(**{**values, "fine_tuning": FineTuning(**values["fine_tuning"])})

@@ -5,16 +5,21 @@ The path of a layer in nested models is "outer/inner/layer".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import joblib
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from compress.duplicate import duplicate
 from compress.methods import get
 from compress.methods.factor import Factor
+from compress.methods.tensor import Tensor
 from compress.plan import Choice
 from dse.errors import UserError, one_of
 
@@ -44,16 +49,19 @@ def factorize(
     settled = _by_layer(layers, keep[1]) if keep else {}
     moments = {id(_planned(layers, path)): matrix for path, matrix in (covariances or {}).items()}
     chains: dict[int, list[Factor]] = {}
+    jobs: dict[int, _Job] = {}
     for path, layer in layers.items():
         choice = chosen.get(id(layer))
-        if id(layer) in chains:
+        if id(layer) in chains or id(layer) in jobs:
             continue
         if keep and choice == settled.get(id(layer)):
             chains[id(layer)] = _taken_over(keep[0], path, choice)
         elif choice:
-            chains[id(layer)] = _decomposed(layer, path, choice, moments.get(id(layer)))
+            kernel = keras.ops.convert_to_numpy(layer.kernel)
+            jobs[id(layer)] = _Job(layer, path, choice, kernel, moments.get(id(layer)))
         else:
             chains[id(layer)] = [_copied(layer)]
+    chains |= _decomposed(jobs)
     result = _Rebuild(chains).model(model)
     for factor in (factor for chain in chains.values() for factor in chain):
         factor.layer.set_weights(factor.weights)
@@ -157,13 +165,34 @@ def _inputs(model: keras.Model) -> list[keras.Layer]:
     return [duplicate(layers[id(tensor)]) for tensor in model.inputs]
 
 
-def _decomposed(layer: keras.Layer, path: str, choice: Choice, covariance: NDArray[np.float64] | None) -> list[Factor]:
-    method, kernel = get(choice.method), keras.ops.convert_to_numpy(layer.kernel)
-    try:
-        factors = method.decompose(kernel, choice.ranks, choice.shape, covariance=covariance)
-    except UserError as error:
-        raise UserError(f"layer '{path}': {error}") from error
-    return method.factor_layers(layer, factors)
+@dataclass(frozen=True)
+class _Job:
+    """A layer to decompose, with its weights at hand."""
+
+    layer: keras.Layer
+    path: str
+    choice: Choice
+    kernel: NDArray[Any]
+    covariance: NDArray[np.float64] | None
+
+    def factors(self) -> list[Tensor]:
+        try:
+            return get(self.choice.method).decompose(
+                self.kernel, self.choice.ranks, self.choice.shape, covariance=self.covariance
+            )
+        except UserError as error:
+            raise UserError(f"layer '{self.path}': {error}") from error
+
+
+def _decomposed(jobs: Mapping[int, _Job]) -> dict[int, list[Factor]]:
+    """The chains of all jobs. Several are worked on side by side, each with one BLAS thread: more would be slower."""
+    with threadpool_limits(1 if len(jobs) > 1 else None):
+        work = joblib.Parallel(n_jobs=min(len(jobs), os.cpu_count() or 1) or 1, prefer="threads")
+        found = work(joblib.delayed(job.factors)() for job in jobs.values())
+    return {
+        key: get(job.choice.method).factor_layers(job.layer, factors)
+        for (key, job), factors in zip(jobs.items(), found, strict=True)
+    }
 
 
 def _copied(layer: keras.Layer) -> Factor:

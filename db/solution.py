@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from db.errors import LayerErrors
 from db.windows import METRICS, metric_of
@@ -87,7 +87,8 @@ class Solution:
         }
 
 
-class Summary(NamedTuple):
+@dataclass(frozen=True)
+class Summary:
     """How many configurations meet the windows, and those with the fewest and the most FLOPs; None without any."""
 
     count: int

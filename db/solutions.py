@@ -159,7 +159,7 @@ class Solutions:
         return [self._solution(place) for place in places]
 
     def summary(self) -> Summary:
-        """``count``, ``min_flops`` and ``max_flops`` at once, in half the time that the three take."""
+        """``count``, ``min_flops`` and ``max_flops`` at once, in less time than the three take."""
         count, lowest, highest = self._lines().summary("flops")
         return Summary(count, *(None if place is None else self._solution(place) for place in (lowest, highest)))
 

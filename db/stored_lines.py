@@ -54,7 +54,7 @@ class StoredLines:
         return None if best is None else self._pick_at(metric, highest, best)
 
     def summary(self, metric: str) -> tuple[int, Place | None, Place | None]:
-        """``count``, and ``pick`` of the lowest and of the highest, in half the time that the three take."""
+        """``count``, and ``pick`` of the lowest and of the highest, in less time than the three take."""
         columns = (coefficient(self.lines, metric, 0).label("v0"), coefficient(self.lines, metric, 1).label("v1"))
         # The offset has SQLite work out lo and hi once a line, where it would for every time that they are named.
         ends = select(self.lines.c.lo, self.lines.c.hi, *columns).offset(0).subquery()

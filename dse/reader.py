@@ -79,6 +79,8 @@ def _matrix_params(layer: Any) -> int:
 def _read(uses: list[Call]) -> list[Layer]:
     """The entries of one layer, from all of its calls."""
     layer = uses[0].layer
+    if hasattr(layer, "feature_map_elements"):
+        return [_read_counting(uses)]
     own, stock = type(layer), _stock_class(layer)
     if any(getattr(own, name, None) is not getattr(stock, name, None) for name in ("call", "convolution_op", "kernel")):
         return [_kept(uses, f"{own.__name__} has a call of its own and is kept as it is")]
@@ -147,6 +149,17 @@ def _read_separable(uses: list[Call]) -> list[Layer]:
         kept_macs=positions * channels * outputs,
     )
     return [depthwise, kept]
+
+
+def _read_counting(uses: list[Call]) -> Layer:
+    """A factor that Keras has no layer for: it tells what one sample costs, from its input and output shape."""
+    layer = uses[0].layer
+    shapes = [(_defined(use, use.in_shapes[0]), _defined(use, use.out_shapes[0])) for use in uses]
+    return replace(
+        _kept(uses, f"a {type(layer).__name__} is a factor already and is kept as it is"),
+        kept_fm=sum(layer.feature_map_elements(*pair) for pair in shapes),
+        kept_macs=sum(layer.macs(*pair) for pair in shapes),
+    )
 
 
 def _read_other(uses: list[Call]) -> list[Layer]:

@@ -30,6 +30,9 @@ FUNCTION = r"[^\W\d][\w.]*:[^\W\d]\w*"
 CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 """Classes that run code from the file they are saved in, or from another that it names."""
 
+OWN_LAYER = ("rankline>", "compress.")
+"""How Keras's registered name, and the module, of a factor that Keras has no layer for begin in a saved model."""
+
 
 def load_network(source: str, input_shape: InputShape | None = None) -> ModelShape:
     """The network that a MODEL string names, as numbers; its name is the file's stem or what follows the colon.
@@ -167,12 +170,15 @@ def _saved(path: Path) -> keras.Model:
         raise UserError(
             f"'{path}' holds no Keras model (weights alone are not enough); save one with model.save('NAME.keras')"
         ) from error
-    carriers = sorted(CODE_CARRIERS & set(_class_names(config)))
+    objects = list(_objects(config))
+    carriers = sorted(CODE_CARRIERS & {str(one.get("class_name")) for one in objects})
     if carriers:
         raise UserError(f"'{path}' has a {carriers[0]}, which would run code from a file; {own_way}")
     import keras
 
     try:
+        for module in {str(one["module"]) for one in objects if _is_own_layer(one)}:
+            import_module(module)  # which registers the class
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {own_way}") from error
@@ -190,12 +196,17 @@ def _config_text(path: Path) -> str | bytes:
     return text
 
 
-def _class_names(config: Any) -> Iterator[str]:
-    """Every class name in a saved configuration."""
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a saved configuration, which says its class."""
     if isinstance(config, dict):
-        yield str(config.get("class_name"))
+        yield config
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from _class_names(value)
+        yield from _objects(value)
+
+
+def _is_own_layer(config: Mapping[str, Any]) -> bool:
+    names = (config.get("registered_name"), config.get("module"))
+    return all(str(name).startswith(start) for name, start in zip(names, OWN_LAYER, strict=True))
 
 
 def _one_line(error: Exception) -> str:

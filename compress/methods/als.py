@@ -2,7 +2,7 @@
 
 Kolda and Bader, "Tensor Decompositions and Applications", SIAM Review 51(3), 2009, figure 3.3, on the modes
 (C, K_1, .., K_d, F). The kernel is contracted with one factor by a matrix product, once with that of F and once with
-that of C; the spatial modes are so small that the rest is cheap, and no Khatri-Rao product of the large modes is formed.
+that of C; the spatial modes are so small that the rest is cheap, and no Khatri-Rao product with a large mode is formed.
 Each least squares step is proximal (Navasca, De Lathauwer and Kindermann, "Swamp Reducing Technique for Tensor
 Decomposition", EUSIPCO 2008), and sweeps are extrapolated with Nesterov's momentum and restarted where the error
 rises (Mitchell, Ye and De Sterck, "Nesterov Acceleration of Alternating Least Squares for Canonical Tensor
@@ -122,7 +122,7 @@ def _solved(grams: list[Tensor], mode: int, products: Tensor, old: Tensor) -> Te
 
 
 def _cholesky_solve(system: Tensor, right: Tensor) -> Tensor:
-    """The solution of a symmetric positive definite system; TensorLy has no Cholesky, and its LU takes twice as long."""
+    """The solution of a positive definite system; TensorLy has no Cholesky, and its LU takes twice as long."""
     if tl.get_backend() != "numpy":
         return tl.solve(system, right)
     return cho_solve(cho_factor(system, lower=True, check_finite=False), right, check_finite=False)

@@ -27,6 +27,7 @@ from dse.spectrum import ErrorTable
 if TYPE_CHECKING:
     import keras
 
+
 class ConvergenceWarning(UserWarning):
     """Alternating least squares stopped at its last sweep while the error was still falling."""
 
@@ -34,8 +35,8 @@ class ConvergenceWarning(UserWarning):
 class CP(Decomposition):
     """Factors: U (C, r), B_j (1, .., K_j, .., 1, r) for each spatial axis with K_j > 1, V^T (r, F).
 
-    W[k_1, .., k_d, c, f] = sum over r of B_1[k_1, r] .. B_d[k_d, r] U[c, r] V[f, r]; columns of a term are equally long.
-    Warns with ConvergenceWarning where the error was still falling at the last sweep.
+    W[k_1, .., k_d, c, f] = sum over r of B_1[k_1, r] .. B_d[k_d, r] U[c, r] V[f, r]; the columns of a term are equally
+    long. Warns with ConvergenceWarning where the error was still falling at the last sweep.
     """
 
     name = "cp"

@@ -24,7 +24,7 @@ from dse.symbols import LayerShape, layer_shape
 if TYPE_CHECKING:
     import keras
 
-DTYPES = {"float32": tl.float32, "float64": tl.float64}
+DTYPES = ("float32", "float64")
 
 
 class Decomposition(ABC):
@@ -102,7 +102,7 @@ class Decomposition(ABC):
         ranks = tuple(ranks)
         self._check(tuple(tl.shape(kernel)), ranks, shape)
         factors = self.factorize(kernel, ranks, shape, self._covariance(covariance, kernel))
-        return [tl.tensor(factor, dtype=DTYPES[dtype]) for factor in factors]
+        return [tl.tensor(factor, dtype=getattr(tl, dtype)) for factor in factors]
 
     def spectrum(
         self, weights: Tensor, options: Options | None = None, covariance: Tensor | None = None

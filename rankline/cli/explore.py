@@ -91,8 +91,9 @@ def explore(
     sources = [f"zoo:{network}" for network in FOURTEEN] if zoo else [model or ""]
     load_keras_for(sources[0])
     database = open_database(db)
-    trained = load_model(sources[0], sizes(input_shape)) if with_errors else None
-    inputs = calibration_inputs(calibrate, samples, scaling_of(rescale, mean, std)) if calibrate else None
+    trained, inputs = (load_model(sources[0], sizes(input_shape)) if with_errors else None), None
+    if calibrate is not None:
+        inputs = calibration_inputs(trained, calibrate, samples, scaling_of(rescale, mean, std))
     done = []
     for source in sources:
         with bar(f"configurations of {source}") as progress:

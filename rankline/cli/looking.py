@@ -23,12 +23,14 @@ UNTRAINED = ("app:", "zoo:")
 """What these name is built with random weights."""
 
 
-def calibration_inputs(data: str, samples: int, scaling: Scaling) -> NDArray[np.float32]:
-    """The first training inputs of the data. Raises UserError."""
+def calibration_inputs(model: keras.Model, data: str, samples: int, scaling: Scaling) -> NDArray[np.float32]:
+    """The first training inputs of the data. Raises UserError where the model doesn't take them."""
+    from compress.covariance import check_samples
     from compress.data import load_inputs
 
     inputs = load_inputs(data, scaling)[:samples]
-    note(f"calibrated on {len(inputs):,} inputs of {data}")
+    check_samples(model, [inputs])
+    note(f"calibrating on {len(inputs):,} inputs of {data}")
     return inputs
 
 

@@ -27,6 +27,9 @@ InputShapeOption = Annotated[
 
 DEFAULT_DATABASE = "rankline.db"
 
+WORD = 10
+"""Up to so many characters, a text in a table is not folded."""
+
 
 def write_json(value: Any) -> None:
     """The value as indented JSON on standard output."""
@@ -94,7 +97,9 @@ def _table(
             title = columns[j].replace(" ", "\n") if fold_titles else columns[j]
             table.add_column(escape(title), justify="right", no_wrap=True)
         else:
-            table.add_column(escape(columns[j]), overflow="fold", no_wrap=columns[j] in whole)
+            longest = max((len(_cell(row[j])) for row in body), default=0)
+            room = longest if columns[j] in whole else min(WORD, longest)
+            table.add_column(escape(columns[j]), overflow="fold", min_width=room)
     for row in body:
         table.add_row(*(_cell(row[j]) for j in places))
     return table

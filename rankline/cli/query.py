@@ -164,7 +164,7 @@ def pareto(
         [[one.method, *_pick_row(one)] for one in shown],
         least_important=LEAST_IMPORTANT,
     )
-    _tell_of_errors(shown)
+    _tell_of_errors(front)
 
 
 def export(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.database import Database, open_database
-from db.solution import Solution
+from db.solution import Solution, Summary
 from db.solutions import NoSolutionError, Solutions
 from db.windows import METRICS, metric_of
 from dse.errors import UserError
@@ -79,7 +79,9 @@ def test_windows_and_picks_equal_brute_force(
     if not wanted:
         with pytest.raises(NoSolutionError):
             solutions.min_flops()
+        assert solutions.summary() == Summary(0, None, None)
         return
+    assert solutions.summary() == Summary(len(wanted), solutions.min_flops(), solutions.max_flops())
     assert same(solutions.min_flops(), min(wanted, key=lambda one: (one.cost.flops, one.order)))
     assert same(solutions.max_flops(), min(wanted, key=lambda one: (-one.cost.flops, one.order)))
     assert same(solutions.lowest("params"), min(wanted, key=lambda one: (one.cost.params, one.order)))

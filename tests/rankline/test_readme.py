@@ -13,7 +13,10 @@ from rankline.cli import app, main
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"```console\n\$ (rankline [^\n]*)\n(.*?)```", README, flags=re.DOTALL)
-REPEATABLE = [(command, output) for command, output in SHOWN if command.split()[1] in ("layers", "spaces", "query")]
+WITH_ERRORS = [(command, output) for command, output in SHOWN if "error=" in command]
+REPEATABLE = [
+    shown for shown in SHOWN if shown[0].split()[1] in ("layers", "spaces", "query") and shown not in WITH_ERRORS
+]
 FACTORIZED = [(command, output) for command, output in SHOWN if command.split()[1] == "factorize"]
 
 
@@ -32,7 +35,8 @@ def demo_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_readme_has_commands_to_check() -> None:
     assert len(REPEATABLE) >= 3
-    known = {command.name for command in app.registered_commands}
+    assert WITH_ERRORS
+    known = {command.name for command in (*app.registered_commands, *app.registered_groups)}
     assert {command.split()[1] for command, _ in SHOWN} <= known
 
 
@@ -65,6 +69,34 @@ def test_factorize_prints_what_the_readme_shows_but_for_errors(
         for text in (capsys.readouterr().out, output)
     )
     assert printed == shown
+
+
+@pytest.mark.parametrize(("command", "output"), WITH_ERRORS, ids=lambda text: text[:40])
+def test_a_question_about_errors_prints_what_the_readme_shows_but_for_the_ranks(
+    demo_database: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights here are not trained, so that other ranks meet the window; those shown must have the costs shown."""
+    from dse.source import load_model
+
+    database = rankline.open(str(demo_database))
+    rankline.measure_errors(load_model("zoo:lenet5"), database, network="lenet5")
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(re.sub("error=:[0-9.]+", "error=:9", command))[1:])
+    assert not ended.value.code
+    printed, shown = (
+        [re.split(" {2,}", line.strip()) for line in _trimmed(text)] for text in (capsys.readouterr().out, output)
+    )
+    assert shown[:2] == printed[:2]
+    assert [row[0] for row in shown[3:]] == [row[0] for row in printed[3:]]
+    for row, other in zip(shown[3:], printed[3:], strict=True):
+        told = dict(zip(shown[1], row, strict=True))
+        params, flops = (int(told[name].replace(",", "")) for name in ("params", "FLOPs"))
+        solutions = database.solutions(shlex.split(command)[2], told["method"])
+        found = solutions.where(params=(params, params), flops=(flops, flops)).random(99, seed=0)
+        (one,) = [one for one in found if " ".join(map(str, one.ranks)) == told["ranks"]]
+        saved = [f"{100 * one.reduction(metric):.1f} %" for metric in ("params", "flops")]
+        assert row[3:8] == [f"{one.fm:,}", told["FLOPs"], f"{one.memory:,}", *saved]
+        assert row[9] == other[9]
 
 
 def test_the_python_of_the_readme_gives_what_its_comments_say(demo_database: Path) -> None:
