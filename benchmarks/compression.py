@@ -66,7 +66,7 @@ def reductions(done: Compression) -> dict[str, float]:
             if layer.kind == kind and not layer.kept_because:
                 params = known_cost(layer)[0] or 0
                 was, is_now = was + params, is_now + chosen.get(layer.name, params)
-        if was and done.plan:
+        if was and chosen:
             found[f"{kind} params"] = 1 - is_now / was
     return {name: round(value, 4) for name, value in found.items()}
 

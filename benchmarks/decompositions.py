@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import joblib
 import numpy as np
 import tensorly as tl
 from numpy.typing import NDArray
@@ -124,6 +125,30 @@ def compared(method: str, kernel: Kernel, reduction: float, sweeps: int, seed: i
     }
 
 
+def threads(seed: int) -> dict[str, float]:
+    """Seconds for the error tables of eight layers: one after the other, with more BLAS threads, and side by side."""
+    rng = np.random.default_rng(seed)
+    # New ones each time: what is known of a kernel is remembered.
+    networks = iter(rng.standard_normal((3 * REPEATS, 8, 3, 3, 256, 256), np.float32))
+    cores = os.cpu_count() or 1
+    tables = DECOMPOSITIONS["tucker"].spectrum
+
+    def one_by_one() -> None:
+        for kernel in next(networks):
+            tables(kernel)
+
+    def side_by_side() -> None:
+        joblib.Parallel(n_jobs=cores, prefer="threads")(joblib.delayed(tables)(kernel) for kernel in next(networks))
+
+    found = {}
+    with threadpool_limits(1):
+        found["one layer at a time, 1 BLAS thread"] = seconds(one_by_one, REPEATS)
+        found[f"{cores} layers at a time, 1 BLAS thread each"] = seconds(side_by_side, REPEATS)
+    with threadpool_limits(cores):
+        found[f"one layer at a time, {cores} BLAS threads"] = seconds(one_by_one, REPEATS)
+    return {name: round(value, 4) for name, value in found.items()}
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parafac-sweeps", type=int, default=10)
@@ -149,7 +174,9 @@ def main(arguments: list[str] | None = None) -> None:
                         }
                     rows.append({"kernel": name, "method": method, "reduction": reduction, **row})
                     print(rows[-1], flush=True)
-    figures = {"parafac sweeps": options.parafac_sweeps, "blas threads": 1, "rows": rows}
+    side_by_side = threads(options.seed)
+    print(side_by_side)
+    figures = {"threads, s for 8 layers": side_by_side, "parafac sweeps": options.parafac_sweeps, "blas threads": 1, "rows": rows}
     print(record("decompositions", options.seed, ("numpy", "scipy", "tensorly", "rankline"), figures))
 
 

@@ -1,11 +1,12 @@
 """The hybrid: a search with every pair of methods, then for each layer the method that has served it best.
 
 Searches with the same model, data and settings are not made twice: those on record are taken over, and those that
-were stopped go on. So a hybrid that was stopped goes on when it is asked for again.
+were stopped, or may now try more than then, go on. So a hybrid that was stopped goes on when it is asked for again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -21,11 +22,14 @@ from compress.search import Run, cost_of, plan_of, search, weight_error
 from compress.settings import Settings
 from compress.surgery import factorize
 from compress.targets import targets_of
-from compress.training import Metric, evaluate, fine_tune
+from compress.training import DivergedError, Metric, evaluate, fine_tune
 from db.database import Database
 from db.runs import (
     CHOSEN,
+    FAILED,
     FELL_SHORT,
+    INTERRUPTED,
+    ORIGINAL,
     SUCCESS,
     TRIED,
     LayerRecord,
@@ -46,6 +50,30 @@ DENSE_METHODS = ("svd", "qr", "t3f")
 
 ROUNDS = 3
 """Fine-tunings of the hybrid, one after the other, while it falls short."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every search is of: a model, the data to train it on, and the database that has its configurations."""
+
+    model: keras.Model
+    data: Data
+    database: Database
+    network: str
+    on_trial: Callable[[TrialRecord], None]
+    callbacks: Sequence[keras.callbacks.Callback]
+    metric: Metric | None
+
+    def search(self, settings: Settings, resume: int | None = None) -> Run:
+        """The search itself, closed on record. Raises KeyboardInterrupt where Ctrl-C ended it."""
+        run = search(
+            self.model, self.data, self.database, self.network, settings,
+            self.on_trial, self.callbacks, self.metric, resume=resume,
+        )  # fmt: skip
+        finish_run(self.database.engine, run.id, run.status)
+        if run.status == INTERRUPTED:
+            raise KeyboardInterrupt
+        return run
 
 
 @dataclass(frozen=True)
@@ -75,97 +103,105 @@ def hybrid(
 ) -> Run:
     """Compresses ``model`` by each pair of methods, and by the best of them for each layer; arguments as ``search``.
 
-    For a layer, that method counts which, among the searches that succeeded (all, if none did), leaves it with the
-    lowest objective. The model of these is made from the original weights, and fine-tuned up to ROUNDS times until
-    it is good enough. If it falls short all the same, the smallest model that a search succeeded with is returned.
-    ``on_part`` is told the settings of each search before it starts. Raises UserError as ``search``.
+    For a layer, that method counts which, among the searches that succeeded, leaves it with the lowest objective; if
+    none did, those of the search that came nearest. The model of these is made from the original weights, and
+    fine-tuned up to ROUNDS times until it is good enough. If it falls short all the same, the smallest model that a
+    search succeeded with is returned.
+    ``max_trials`` and ``max_minutes`` are those of each search. ``on_part`` is told the settings of each before it
+    starts. Raises UserError as ``search``, and KeyboardInterrupt: what was found till then is taken over next time.
     """
-    parts = []
-    for pair in _pairs(model, database, network, settings, conv_methods, dense_methods):
+    job = Job(model, data, database, network, on_trial, callbacks, metric)
+    pairs, skipped = _pairs(job, settings, conv_methods, dense_methods)
+    parts, diverged = [], DivergedError("")
+    for pair in pairs:
         on_part(pair)
-        parts.append(_part(model, data, database, network, pair, on_trial, callbacks, metric))
+        try:
+            parts.append(_part(job, pair))
+        except DivergedError as error:
+            diverged = error
+    if not parts:
+        raise diverged
     passed = [part for part in parts if part.status == SUCCESS]
-    layers = _best_layers(passed or parts, settings.objective)
+    nearest = max(parts, key=lambda part: settings.merit(part.chosen, metric is not None))
+    layers = _best_layers(passed or [nearest], settings.objective)
     values = {
         **facts_of(model, data, settings, metric),
+        "conv_method": list(conv_methods),
+        "dense_method": list(dense_methods),
+        "skipped": skipped,
         "strategy": "hybrid",
         "parts": {f"{part.settings.conv_method} {part.settings.dense_method}": part.run for part in parts},
         **(request or {}),
     }
     run_id = start_run(database.engine, database.network_id(network), values, settings.seed)
     with recorded_end(database.engine, run_id):
-        trials, made, good = _tuned(
-            model, data, database, run_id, parts[0].original, layers, settings, callbacks, metric
-        )
-        for trial in trials:
-            on_trial(trial)
+        trials, made, good = _tuned(job, run_id, parts[0].original, layers, settings)
         if not good and passed:
             smallest = min(passed, key=lambda part: metric_of(part.chosen.cost, settings.objective))
-            taken = replace(smallest.chosen, number=len(trials), status=CHOSEN)
-            record_trial(database.engine, run_id, taken)
-            trials.append(taken)
-            made, good = _model_of(smallest, database), True
+            taken, made = _model_of(smallest, job)
+            _record(job, run_id, trials, replace(taken, number=len(trials), status=TRIED))
+            good = True
+        if trials[-1].status == FAILED:
+            raise DivergedError("neither a search nor the hybrid gave a model that is good enough; the last diverged")
         choose_trial(database.engine, run_id, trials[-1].number)
         trials[-1] = replace(trials[-1], status=CHOSEN)
-        skipped = targets_of(model, database, network, settings)[1]
     status = SUCCESS if good else FELL_SHORT
     return Run(run_id, status, made, plan_of(trials[-1]), trials[0], trials[-1], tuple(trials), skipped)
 
 
 def _pairs(
-    model: keras.Model,
-    database: Database,
-    network: str,
-    settings: Settings,
-    conv_methods: Sequence[str],
-    dense_methods: Sequence[str],
-) -> list[Settings]:
-    """The settings of every pair of methods that gives other targets than those before it.
+    job: Job, settings: Settings, conv_methods: Sequence[str], dense_methods: Sequence[str]
+) -> tuple[list[Settings], dict[str, str]]:
+    """The settings of every pair of methods that gives other targets than those before it; and the layers that no
+    pair factorizes, with the reason.
 
     Without a dense layer to factorize, all methods for dense layers come to the same.
     """
     pairs: dict[frozenset[tuple[str, str]], Settings] = {}
+    skips: list[dict[str, str]] = []
     reasons = []
     for conv_method in conv_methods:
         for dense_method in dense_methods:
             pair = replace(settings, conv_method=conv_method, dense_method=dense_method)
             try:
-                targets, _ = targets_of(model, database, network, pair)
+                targets, skipped = targets_of(job.model, job.database, job.network, pair)
             except UserError as error:
                 reasons.append(str(error))
                 continue
             found = {(path, target.choice.method) for path, target in targets.items() if target.choice}
             pairs.setdefault(frozenset(found), pair)
+            skips.append(skipped)
     if not pairs:
         raise UserError(reasons[0] if reasons else "the hybrid needs at least one method for each kind of layer")
-    return list(pairs.values())
+    always = {path: why for path, why in skips[0].items() if all(path in other for other in skips)}
+    return list(pairs.values()), always
 
 
-def _part(
-    model: keras.Model,
-    data: Data,
-    database: Database,
-    network: str,
-    settings: Settings,
-    on_trial: Callable[[TrialRecord], None],
-    callbacks: Sequence[keras.callbacks.Callback],
-    metric: Metric | None,
-) -> Part:
+def _part(job: Job, settings: Settings) -> Part:
     """A search that is on record, goes on, or is made."""
-    key, resume = key_of(model, data, settings, metric), None
-    for row in database.runs():
+    key, resume = key_of(job.model, job.data, settings, job.metric), None
+    for row in job.database.runs():
         if row["settings"].get("key") != key:
             continue
-        if row["status"] in (SUCCESS, FELL_SHORT):
-            records = trial_records(database.engine, row["id"])
+        checkpoints = checkpoints_of(job.database.location, row["id"])
+        kept = checkpoints is not None and checkpoints.folder.exists()
+        if row["status"] == SUCCESS or (row["status"] == FELL_SHORT and not (kept and _may_go_on(row, settings))):
+            records = trial_records(job.database.engine, row["id"])
             chosen = next((one for one in records if one.status == CHOSEN), None)
             if chosen is not None:
                 return Part(row["id"], settings, row["status"], records[0], chosen)
-        elif checkpoints_of(database.location, row["id"]):
+        elif kept:
             resume = row["id"]
-    run = search(model, data, database, network, settings, on_trial, callbacks, metric, None, resume)
-    finish_run(database.engine, run.id, run.status)
+    run = job.search(settings, resume)
     return Part(run.id, settings, run.status, run.original, run.chosen)
+
+
+def _may_go_on(row: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether a run that fell short had fewer trials or minutes than these settings allow."""
+    trials, minutes = row["settings"]["max_trials"], row["settings"]["max_minutes"]
+    return trials <= row["trials"] < settings.max_trials or (
+        minutes is not None and (settings.max_minutes or math.inf) > minutes
+    )
 
 
 def _best_layers(parts: Sequence[Part], objective: str) -> tuple[LayerRecord, ...]:
@@ -179,46 +215,52 @@ def _best_layers(parts: Sequence[Part], objective: str) -> tuple[LayerRecord, ..
 
 
 def _tuned(
-    model: keras.Model,
-    data: Data,
-    database: Database,
-    run_id: int,
-    original: TrialRecord,
-    layers: tuple[LayerRecord, ...],
-    settings: Settings,
-    callbacks: Sequence[keras.callbacks.Callback],
-    metric: Metric | None,
+    job: Job, run_id: int, original: TrialRecord, layers: tuple[LayerRecord, ...], settings: Settings
 ) -> tuple[list[TrialRecord], keras.Model, bool]:
     """The hybrid's trials, the last model, and whether it is good enough."""
-    record_trial(database.engine, run_id, original)
-    trials = [original]
+    trials: list[TrialRecord] = []
+    _record(job, run_id, trials, replace(original, number=0, status=ORIGINAL))
     plan: Plan = plan_of(replace(original, layers=layers))
+    data, validation = job.data, (job.data.x_validation, job.data.y_validation)
     started = perf_counter()
     keras.utils.set_random_seed(settings.seed)
-    made = factorize(model, plan)
+    made = factorize(job.model, plan)
     constructed = perf_counter() - started
     measured = tuple(
-        replace(one, similarity=None, error=weight_error(model, one.layer, plan[one.layer])) if one.method else one
+        replace(one, similarity=None, error=weight_error(job.model, one.layer, plan[one.layer])) if one.method else one
         for one in layers
     )
     good = False
     while not good and len(trials) <= ROUNDS:
-        started = perf_counter()
-        train, validation = (data.x_train, data.y_train), (data.x_validation, data.y_validation)
-        fine_tune(made, train, validation, settings.fine_tuning, settings.seed + len(trials), callbacks)
-        score = evaluate(made, *validation, metric=metric)
-        seconds = perf_counter() - started
-        trial = TrialRecord(
-            len(trials), TRIED, score.accuracy, score.loss, cost_of(made), seconds, measured, constructed, score.metric
-        )
-        record_trial(database.engine, run_id, trial)
-        trials.append(trial)
-        good = settings.is_good(trial, original, metric is not None)
+        trial = TrialRecord(len(trials), FAILED, None, None, cost_of(made), 0.0, measured, constructed)
+        try:
+            seed = settings.seed + len(trials)
+            fine_tune(made, (data.x_train, data.y_train), validation, settings.fine_tuning, seed, job.callbacks)
+            score = evaluate(made, *validation, metric=job.metric)
+        except DivergedError:
+            _record(job, run_id, trials, replace(trial, seconds=perf_counter() - started))
+            break
+        found = {"accuracy": score.accuracy, "loss": score.loss, "metric": score.metric}
+        trial = replace(trial, status=TRIED, seconds=perf_counter() - started, **found)  # type: ignore[arg-type]
+        _record(job, run_id, trials, trial)
+        good = settings.is_good(trial, original, job.metric is not None)
+        started, constructed = perf_counter(), 0.0
     return trials, made, good
 
 
-def _model_of(part: Part, database: Database) -> keras.Model:
-    checkpoints = checkpoints_of(database.location, part.run)
-    if checkpoints is None:
-        raise UserError(f"the model of run {part.run} is not kept; use an SQLite file as database")
-    return checkpoints.load(part.chosen.number)
+def _record(job: Job, run_id: int, trials: list[TrialRecord], trial: TrialRecord) -> None:
+    record_trial(job.database.engine, run_id, trial)
+    trials.append(trial)
+    job.on_trial(trial)
+
+
+def _model_of(part: Part, job: Job) -> tuple[TrialRecord, keras.Model]:
+    """The trial that a search chose, with its model. Where its file is gone, the search is made again, for the same."""
+    checkpoints = checkpoints_of(job.database.location, part.run)
+    try:
+        if checkpoints is not None:
+            return part.chosen, checkpoints.load(part.chosen.number)
+    except UserError:
+        pass
+    run = job.search(part.settings)
+    return run.chosen, run.model

@@ -38,7 +38,8 @@ def facts_of(model: keras.Model, data: Data, settings: Settings, metric: Metric 
 def key_of(model: keras.Model, data: Data, settings: Settings, metric: Metric | None = None) -> str:
     """Hash of the model's weights, the data, and all settings that decide what is tried."""
     decisive = {name: value for name, value in asdict(settings).items() if name not in BUDGET}
-    found = hashlib.blake2b(json.dumps([decisive, metric and _name(metric)], sort_keys=True).encode(), digest_size=16)
+    judged_by = None if metric is None else _name(metric)
+    found = hashlib.blake2b(json.dumps([decisive, judged_by], sort_keys=True).encode(), digest_size=16)
     for weight in model.weights:
         found.update(f"{weight.path} {weight.shape}".encode())
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)

@@ -153,7 +153,7 @@ class _Search:
                 raise
             status = INTERRUPTED
         if self.best is None:
-            raise UserError(
+            raise DivergedError(
                 f"all {len(self.trials) - 1} trials diverged: their loss is NaN or infinite; lower the learning rate"
             )
         chosen = self.trials[self.best] = replace(self.trials[self.best], status=CHOSEN)

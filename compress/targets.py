@@ -92,7 +92,7 @@ def _target(database: Database, network: str, row: Mapping[str, Any], method: st
 
 def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
     by_size = sorted(found, key=lambda name: metric_of(found[name].original, settings.objective))
-    return by_size[: int(settings.drop_smallest * len(found))]
+    return by_size[: int(settings.drop_smallest * len(found) + 1e-9)]
 
 
 def _left_out(rows: Sequence[Mapping[str, Any]], settings: Settings) -> set[str]:

@@ -87,6 +87,10 @@ class Database:
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
         spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
+        path = sqlite_path(self.location)
+        if path is not None and not path.exists():
+            for one in {space.digest: space for group in spaces for space in group}.values():
+                one.check_size()  # before the file is made; of spaces that stand, the size doesn't matter
         return explore_layers(
             self.engine,
             layers=found.layers,

@@ -111,7 +111,7 @@ def _stack(polynomials: tuple[Polynomial, ...]) -> tuple[Integers, Integers, Int
     return masks, coefficients, metrics
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fill(
     steps: Integers, modes: Integers, free: int, step: int,
     masks: Integers, terms: Integers, metrics: Integers,
@@ -147,7 +147,7 @@ def _fill(
                 current[j] = 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _useful(ranks: Integers, modes: Integers, free: int, step: int, better: int) -> tuple[int, int]:
     """First and last k at which each rank is at most its neighbour times the mode between, on both sides.
 

@@ -80,12 +80,12 @@ class Space:
             branches.append(branch)
         return tuple(branches)
 
-    @property
+    @cached_property
     def n_lines(self) -> int:
         """Rank lines over all branches."""
         return sum(branch.n_lines for branch in self.branches)
 
-    @property
+    @cached_property
     def n_total(self) -> int:
         """Configurations over all branches."""
         return sum(branch.n_total for branch in self.branches)
@@ -107,7 +107,7 @@ class Space:
         shape = LayerShape(**{field.name: values.pop(field.name) for field in fields(LayerShape)})
         return cls(values.pop("method"), shape, Options(**values))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of the definition and the formula version."""
         text = json.dumps([FORMULA_VERSION, self.definition()], sort_keys=True)

@@ -90,6 +90,9 @@ def compress(
     for kind in chosen:
         if kind not in ("conv", "dense"):
             raise one_of("kind of layer in methods", kind, ["conv", "dense"])
+        if not chosen[kind] or (strategy != "hybrid" and len(chosen[kind]) > 1):
+            given = ", ".join(chosen[kind]) or "none"
+            raise UserError(f"strategy {strategy} takes one method for {kind} layers, hybrid one or more; got {given}")
     settings = replace(settings or Settings(), **changes)
     if strategy == "hybrid":
         pairs = {f"{kind}_methods": given for kind, given in chosen.items()}
@@ -101,10 +104,11 @@ def compress(
     asked = {
         "strategy": strategy,
         "methods": {kind: list(given) for kind, given in chosen.items()},
-        "model": str(Path(model).absolute()) if isinstance(model, str) and Path(model).exists() else model,
+        "model": _anywhere(model) if isinstance(model, str) else None,
+        "data": _anywhere(data.name if isinstance(data, Data) else data if isinstance(data, str) else "arrays"),
         "out": None if out is None else str(Path(out).absolute()),
     }
-    request = {"request": {**asked, "model": asked["model"] if isinstance(model, str) else None}}
+    request = {"request": asked}
     return _compressed(
         model, data, db, strategy, name, needed, out, settings,
         request=request, metric=metric, on_trial=on_trial, callbacks=callbacks, **pairs,
@@ -185,11 +189,16 @@ def _compressed(
 def _recorded_data(run: int, recorded: Mapping[str, Any]) -> Data:
     """The data of a run that named it."""
     made = recorded["preparation"]
-    if recorded["data"] == "arrays":
+    if recorded["data"] == "arrays" or "rescale" not in made:
         raise UserError(f"run {run} was made with arrays; give the same data again")
     scaling = Scaling(made["rescale"], tuple(made["mean"]), tuple(made["std"]))
     split = {name: made[name] for name in ("validation", "split_seed") if name in made}
-    return load(recorded["data"], scaling, **split)
+    return load(recorded["request"].get("data", recorded["data"]), scaling, **split)
+
+
+def _anywhere(name: str) -> str:
+    """A name that means the same in any folder."""
+    return str(Path(name).absolute()) if Path(name).is_file() else name
 
 
 def _explore(database: Database, model: keras.Model, network: str, needed: Sequence[str]) -> None:

@@ -94,9 +94,12 @@ def write_summary(found: dict[str, Any]) -> None:
         )
     if found["status"] == FELL_SHORT:
         lost = points(before["validation_accuracy"] - after["validation_accuracy"])
+        what = f"the best trial loses {lost.lstrip('+')} of validation accuracy, more than --max-drop allows; it"
+        if after["params"] == before["params"]:
+            what = "every trial loses more than --max-drop allows; the original"
         note(
-            f"FELL SHORT: the best trial loses {lost.lstrip('+')} of validation accuracy, more than --max-drop allows; "
-            "it was written all the same. Try more --epochs, another --learning-rate, or more --max-trials"
+            f"FELL SHORT: {what} was written all the same. "
+            "Try more --epochs, another --learning-rate, or more --max-trials"
         )
     if found["status"] == INTERRUPTED:
         note("INTERRUPTED: what was written is the best trial so far")

@@ -10,10 +10,11 @@ import keras
 from compress.baselines.under_drop import Limits, Outcome, best_of, pruning_under_drop, vbmf_under_drop
 from compress.baselines.vbmf import vbmf_plan
 from compress.data import Data
-from compress.plan import Plan
+from compress.plan import Choice, Plan
 from compress.recording import facts_of
-from compress.search import Run, cost_of
+from compress.search import Run, cost_of, weight_error
 from compress.settings import Settings
+from compress.surgery import factor_names
 from compress.training import Metric, Score
 from db.database import Database
 from db.runs import (
@@ -22,13 +23,16 @@ from db.runs import (
     ORIGINAL,
     SUCCESS,
     TRIED,
+    LayerRecord,
     TrialRecord,
-    choose_trial,
     record_trial,
     recorded_end,
     start_run,
 )
 from dse.errors import UserError
+from dse.formula import Cost
+from dse.reader import describe
+from dse.totals import known_cost
 
 AMOUNTS = tuple(step / 20 for step in range(1, 21))
 """How far VBMF's ranks are taken, and shares of the filters that are pruned (all but the last of these)."""
@@ -47,7 +51,7 @@ def vbmf(
 ) -> Run:
     """The ranks of VBMF, weakened as little as ``max_drop`` allows (see ``vbmf_under_drop``); arguments as ``search``.
 
-    Raises UserError where a metric other than the accuracy is asked for.
+    Raises UserError where a metric other than the accuracy, or a choice of layers, is asked for.
     """
     limits = _limits(settings, metric)
     run_id = _started(model, data, database, network, settings, {"strategy": "vbmf", **(request or {})})
@@ -80,6 +84,8 @@ def pruning(
 def _limits(settings: Settings, metric: Metric | None) -> Limits:
     if metric is not None or settings.metric != "accuracy":
         raise UserError("the baselines are judged by accuracy; leave out the other metric")
+    if settings.include or settings.exclude:
+        raise UserError("the baselines take every layer that they can; leave out include and exclude")
     return Limits(settings.max_drop, settings.fine_tuning, settings.seed)
 
 
@@ -102,8 +108,11 @@ def _recorded(
 ) -> Run:
     """All outcomes' trials on record. Where none is good enough, the original is what is handed over."""
 
-    def record(number: int, status: str, score: Score, cost: Any, seconds: float) -> TrialRecord:
-        trial = TrialRecord(number, status, score.accuracy, score.loss, cost, seconds, ())
+    layers = _layers(model, chosen.model, plan) if chosen.model else ()
+
+    def record(number: int, status: str, score: Score, cost: Cost, seconds: float) -> TrialRecord:
+        made_of = layers if status == CHOSEN else ()
+        trial = TrialRecord(number, status, score.accuracy, score.loss, cost, seconds, made_of)
         record_trial(database.engine, run_id, trial)
         on_trial(trial)
         return trial
@@ -114,6 +123,18 @@ def _recorded(
         status = CHOSEN if one is chosen.best else TRIED
         trials.append(record(len(trials), status, one.score, one.cost, one.seconds))
         best = trials[-1].number if status == CHOSEN else best
-    choose_trial(database.engine, run_id, best)
     status = FELL_SHORT if chosen.best is None else SUCCESS
     return Run(run_id, status, chosen.model or model, plan, trials[0], trials[best], tuple(trials), skipped)
+
+
+def _layers(model: keras.Model, made: keras.Model, plan: Plan) -> tuple[LayerRecord, ...]:
+    """What a plan has made of each layer; none where the model was not made by one."""
+    costs = {layer.name: known_cost(layer) for layer in describe(made).layers}
+
+    def record(path: str, choice: Choice) -> LayerRecord:
+        chain = [costs[name] for name in factor_names(path, choice) if name in costs]
+        cost = Cost(*(sum(one[j] or 0 for one in chain) for j in range(3)))
+        error = weight_error(model, path, choice)
+        return LayerRecord(path, choice.method, choice.ranks, choice.shape, cost, None, error)
+
+    return tuple(record(path, choice) for path, choice in plan.items())

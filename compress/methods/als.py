@@ -17,6 +17,7 @@ from functools import reduce
 from math import prod
 from operator import mul
 
+import numpy as np
 import tensorly as tl
 from scipy.linalg import cho_factor, cho_solve
 
@@ -27,10 +28,14 @@ TOLERANCE = 2e-4
 """A sweep without momentum that lowers the error by less, relative to it, is the last one."""
 
 RIDGE = 1e-4
-"""Weight of the step's length in a least squares problem, in units of its Gram matrix's mean diagonal."""
+"""Weight of the step's length in a least squares problem, in units of its Gram matrix's diagonal."""
 
 FINE = 0.03
 """Relative errors below it are too small for products in float32, and are worked on in float64."""
+
+SMALL = 5000
+RANDOM_STARTS = 3
+"""Kernels of at most so many weights are cheap to fit, and are fitted from as many random starts too."""
 
 AXES = "xyz"
 
@@ -58,6 +63,17 @@ def fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> Fit:
     found = coarse if coarse.error > FINE else _improve(_Kernel(weights / norm, tl.float64), scaled, sweeps)
     factors = [tl.tensor(factor, dtype=tl.float64) for factor in found.factors]
     return Fit(_balanced([*factors[:-1], factors[-1] * norm]), found.error, found.sweeps, found.converged)
+
+
+def best_fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> Fit:
+    """The best fit from several starts, where the kernel is small: they can end in different minima."""
+    starts = [start]
+    if prod(tl.shape(weights)) <= SMALL:
+        shapes = [tl.shape(factor) for factor in start]
+        generators = [np.random.default_rng(seed) for seed in range(RANDOM_STARTS)]
+        context = tl.context(weights)
+        starts += [[tl.tensor(one.standard_normal(shape), **context) for shape in shapes] for one in generators]
+    return min((fit(weights, one, sweeps) for one in starts), key=lambda found: found.error)
 
 
 def spatial_columns(factors: Sequence[Tensor]) -> Tensor:
@@ -115,8 +131,8 @@ def _improve(kernel: _Kernel, start: Sequence[Tensor], sweeps: int) -> Fit:
 def _solved(grams: list[Tensor], mode: int, products: Tensor, old: Tensor) -> Tensor:
     """The factor (n, r) of one mode that fits best, given W contracted with all others (n, r); grams are kept up."""
     others = reduce(mul, (gram for j, gram in enumerate(grams) if j != mode))
-    ridge = RIDGE * tl.diag(others)
-    new = tl.transpose(_cholesky_solve(others + tl.diag(ridge), tl.transpose(products + ridge * old)))
+    ridge = RIDGE * others * tl.eye(len(others), **tl.context(others))
+    new = tl.transpose(_cholesky_solve(others + ridge, tl.transpose(products + tl.matmul(old, ridge))))
     grams[mode] = tl.matmul(tl.transpose(new), new)
     return new
 

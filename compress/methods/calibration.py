@@ -13,7 +13,7 @@ import numpy as np
 import tensorly as tl
 from numpy.typing import NDArray
 
-from compress.methods.als import fit, spatial_columns
+from compress.methods.als import best_fit, fit, spatial_columns
 from compress.methods.slices import NEGLIGIBLE, slice_svd
 from compress.methods.tensor import Tensor
 from dse.spectrum import BOUND, ESTIMATE, ErrorTable
@@ -42,7 +42,7 @@ def calibrated(weights: Tensor, most: int) -> ErrorTable:
     ratios = np.log(errors**2 / (bound * left)[fitted - 1])
     estimate = bound * np.minimum(1.0, left * np.exp(np.interp(np.log(every), np.log(fitted), ratios)))
     estimate = np.minimum.accumulate(estimate)
-    seen = [fit(weights, slices.terms(rank)).error / estimate[rank - 1] ** 0.5 for rank in held_out.tolist()]
+    seen = [best_fit(weights, slices.terms(rank)).error / estimate[rank - 1] ** 0.5 for rank in held_out.tolist()]
     return ErrorTable((estimate,), ESTIMATE, spread=max((abs(1 / ratio - 1) for ratio in seen), default=0.0))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import tensorly as tl
 
-from compress.methods.als import Fit, fit
+from compress.methods.als import Fit, best_fit
 from compress.methods.calibration import calibrated
 from compress.methods.factor import Factor, depthwise_factor, geometry, last_factor, linear_factor, placed, spatial_axes
 from compress.methods.method import Decomposition
@@ -49,7 +49,7 @@ class CP(Decomposition):
         slices = slice_svd(squeezed)
         left, *spatial, right = slices.terms(*ranks)
         if not slices.is_exact(*ranks):
-            found = fit(squeezed, [left, *spatial, right])
+            found = best_fit(squeezed, [left, *spatial, right])
             left, *spatial, right = found.factors
             if not found.converged:
                 warnings.warn(_still_falling(tuple(tl.shape(weights)), ranks, found), ConvergenceWarning, stacklevel=3)

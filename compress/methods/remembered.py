@@ -45,4 +45,4 @@ def remembered(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Resul
 
 
 def _bytes(result: Any) -> int:
-    return sum(8 * prod(tl.shape(tensor)) for tensor in (result if isinstance(result, tuple) else (result,)))
+    return sum(8 * prod(tensor.shape) for tensor in (result if isinstance(result, tuple) else (result,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import cache
 
 from dse.formula import Formula, Polynomials, substitute
 from dse.layer import Layer
@@ -33,7 +34,13 @@ class Method(ABC):
 
         Only T3F has a choice; the others yield once, with None for the shape.
         """
-        yield None, substitute(self.formula(shape.axes), shape.values())
+        yield None, substitute(_formula(self, shape.axes), shape.values())
+
+
+@cache
+def _formula(method: Method, axes: int) -> Formula:
+    """The method's formula, built once: sympy takes longer over its expressions than a layer's lines take."""
+    return method.formula(axes)
 
 
 def spatial_only(title: str, layer: Layer) -> str | None:

@@ -15,6 +15,7 @@ from rankline.cli.output import (
     JsonOption,
     NameOption,
     SeedOption,
+    is_given,
     note,
     words,
     write_json,
@@ -22,8 +23,12 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 
+GOES_ON_WITH = ("resume", "db", "max_trials", "max_minutes", "as_json")
+"""Options beside ``--resume``: the others are the run's own."""
+
 
 def compress(
+    context: typer.Context,
     model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
     data: Annotated[
         str | None,
@@ -103,8 +108,10 @@ def compress(
     with TrialProgress(epochs) as progress:
         told: dict[str, Any] = {"on_trial": progress.trial, "callbacks": progress.callbacks()}
         if resume is not None:
-            if any(given is not None for given in (model, data, out)):
-                raise UserError("--resume takes the model, data and file of the run; leave out MODEL, --data and --out")
+            unwanted = [name for name in context.params if name not in GOES_ON_WITH and is_given(context, name)]
+            if unwanted:
+                named = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in unwanted)
+                raise UserError(f"--resume takes the model, data, file and settings of the run; leave out {named}")
             done = run_on(resume, db, max_trials=max_trials, max_minutes=max_minutes, **told)
         else:
             if model is None or data is None or out is None:

@@ -149,6 +149,12 @@ def words(text: str | None, what: str) -> list[str] | None:
     return found
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was typed on the command line, and is not its default or from the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _named(value: str | None) -> str | None:
     if value is not None and not value.strip():
         raise UserError("--name takes the name of a network; it is empty")

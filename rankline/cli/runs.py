@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json, write_table
+from dse.errors import UserError
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, is_given, note, write_json, write_table
 from reports.numbers import percent
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def runs(
     Example: [bold]rankline runs[/bold]
     """
     if context.invoked_subcommand is not None:
+        for name in ("db", "as_json"):
+            if is_given(context, name):
+                option = f"--{name.removeprefix('as_')}"
+                raise UserError(f"give {option} after the command: rankline runs {context.invoked_subcommand} {option}")
         return
     found = _open(db).runs()
     if as_json:
@@ -100,7 +105,7 @@ def compare(
         write_json({str(run): side for run, side in zip((one, other), sides, strict=True)})
         return
     titles = [f"run {one}", f"run {other}"]
-    settings = [{**side["settings"], "status": side["status"]} for side in sides]
+    settings = [{"network": side["network"], **side["settings"], "status": side["status"]} for side in sides]
     names = [
         name
         for name in dict.fromkeys(name for side in settings for name in side)
@@ -136,7 +141,6 @@ def export(
     import json
 
     from db.export import write_text
-    from dse.errors import UserError
 
     if out.suffix != ".json":
         raise UserError(f"a run is exported as .json; got '{out.name}'")
@@ -154,15 +158,16 @@ def _open(db: str) -> Database:
 
 
 def _chosen(database: Database, run: int) -> dict[str, Any]:
-    """A run's settings and end, with the trial that it handed over (the last where none was)."""
+    """A run's settings and end, with the trial that it handed over: the original where none was good enough for a
+    baseline; the last where the run has not come so far."""
     trials = database.trials(run)
     (row,) = [row for row in database.runs() if row["id"] == run]
-    chosen = next((trial for trial in trials if trial["status"] == "chosen"), trials[-1] if trials else None)
-    if chosen is None:
-        from dse.errors import UserError
-
+    if not trials:
         raise UserError(f"run {run} has no trial yet")
+    otherwise = trials[0 if row["status"] == "fell short" else -1]
+    chosen = next((trial for trial in trials if trial["status"] == "chosen"), otherwise)
     return {
+        "network": row["network"],
         "status": row["status"],
         "settings": row["settings"],
         "trials": row["trials"],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import pytest
 
@@ -11,6 +13,17 @@ from compress.training import FineTuning, fine_tune
 def digits() -> Data:
     """scikit-learn's handwritten digits."""
     return load("digits")
+
+
+@pytest.fixture(scope="session")
+def few(digits: Data) -> Data:
+    """A third of the digits, for trials that need not be good, only quick."""
+    return replace(
+        digits,
+        x_train=digits.x_train[:384], y_train=digits.y_train[:384],
+        x_validation=digits.x_validation[:128], y_validation=digits.y_validation[:128],
+        x_test=digits.x_test[:64], y_test=digits.y_test[:64],
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

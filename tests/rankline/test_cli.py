@@ -176,10 +176,10 @@ MISTAKES = [
     (("explore", "absent.keras"), "absent.keras"),
     (("explore", "broken.json"), "kernel"),
     (("explore", "net.json", "--methods", "tuker"), "did you mean 'tucker'"),
-    (("explore", "net.json", "--max-lines", "2"), "max_lines"),
+    (("explore", "net.json", "--max-rank", "7", "--max-lines", "2"), "max_lines"),
     (("explore", "net.json", "--rank-multiple", "0"), "rank_multiple must be at least 1"),
     (("explore", "net.json", "--db", "/proc/new.db"), "cannot open the database"),
-    (("runs", "7"), "there is no run 7"),
+    (("runs", "show", "7"), "there is no run 7"),
     (("compress", "net.json", "--data", "digits", "--out", "small.keras"), "layers file, which has no weights"),
     (("compress", "zoo:lenet5", "--data", "digit", "--out", "small.keras"), "did you mean 'digits'"),
     (("compress", "zoo:lenet5", "--data", "digits", "--out", "small.keras"), "takes (28, 28, 1)"),
@@ -353,8 +353,9 @@ def test_a_failure_has_exit_code_1_and_its_traceback_only_with_debug(
 
 
 def test_every_command_has_a_help_with_an_example() -> None:
-    commands = [*app.registered_commands, *app.registered_groups[0].typer_instance.registered_commands]  # type: ignore[union-attr]
-    assert len(commands) >= 11
+    groups = [group.typer_instance for group in app.registered_groups]
+    commands = [*app.registered_commands, *(one for group in groups for one in group.registered_commands)]  # type: ignore[union-attr]
+    assert len(commands) >= 18
     for command in commands:
         assert command.callback is not None
         assert "Example: [bold]rankline " in (command.callback.__doc__ or ""), command.callback
