@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
+JAX_TESTS := backends covariance cp depthwise methods qr surgery t3f tt tt_matrix tucker_svd
+
 .PHONY: demo test test-jax lint bench clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -20,7 +22,7 @@ test: lint
 
 # The layers and decompositions once more, with another backend of Keras.
 test-jax: $(VENV)/ready
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile tests/compress/methods
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix tests/compress/test_,$(JAX_TESTS:=.py))
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -2,7 +2,8 @@
 
 Tucker against ``partial_tucker``, CP against ``parafac``, TT against ``tensor_train``; on random Gaussian kernels, on
 kernels whose spectrum decays as trained ones' do, and on those of pretrained models (RANKLINE_DATA), at about 85 and
-60 % fewer params. TensorLy's CP stops after ``--parafac-sweeps``: to go on takes it minutes a kernel.
+60 % fewer params. On large kernels TensorLy's CP stops after ``--parafac-sweeps``: to go on takes it minutes a kernel.
+Ours is timed until it has the error that theirs came to.
 
 Run: python -m benchmarks.decompositions [--quick]
 """
@@ -26,6 +27,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.record import record, seconds
 from compress.methods import DECOMPOSITIONS
+from compress.methods.als import fit
+from compress.methods.slices import slice_svd
 from dse.layer import conv
 from dse.options import Options
 from dse.space import Space
@@ -35,6 +38,8 @@ SHAPES = [(3, 3, 256, 512), (3, 3, 512, 512), (3, 512, 1024), (5, 5, 96, 256), (
 REDUCTIONS = (0.85, 0.6)
 REPEATS = 3
 METHODS = ("tucker", "cp", "tt")
+QUICK = 100_000
+"""Weights up to which a kernel is small."""
 SLOW_S = 10.0
 """What takes longer is timed once, not three times."""
 
@@ -89,13 +94,14 @@ def ranks_for(method: str, kernel: Kernel, reduction: float) -> tuple[int, ...]:
 
 
 def theirs(method: str, kernel: Kernel, ranks: tuple[int, ...], sweeps: int, seed: int) -> Kernel:
-    """TensorLy's approximation of the kernel."""
+    """TensorLy's approximation of the kernel; CP with at most 100 sweeps where the kernel is small."""
     if method == "tucker":
         modes = [kernel.ndim - 2, kernel.ndim - 1]
         (core, factors), _ = partial_tucker(kernel, rank=list(ranks), modes=modes)
         return tl.tenalg.multi_mode_dot(core, factors, modes)
     if method == "cp":
-        found = parafac(kernel, ranks[0], n_iter_max=sweeps, init="random", random_state=seed, tol=1e-8)
+        most = max(sweeps, 100) if kernel.size <= QUICK else sweeps
+        found = parafac(kernel, ranks[0], n_iter_max=most, init="random", random_state=seed, tol=1e-8)
         return tl.cp_to_tensor(found)
     moved = np.moveaxis(kernel, -2, 0)
     return np.moveaxis(tl.tt_to_tensor(tensor_train(moved, [1, *ranks, 1])), 0, -2)
@@ -117,12 +123,22 @@ def compared(method: str, kernel: Kernel, reduction: float, sweeps: int, seed: i
     their_s, approximation = timed(lambda: theirs(method, kernel, ranks, sweeps, seed))
     norm = np.linalg.norm(kernel)
     our_error, their_error = ours.error(kernel, factors), float(np.linalg.norm(kernel - approximation) / norm)
-    return {
+    found: dict[str, Any] = {
         "ranks": list(ranks),
         "ours": {"s": round(our_s, 4), "error": round(our_error, 6)},
         "tensorly": {"s": round(their_s, 4), "error": round(their_error, 6)},
-        "times faster": round(their_s / our_s, 1),
     }
+    if method == "cp":
+        # Ours goes on to a lower error; the times are compared at the error that theirs has come to.
+        our_s, reached = timed(lambda: cp_until(kernel, ranks[0], their_error))
+        found["ours until their error"] = {"s": round(our_s, 4), "error": round(reached, 6)}
+    return {**found, "times faster": round(their_s / our_s, 1)}
+
+
+def cp_until(kernel: Kernel, rank: int, error: float) -> float:
+    """Our CP from its start on, until the error is reached; returns the error it ended with."""
+    weights = tl.tensor(kernel, dtype=tl.float64)
+    return fit(weights, slice_svd(weights).terms(rank), enough=error).error
 
 
 def threads(seed: int) -> dict[str, float]:
@@ -160,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, kernel in kernels(options.seed):
-            if options.quick and kernel.size > 100_000:
+            if options.quick and kernel.size > QUICK:
                 continue
             tables_s, spectrum = timed(lambda kernel=kernel: DECOMPOSITIONS["tucker"].spectrum(kernel))
             for method in options.methods.split(","):
@@ -176,7 +192,12 @@ def main(arguments: list[str] | None = None) -> None:
                     print(rows[-1], flush=True)
     side_by_side = threads(options.seed)
     print(side_by_side)
-    figures = {"threads, s for 8 layers": side_by_side, "parafac sweeps": options.parafac_sweeps, "blas threads": 1, "rows": rows}
+    figures = {
+        "threads, s for 8 layers": side_by_side,
+        "parafac sweeps": options.parafac_sweeps,
+        "blas threads": 1,
+        "rows": rows,
+    }
     print(record("decompositions", options.seed, ("numpy", "scipy", "tensorly", "rankline"), figures))
 
 

@@ -52,15 +52,16 @@ class Fit:
     converged: bool
 
 
-def fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> Fit:
+def fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS, enough: float = 0.0) -> Fit:
     """CP factors of a kernel (K_1, .., K_d, C, F), not all zero, in float64, no worse than those to start from.
 
-    start: (C, r), (K_1, r), .., (K_d, r), (F, r). Products are in float32 as long as the error is above ``FINE``.
+    start: (C, r), (K_1, r), .., (K_d, r), (F, r). enough: an error to stop at. Products are in float32 as long as the
+    error is above ``FINE``.
     """
     norm = float(tl.norm(weights))
     scaled = [*start[:-1], start[-1] / norm]
-    coarse = _improve(_Kernel(weights / norm, tl.float32), scaled, sweeps)
-    found = coarse if coarse.error > FINE else _improve(_Kernel(weights / norm, tl.float64), scaled, sweeps)
+    coarse = _improve(_Kernel(weights / norm, tl.float32), scaled, sweeps, enough)
+    found = coarse if coarse.error > FINE else _improve(_Kernel(weights / norm, tl.float64), scaled, sweeps, enough)
     factors = [tl.tensor(factor, dtype=tl.float64) for factor in found.factors]
     return Fit(_balanced([*factors[:-1], factors[-1] * norm]), found.error, found.sweeps, found.converged)
 
@@ -112,11 +113,13 @@ class _Kernel:
         return _balanced([left, *spatial, right]), max(0.0, 1 - 2 * overlap + energy) ** 0.5
 
 
-def _improve(kernel: _Kernel, start: Sequence[Tensor], sweeps: int) -> Fit:
+def _improve(kernel: _Kernel, start: Sequence[Tensor], sweeps: int, enough: float) -> Fit:
     best = ahead = _balanced([tl.tensor(factor, dtype=kernel.dtype) for factor in start])
     error, steps = float("inf"), 0
     for sweep in range(1, sweeps + 1):
         found, reached = kernel.sweep(ahead)
+        if reached <= enough:
+            return Fit(found, reached, sweep, converged=True)
         if reached > (1 - TOLERANCE) * error:
             if not steps:
                 return Fit(*((found, reached) if reached < error else (best, error)), sweep, converged=True)

@@ -33,6 +33,6 @@ def test_every_backend_gives_the_same_errors(method: str, backend: str) -> None:
         assert all(tl.is_tensor(factor) and factor.dtype == tl.float32 for factor in factors)
         error = decomposition.error(tl.tensor(weights), factors)
         (here,) = decomposition.spectrum(tl.tensor(weights)).values()
-    assert error == pytest.approx(expected, rel=0.02)
-    assert here.error(ranks) == pytest.approx(table.error(ranks), rel=0.02)
+    assert error == pytest.approx(expected, rel=0.05)
+    assert here.error(ranks) == pytest.approx(table.error(ranks), rel=0.05)
     assert (here.certainty, tuple(map(np.shape, here.tables))) == (table.certainty, tuple(map(np.shape, table.tables)))

@@ -26,7 +26,9 @@ from dse.layer import conv
 from dse.options import Options
 from rankline.compression import Compression, compress
 
-QUICK = Settings(fine_tuning=FineTuning(epochs=5, learning_rate=3e-3), step=0.1, samples=200, max_trials=12)
+QUICK = Settings(
+    fine_tuning=FineTuning(epochs=4, learning_rate=5e-3), step=0.2, samples=200, max_trials=12, max_drop=0.05
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,15 +107,14 @@ def test_the_plan_rebuilds_the_architecture(done: tuple[Compression, Path]) -> N
     assert [weight.shape for weight in again.weights] == [weight.shape for weight in result.model.weights]
 
 
-def test_the_same_seed_gives_the_same_choices(trained: keras.Model, digits: Data, tmp_path: Path) -> None:
-    settings = Settings(
-        fine_tuning=FineTuning(epochs=2, learning_rate=3e-3), step=0.1, samples=100, max_trials=3, max_drop=0, seed=7
-    )
+def test_the_same_seed_gives_the_same_choices(trained: keras.Model, few: Data, tmp_path: Path) -> None:
+    tuning = FineTuning(epochs=1, learning_rate=3e-3, batch_size=64)
+    settings = Settings(fine_tuning=tuning, step=0.1, samples=100, max_trials=2, max_drop=0, seed=7)
     runs = []
     for number in range(2):
         database = open_database(str(tmp_path / f"{number}.db"))
         database.explore(trained, name="tiny")
-        runs.append(search(trained, digits, database, "tiny", settings))
+        runs.append(search(trained, few, database, "tiny", settings))
         database.close()
     assert runs[0].plan == runs[1].plan
     assert [trial.accuracy for trial in runs[0].trials] == [trial.accuracy for trial in runs[1].trials]
@@ -324,23 +325,3 @@ def test_ctrl_c_before_there_is_a_trial_ends_the_run(trained: keras.Model, digit
     (run,) = database.runs()
     assert (run["status"], run["trials"]) == (INTERRUPTED, 0)
     database.close()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"objective": "size"}, "unknown metric|unknown objective"),
-        ({"conv_method": "tuker"}, "did you mean 'tucker'"),
-        ({"max_drop": 1.5}, "max_drop must be a fraction from 0 to 1, 0 to 100 points; got 1.5, 150 points"),
-        ({"step": 0}, "step must be"),
-        ({"samples": 0}, "samples must be at least 1"),
-        ({"tolerance": 0}, "tolerance must be a fraction"),
-        ({"step": float("nan")}, "step must be a fraction"),
-        ({"sequential_threshold": 92}, "sequential_threshold must be a similarity from 0 to 1; got 92"),
-        ({"seed": -1}, "seed must be from 0"),
-        ({"dense_method": "tucker"}, "dense_method cannot be 'tucker': Tucker factorizes convolutions; use SVD"),
-    ],
-)
-def test_a_bad_setting_is_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        Settings(**changes)  # type: ignore[arg-type]

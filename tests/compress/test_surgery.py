@@ -1,4 +1,4 @@
-"""Surgery on every kind of graph, plans as files, and what is kept between two factorizations."""
+"""Surgery on every kind of graph."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.plan import Choice, Plan, plan_from_json, plan_to_json, read_plan, write_plan
+from compress.plan import Choice, Plan
 from compress.surgery import factor_chain, factor_names, factorize
+from compress.search import cost_of
 from dse.errors import UserError
+from dse.formula import Cost, original_cost
+from dse.layer import Layer, conv, dense
+from dse.reader import read
+from dse.source import load_model
+from dse.symbols import layer_shape
+from tests.compress.chains import polynomials
 
 layers = keras.layers
 
 TUCKER, SVD = Choice("tucker", (2, 3)), Choice("svd", (2,))
+CP, TT, SPATIAL = Choice("cp", (5,)), Choice("tt", (2, 3, 2)), Choice("spatial_svd", (3,))
 
 
 def randomized(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -86,6 +94,9 @@ MODELS: dict[str, tuple[Any, Plan]] = {
     "residual": (residual, {"conv1": SVD, "conv2": TUCKER, "shortcut": TUCKER, "a": SVD}),
     "nested": (nested, {"middle/inner/conv1": TUCKER, "middle/conv2": SVD, "head": SVD}),
     "shared": (shared, {"conv1": TUCKER, "head": SVD}),
+    "residual by CP and TT": (residual, {"conv1": CP, "conv2": TT, "a": SVD}),
+    "nested by TT and spatial SVD": (nested, {"middle/inner/conv1": TT, "middle/conv2": SPATIAL, "head": SVD}),
+    "shared by CP": (shared, {"conv1": CP, "head": SVD}),
 }
 
 
@@ -99,6 +110,12 @@ def outputs_of(model: keras.Model, x: Any) -> list[NDArray[np.float32]]:
     return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(model(x, training=False))]
 
 
+def numbers_of(layer: keras.Layer) -> Layer:
+    *kernel, inputs, outputs = layer.kernel.shape
+    size = tuple(kernel)
+    return conv("layer", size, inputs, outputs, in_size=size) if kernel else dense("layer", inputs, outputs)
+
+
 def full_rank(model: keras.Model, plan: Plan) -> Plan:
     """The same methods at the ranks that lose nothing."""
     full: Plan = {}
@@ -106,9 +123,7 @@ def full_rank(model: keras.Model, plan: Plan) -> Plan:
         owner = model
         for name in path.split("/"):
             owner = owner.get_layer(name)
-        *_, inputs, outputs = owner.kernel.shape
-        rows = int(np.prod(owner.kernel.shape[:-1]))
-        full[path] = Choice(choice.method, (inputs, outputs) if choice.method == "tucker" else (min(rows, outputs),))
+        full[path] = Choice(choice.method, polynomials(choice.method, numbers_of(owner)).caps)
     return full
 
 
@@ -246,49 +261,47 @@ def test_bfloat16_and_half_precision_layers_are_factorized() -> None:
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
-# Keeping what a previous factorization has learnt since.
+def strided() -> keras.Model:
+    """Convolutions whose CP takes an own layer: strides, causal padding, three axes."""
+    image, sound, volume = keras.Input((9, 8, 3)), keras.Input((12, 4)), keras.Input((6, 5, 4, 2))
+    a = layers.Conv2D(6, 3, strides=2, padding="same", name="conv1")(image)
+    b = layers.Conv1D(5, 3, padding="causal", name="conv2")(sound)
+    c = layers.Conv3D(4, (2, 1, 3), strides=(1, 2, 1), name="conv3")(volume)
+    return randomized(keras.Model([image, sound, volume], [a, b, c], name="strided"))
 
 
-def fine_tuned(model: keras.Model) -> keras.Model:
-    model.set_weights([weight + 0.25 for weight in model.get_weights()])
-    return model
+def test_a_model_with_own_layers_is_saved_loaded_and_counted(tmp_path: Path) -> None:
+    model = strided()
+    plan = {"conv1": CP, "conv2": CP, "conv3": CP}
+    result = factorize(model, plan)
+    result.save(tmp_path / "small.keras")
+    loaded, x = load_model(str(tmp_path / "small.keras")), inputs_of(model)
+    assert same(outputs_of(loaded, x), outputs_of(result, x))
+    before, after = cost_of(model), cost_of(result)
+    originals = [original_cost(layer_shape(layer)) for layer in read(model)]
+    chains = [polynomials(plan[layer.name].method, layer).cost(plan[layer.name].ranks) for layer in read(model)]
+    assert after == Cost(*(
+        getattr(before, name) + sum(getattr(one, name) for one in chains) - sum(getattr(one, name) for one in originals)
+        for name in ("params", "fm", "flops")
+    ))  # fmt: skip
 
 
-def weights_at(model: keras.Model, path: str, choice: Choice | None = None) -> list[NDArray[np.float32]]:
-    found = factor_chain(model, path, choice) if choice else [model.get_layer(path)]
-    return [weight for layer in found for weight in layer.get_weights()]
+def test_layers_decomposed_side_by_side_are_those_decomposed_alone() -> None:
+    model, (_, plan) = residual(), MODELS["residual by CP and TT"]
+    together = factorize(model, plan)
+    assert same(factorize(model, plan).get_weights(), together.get_weights())
+    for path, choice in plan.items():
+        for ours, alone in zip(
+            factor_chain(together, path, choice),
+            factor_chain(factorize(model, {path: choice}), path, choice),
+            strict=True,
+        ):
+            for one, other in zip(ours.get_weights(), alone.get_weights(), strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def same(left: list[NDArray[np.float32]], right: list[NDArray[np.float32]]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
-
-
-def test_keep_takes_what_does_not_change_from_the_previous_model() -> None:
-    model, before = residual(), {"conv1": SVD, "conv2": TUCKER, "a": SVD}
-    after = {"conv1": SVD, "conv2": Choice("tucker", (1, 2)), "b": Choice("svd", (1,))}
-    previous = fine_tuned(factorize(model, before))
-    result, fresh = factorize(model, after, keep=(previous, before)), factorize(model, after)
-    assert same(weights_at(result, "conv1", SVD), weights_at(previous, "conv1", SVD)), "an unchanged choice"
-    assert same(weights_at(result, "norm"), weights_at(previous, "norm")), "planned in neither"
-    assert same(weights_at(result, "shortcut"), weights_at(previous, "shortcut")), "planned in neither"
-    assert same(weights_at(result, "conv2", after["conv2"]), weights_at(fresh, "conv2", after["conv2"])), "changed"
-    assert same(weights_at(result, "b", after["b"]), weights_at(fresh, "b", after["b"])), "newly planned"
-    assert same(weights_at(result, "a"), weights_at(model, "a")), "no longer planned"
-
-
-def test_keep_with_the_same_plan_copies_the_previous_model() -> None:
-    for build, plan in MODELS.values():
-        model = build()
-        previous = fine_tuned(factorize(model, plan))
-        assert same(factorize(model, plan, keep=(previous, plan)).get_weights(), previous.get_weights())
-
-
-def test_keep_refuses_a_model_that_was_not_made_by_its_plan() -> None:
-    model = residual()
-    with pytest.raises(UserError, match="has no svd factors of layer 'conv1'"):
-        factorize(model, {"conv1": SVD}, keep=(model, {"conv1": SVD}))
-    with pytest.raises(UserError, match="keep: model 'branching' has no layer 'conv1'"):
-        factorize(model, {}, keep=(factorize(model, {"conv1": SVD}), {}))
 
 
 # Errors.
@@ -327,8 +340,8 @@ def test_errors_name_the_layer_and_what_is_possible() -> None:
         factorize(model, {"middle/conv22": SVD})
     with pytest.raises(UserError, match=r"layer 'head': svd .* from 1 to \(5,\); got \(6,\)"):
         factorize(model, {"head": Choice("svd", (6,))})
-    with pytest.raises(UserError, match="'cp' can be explored"):
-        factorize(model, {"middle/conv2": Choice("cp", (2,))})
+    with pytest.raises(UserError, match="layer 'head': .* CP factorizes convolutions"):
+        factorize(model, {"head": CP})
     model.get_layer("head").kernel.assign(np.full(model.get_layer("head").kernel.shape, np.nan))
     with pytest.raises(UserError, match="layer 'head': the weights hold NaN"):
         factorize(model, {"head": SVD})
@@ -358,43 +371,3 @@ def test_a_layer_that_cannot_be_made_again_is_named() -> None:
     model = keras.Sequential([keras.Input((3,)), Scaled(2.0)])
     with pytest.raises(UserError, match=r"layer 'scaled' \(Scaled\) cannot be made again"):
         factorize(model, {})
-
-
-# Plans as files.
-
-
-def test_plan_file_round_trips(tmp_path: Path) -> None:
-    plan = {"conv1": TUCKER, "outer/fc": Choice("t3f", (4,), "4x8:8x4")}
-    write_plan(plan, tmp_path / "plan.json")
-    assert read_plan(tmp_path / "plan.json") == plan
-    text = plan_to_json({"conv1": Choice("tucker", (2, 3))})
-    assert text == '{\n  "conv1": {"method": "tucker", "ranks": [2, 3]}\n}\n'
-    assert plan_from_json(plan_to_json({})) == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not JSON"),
-        ("[]", "expected an object"),
-        ('{"a": [1]}', "layer 'a': expected 'method' and 'ranks'"),
-        ('{"a": {"method": "svd"}}', "layer 'a': expected 'method' and 'ranks'"),
-        ('{"a": {"method": "svd", "ranks": [1], "rank": 1}}', "layer 'a': expected"),
-        ('{"a": {"method": "svdd", "ranks": [1]}}', "layer 'a': unknown method 'svdd'; did you mean 'svd'"),
-        ('{"a": {"method": "svd", "ranks": [0]}}', "whole numbers of at least 1"),
-        ('{"a": {"method": "svd", "ranks": [true]}}', "whole numbers of at least 1"),
-        ('{"a": {"method": "svd", "ranks": []}}', "whole numbers of at least 1"),
-        ('{"a": {"method": "svd", "ranks": 3}}', "whole numbers of at least 1"),
-        ('{"a": {"method": "t3f", "ranks": [1], "shape": 4}}', "shape must be text"),
-    ],
-)
-def test_malformed_plans_are_refused(text: str, message: str, tmp_path: Path) -> None:
-    file = tmp_path / "plan.json"
-    file.write_text(text)
-    with pytest.raises(UserError, match=f"plan .*plan.json: .*{message}"):
-        read_plan(file)
-
-
-def test_a_missing_plan_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere.json cannot be read"):
-        read_plan(tmp_path / "nowhere.json")
