@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     from compress.surgery import factorize
     from db.database import open_database as open
     from dse.errors import UserError
-    from rankline.compression import compress
+    from rankline.compression import compress, resume
     from rankline.errors import measure_errors
 
-__all__ = ["UserError", "compress", "factorize", "measure_errors", "open"]
+__all__ = ["UserError", "compress", "factorize", "measure_errors", "open", "resume"]
 
 _HOMES = {
     "open": ("db.database", "open_database"),
     "compress": ("rankline.compression", "compress"),
+    "resume": ("rankline.compression", "resume"),
     "factorize": ("compress.surgery", "factorize"),
     "measure_errors": ("rankline.errors", "measure_errors"),
     "UserError": ("dse.errors", "UserError"),

@@ -93,6 +93,8 @@ def compress(
         if not chosen[kind] or (strategy != "hybrid" and len(chosen[kind]) > 1):
             given = ", ".join(chosen[kind]) or "none"
             raise UserError(f"strategy {strategy} takes one method for {kind} layers, hybrid one or more; got {given}")
+        for method in chosen[kind]:
+            Settings(**{f"{kind}_method": method})  # type: ignore[arg-type]
     settings = replace(settings or Settings(), **changes)
     if strategy == "hybrid":
         pairs = {f"{kind}_methods": given for kind, given in chosen.items()}

@@ -24,11 +24,16 @@ from scipy.linalg import cho_factor, cho_solve
 from compress.methods.tensor import Tensor
 
 SWEEPS = 200
+PATIENCE = 10
 TOLERANCE = 2e-4
-"""A sweep without momentum that lowers the error by less, relative to it, is the last one."""
+"""It ends where so many sweeps lower the error by less than that, relative to it, in the mean. Single ones may: the
+terms of the slice SVD can be near a saddle."""
 
 RIDGE = 1e-4
 """Weight of the step's length in a least squares problem, in units of its Gram matrix's diagonal."""
+
+TINY = 1e-20
+"""Keeps a Gram matrix regular where a term has vanished."""
 
 FINE = 0.03
 """Relative errors below it are too small for products in float32, and are worked on in float64."""
@@ -60,10 +65,13 @@ def fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS, enough: 
     """
     norm = float(tl.norm(weights))
     scaled = [*start[:-1], start[-1] / norm]
-    coarse = _improve(_Kernel(weights / norm, tl.float32), scaled, sweeps, enough)
-    found = coarse if coarse.error > FINE else _improve(_Kernel(weights / norm, tl.float64), scaled, sweeps, enough)
-    factors = [tl.tensor(factor, dtype=tl.float64) for factor in found.factors]
-    return Fit(_balanced([*factors[:-1], factors[-1] * norm]), found.error, found.sweeps, found.converged)
+    found = _improve(_Kernel(weights / norm, tl.float32), scaled, sweeps, enough)
+    if found.error <= FINE:
+        found = _improve(_Kernel(weights / norm, tl.float64), found.factors, sweeps, enough)
+    left, *spatial, right = [tl.tensor(factor, dtype=tl.float64) for factor in found.factors]
+    factors = _balanced([left, *spatial, right * norm])
+    error = float(tl.norm(weights - rebuilt(factors))) / norm  # not the one in float32 that the sweeps go by
+    return Fit(factors, error, found.sweeps, found.converged)
 
 
 def best_fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> Fit:
@@ -77,7 +85,16 @@ def best_fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> 
     return min((fit(weights, one, sweeps) for one in starts), key=lambda found: found.error)
 
 
-def spatial_columns(factors: Sequence[Tensor]) -> Tensor:
+def rebuilt(factors: Sequence[Tensor]) -> Tensor:
+    """The kernel (K_1, .., K_d, C, F) that the factors (C, r), (K_1, r), .., (K_d, r), (F, r) stand for."""
+    left, *spatial, right = factors
+    taps = _spatial_columns(spatial)
+    columns = tl.reshape(tl.reshape(taps, (len(taps), 1, -1)) * left, (len(taps) * len(left), -1))
+    sizes = [len(factor) for factor in (*spatial, left, right)]
+    return tl.reshape(tl.matmul(columns, tl.transpose(right)), sizes)
+
+
+def _spatial_columns(factors: Sequence[Tensor]) -> Tensor:
     """The columns of the spatial factors (K_j, r), multiplied out: (K, r)."""
     axes = AXES[: len(factors)]
     columns = tl.einsum(",".join(f"{axis}r" for axis in axes) + f"->{axes}r", *factors)
@@ -101,11 +118,11 @@ class _Kernel:
         rank = tl.shape(left)[1]
 
         image = tl.matmul(self.stacked, right)
-        left = _solved(grams, 0, tl.einsum("tcr,tr->cr", image, spatial_columns(spatial)), left)
+        left = _solved(grams, 0, tl.einsum("tcr,tr->cr", image, _spatial_columns(spatial)), left)
         inner = tl.reshape(tl.einsum("tcr,cr->tr", image, left), (*self.sizes, rank))
         for j in range(len(spatial)):
             spatial[j] = _solved(grams, j + 1, _contracted(inner, spatial, j), spatial[j])
-        image = tl.einsum("tfr,tr->fr", tl.matmul(self.turned, left), spatial_columns(spatial))
+        image = tl.einsum("tfr,tr->fr", tl.matmul(self.turned, left), _spatial_columns(spatial))
         right = _solved(grams, len(grams) - 1, image, right)
 
         overlap = float(tl.sum(tl.tensor(image, dtype=tl.float64) * tl.tensor(right, dtype=tl.float64)))
@@ -115,27 +132,27 @@ class _Kernel:
 
 def _improve(kernel: _Kernel, start: Sequence[Tensor], sweeps: int, enough: float) -> Fit:
     best = ahead = _balanced([tl.tensor(factor, dtype=kernel.dtype) for factor in start])
-    error, steps = float("inf"), 0
+    errors, steps = [float("inf")], 0
     for sweep in range(1, sweeps + 1):
         found, reached = kernel.sweep(ahead)
-        if reached <= enough:
-            return Fit(found, reached, sweep, converged=True)
-        if reached > (1 - TOLERANCE) * error:
-            if not steps:
-                return Fit(*((found, reached) if reached < error else (best, error)), sweep, converged=True)
+        if reached < errors[-1]:
+            momentum = steps / (steps + 3)
+            ahead = [new + momentum * (new - old) for new, old in zip(found, best, strict=True)]
+            best, steps = found, steps + 1
+        else:
             ahead, steps = best, 0
-            continue
-        momentum = steps / (steps + 3)
-        ahead = [new + momentum * (new - old) for new, old in zip(found, best, strict=True)]
-        best, error, steps = found, reached, steps + 1
-    return Fit(best, error, sweeps, converged=False)
+        errors.append(min(reached, errors[-1]))
+        slow = sweep > PATIENCE and errors[-1] > (1 - TOLERANCE) ** PATIENCE * errors[-1 - PATIENCE]
+        if slow or errors[-1] <= enough:
+            return Fit(best, errors[-1], sweep, converged=True)
+    return Fit(best, errors[-1], sweeps, converged=False)
 
 
 def _solved(grams: list[Tensor], mode: int, products: Tensor, old: Tensor) -> Tensor:
     """The factor (n, r) of one mode that fits best, given W contracted with all others (n, r); grams are kept up."""
     others = reduce(mul, (gram for j, gram in enumerate(grams) if j != mode))
-    ridge = RIDGE * others * tl.eye(len(others), **tl.context(others))
-    new = tl.transpose(_cholesky_solve(others + ridge, tl.transpose(products + tl.matmul(old, ridge))))
+    ridge = RIDGE * (others + TINY) * tl.eye(len(others), **tl.context(others))
+    new = tl.transpose(_cholesky_solve(others + ridge, tl.transpose(products + old * tl.sum(ridge, axis=0))))
     grams[mode] = tl.matmul(tl.transpose(new), new)
     return new
 

@@ -75,11 +75,11 @@ def show(run: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonO
             row["number"],
             row["status"],
             percent(row["accuracy"]),
-            None if row["loss"] is None else round(row["loss"], 4),
+            _figure(row["loss"], 4),
             row["params"],
             row["flops"],
-            round(row["seconds"], 1),
-            None if row["construct_seconds"] is None else round(row["construct_seconds"], 1),
+            _figure(row["seconds"], 1),
+            _figure(row["construct_seconds"], 1),
         ]
         for row in found
     ]
@@ -105,14 +105,16 @@ def compare(
         write_json({str(run): side for run, side in zip((one, other), sides, strict=True)})
         return
     titles = [f"run {one}", f"run {other}"]
-    settings = [{"network": side["network"], **side["settings"], "status": side["status"]} for side in sides]
+    settings = [
+        {**side["settings"], **{name: side[name] for name in ("network", "strategy", "status")}} for side in sides
+    ]
     names = [
         name
         for name in dict.fromkeys(name for side in settings for name in side)
         if name not in ("key", "skipped", "request") and settings[0].get(name) != settings[1].get(name)
     ]
     different = [[name, *(_text(side.get(name)) for side in settings)] for name in names]
-    write_table("where they differ", ["setting", *titles], different)
+    write_table("where they differ", ["setting", *titles], different, drop_empty=False)
     figures = [
         ("validation accuracy", lambda side: percent(side["trial"]["accuracy"])),
         ("test accuracy", lambda side: percent(side["test_accuracy"])),
@@ -120,12 +122,12 @@ def compare(
         ("FLOPs", lambda side: side["trial"]["flops"]),
         ("trials", lambda side: side["trials"]),
     ]
-    write_table("their models", ["", *titles], [[name, *map(of, sides)] for name, of in figures])
+    write_table("their models", ["", *titles], [[name, *map(of, sides)] for name, of in figures], drop_empty=False)
     choices = [{layer["layer"]: layer for layer in side["trial"]["layers"]} for side in sides]
     layers = dict.fromkeys(name for side in choices for name in side)
     rows = [[name, *(_choice(side.get(name)) for side in choices)] for name in layers]
     if rows:
-        write_table("each layer", ["layer", *titles], rows)
+        write_table("each layer", ["layer", *titles], rows, drop_empty=False)
 
 
 @app.command()
@@ -168,6 +170,7 @@ def _chosen(database: Database, run: int) -> dict[str, Any]:
     chosen = next((trial for trial in trials if trial["status"] == "chosen"), otherwise)
     return {
         "network": row["network"],
+        "strategy": _strategy(row),
         "status": row["status"],
         "settings": row["settings"],
         "trials": row["trials"],
@@ -184,7 +187,7 @@ def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
         one["shape"],
         one["params"],
         percent(1 - one["params"] / originals[one["layer"]]),
-        None if one["similarity"] is None or one["method"] is None else round(one["similarity"], 3),
+        None if one["method"] is None else _figure(one["similarity"], 3),
         None if one["error"] is None or one["method"] is None else percent(one["error"]),
     ]
 
@@ -216,5 +219,14 @@ def _ranks(ranks: list[int] | None) -> str:
     return "" if ranks is None else "x".join(map(str, ranks))
 
 
+def _figure(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:,.{digits}f}"
+
+
 def _text(value: Any) -> str | None:
+    """A setting as people write it: lists and tables with commas."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return None if value is None else str(value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -79,6 +82,26 @@ def test_it_learns_and_is_loaded_bit_equal(tmp_path: Path) -> None:
     loaded = load_model(str(tmp_path / "model.keras"))
     assert loaded.get_layer("axis").get_config() == model.get_layer("axis").get_config()
     np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_new_process_loads_it_by_its_file_alone(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((8, 6, 5)), DepthwiseAlongAxis(1, 3, 2)]).save(tmp_path / "model.keras")
+    code = f"from dse.source import load_model; print(load_model({str(tmp_path / 'model.keras')!r}).output_shape)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip().endswith("(None, 8, 2, 5)")
+
+
+def test_a_file_cannot_have_any_other_module_imported(tmp_path: Path) -> None:
+    file = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((8, 6, 5)), DepthwiseAlongAxis(1, 3, 2)]).save(file)
+    with zipfile.ZipFile(file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["config.json"] = content["config.json"].replace(b'"compress.depthwise"', b'"antigravity"')
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    load_model(str(file))
+    assert "antigravity" not in sys.modules
 
 
 def test_the_reader_counts_it() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from compress.plan import Choice
 from compress.surgery import factor_chain, factorize
 from dse.errors import UserError
-from tests.compress.test_surgery import MODELS, SVD, TUCKER, residual, same
+from tests.compress.models import MODELS, SVD, TUCKER, residual, same
 
 
 def fine_tuned(model: keras.Model) -> keras.Model:

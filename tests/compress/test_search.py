@@ -27,7 +27,7 @@ from dse.options import Options
 from rankline.compression import Compression, compress
 
 QUICK = Settings(
-    fine_tuning=FineTuning(epochs=4, learning_rate=5e-3), step=0.2, samples=200, max_trials=12, max_drop=0.05
+    fine_tuning=FineTuning(epochs=4, learning_rate=5e-3), step=0.25, samples=200, max_trials=12, max_drop=0.08
 )
 
 

@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,23 @@ from sqlalchemy import Engine
 import db.write
 from db.database import Database, open_database
 from db.engine import bare_engine, writing
+from db.runs import (
+    INTERRUPTED,
+    RUNNING,
+    LayerRecord,
+    TrialRecord,
+    choose_trial,
+    record_trial,
+    recorded_end,
+    reopen_run,
+    run_settings,
+    start_run,
+    trial_records,
+)
 from db.schema import SCHEMA_VERSION
 from db.upgrade import MIGRATIONS, backup, upgrade
 from dse.errors import UserError
+from dse.formula import Cost
 from dse.layer import conv, dense
 from dse.options import Options
 from tests import brute
@@ -81,6 +97,61 @@ def test_every_schema_that_landed_still_opens_or_upgrades(stored: Path, tmp_path
     assert solutions.within("all").min_flops().cost == min(wanted, key=lambda one: one.order).cost
     assert database.runs()[0]["status"] == "success"
     database.close()
+
+
+@pytest.mark.parametrize("stored", sorted(SCHEMAS.glob("*.db")), ids=lambda path: path.stem)
+def test_the_run_of_every_schema_that_landed_is_still_read_and_compared_with(stored: Path, tmp_path: Path) -> None:
+    path = tmp_path / stored.name
+    shutil.copy(stored, path)
+    done = upgrade(str(path))
+    assert (done.backup is None) == (stored.stem == SCHEMA_VERSION)
+    database = open_database(str(path))
+    layers = (LayerRecord("c1", "tucker", (2, 3), None, Cost(80, 700, 9000), 0.9, 0.2),)
+    old = TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers, None, None)
+    assert trial_records(database.engine, 1) == [old]
+    assert run_settings(database.engine, 1) == ("stored", {"objective": "params"}, "success")
+    new = replace(old, number=2, status="tried", construct_seconds=0.5, metric=0.25)
+    record_trial(database.engine, 1, new)
+    assert trial_records(database.engine, 1) == [old, new]
+    choose_trial(database.engine, 1, 2)
+    assert [row["status"] for row in database.trials(1)] == ["tried", "chosen"]
+    database.close()
+
+
+def test_a_database_of_the_first_schema_is_refused_with_the_command_that_upgrades_it(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    shutil.copy(SCHEMAS / "0001.db", path)
+    with pytest.raises(UserError, match=f"rankline db upgrade --db {path}"):
+        open_database(str(path))
+    done = upgrade(str(path))
+    assert (done.before, done.after) == ("0001", SCHEMA_VERSION)
+    assert done.backup is not None
+    with sqlite3.connect(path) as connection, sqlite3.connect(done.backup) as copy:
+        old, new = ({row[1] for row in one.execute("PRAGMA table_xinfo(trial)")} for one in (copy, connection))
+        assert new - old == {"construct_seconds", "metric"}
+        for table in ("network", "layer", "space", "line", "run", "trial_layer"):
+            query = f"SELECT * FROM {table} ORDER BY 1, 2"
+            assert connection.execute(query).fetchall() == copy.execute(query).fetchall()
+
+
+def test_a_run_that_goes_on_is_running_again(database: Database) -> None:
+    database.explore(LAYERS, name="net")
+    run = start_run(database.engine, database.network_id("net"), {}, seed=0)
+    with pytest.raises(KeyboardInterrupt), recorded_end(database.engine, run):
+        raise KeyboardInterrupt
+    assert database.runs()[0]["status"] == INTERRUPTED
+    reopen_run(database.engine, run)
+    assert database.runs()[0]["status"] == RUNNING
+
+
+@pytest.mark.parametrize("read", [trial_records, run_settings])
+def test_an_unknown_run_is_refused_with_those_that_there_are(database: Database, read: Callable[..., object]) -> None:
+    database.explore(LAYERS, name="net")
+    with pytest.raises(UserError, match="there is no run 3; the database has runs: none"):
+        read(database.engine, 3)
+    start_run(database.engine, database.network_id("net"), {}, seed=0)
+    with pytest.raises(UserError, match="there is no run 3; the database has runs: 1"):
+        read(database.engine, 3)
 
 
 def test_there_is_a_stored_database_of_this_schema() -> None:

@@ -19,12 +19,13 @@ def make(path: Path) -> None:
     stored = json.loads(RUN.read_text())
     run = start_run(database.engine, database.network_id("lenet5"), stored["settings"], stored["seed"])
     for one in stored["trials"]:
-        number, status, accuracy, loss, params, fm, flops, seconds = one["trial"]
+        number, status, accuracy, loss, params, fm, flops, seconds, making = one["trial"]
         layers = tuple(
             LayerRecord(name, method, tuple(ranks), None, Cost(*cost), similarity, error)
             for name, method, ranks, *cost, similarity, error in one["layers"]
         )
         cost = Cost(params, fm, flops)
-        record_trial(database.engine, run, TrialRecord(number, status, accuracy, loss, cost, seconds, layers))
+        trial = TrialRecord(number, status, accuracy, loss, cost, seconds, layers, making)
+        record_trial(database.engine, run, trial)
     finish_run(database.engine, run, SUCCESS, *stored["end"])
     database.close()

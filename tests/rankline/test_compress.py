@@ -9,10 +9,10 @@ from pathlib import Path
 import keras
 import pytest
 
-from compress.search import _Search
 from db.database import open_database
 from db.runs import TrialRecord
 from rankline.progress import TrialProgress
+from rankline.summary import write_summary
 from tests.rankline.conftest import Run
 
 OWN = """
@@ -25,7 +25,7 @@ def model():
     layers = keras.layers
     x = keras.Input((6, 6, 1))
     y = layers.Conv2D(8, 3, name="conv", trainable=False)(x)
-    y = layers.Reshape((4, 32))(y)
+    y = layers.Reshape((4, 32), name="rows")(y)
     y = layers.LSTM(8, name="lstm")(y)
     return keras.Model(x, layers.Dense(4, activation="softmax", name="classes")(y), name="another")
 
@@ -35,13 +35,6 @@ def data():
     x, y = random.random((80, 6, 6, 1)), np.arange(80) % 4
     return x[:60], y[:60], x[60:], y[60:]
 """
-
-CLIMB = _Search._climb
-
-
-def _nothing_is_good_enough(search: _Search, wanted: float) -> str:
-    return CLIMB(search, 2.0)
-
 
 COMPRESS = ("compress", "own_network:model", "--data", "own_network:data", "--out", "small.keras", "--epochs", "0")
 
@@ -57,7 +50,7 @@ def own(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_a_run_that_falls_short_says_so_and_what_was_not_tuned_or_counted(
     own: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compress.search._Search._climb", _nothing_is_good_enough)
+    monkeypatch.setattr("compress.settings.Settings.is_good", lambda *_: False)
     code, out, err = own(*COMPRESS, "--max-trials", "1")
     assert code == 0
     assert "run 1: fell short after 1 trials" in out
@@ -76,7 +69,7 @@ def test_an_interrupted_run_writes_its_best_trial_and_exits_with_130(own: Run, m
         if record.number == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("compress.search._Search._climb", _nothing_is_good_enough)
+    monkeypatch.setattr("compress.settings.Settings.is_good", lambda *_: False)
     monkeypatch.setattr(TrialProgress, "trial", interrupt)
     code, out, err = own(*COMPRESS)
     assert code == 130
@@ -93,3 +86,60 @@ def test_explore_and_compress_call_a_network_the_same(own: Run) -> None:
     before = own("spaces", "--json")[1]
     assert own(*COMPRESS, "--max-trials", "1")[0] == 0
     assert own("spaces", "--json")[1] == before
+
+
+def test_a_run_that_fell_short_goes_on_from_its_last_trial(own: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compress.settings.Settings.is_good", lambda *_: False)
+    assert own(*COMPRESS, "--max-trials", "1")[0] == 0
+    Path("small.keras").unlink()
+    code, out, err = own("compress", "--resume", "1", "--max-trials", "2", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["run"], found["status"], found["trials"]) == (1, "fell short", 2)
+    assert Path("small.keras").exists()
+    assert "  trial 1" not in err
+    assert "  trial 2" in err
+    trials = json.loads(own("runs", "show", "1", "--json")[1])
+    assert [trial["number"] for trial in trials] == [0, 1, 2]
+    monkeypatch.undo()
+
+
+def test_a_run_that_succeeded_has_nothing_to_go_on_with(own: Run) -> None:
+    assert own(*COMPRESS, "--max-drop", "100", "--max-trials", "1")[0] == 0
+    assert Path("small.md").exists()
+    assert not Path("rankline.db.runs").exists()
+    code, out, err = own("compress", "--resume", "1")
+    assert (code, out) == (2, "")
+    assert err == "rankline: run 1 has succeeded; there is nothing to go on with\n"
+
+
+def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: pytest.CaptureFixture[str]) -> None:
+    model = {
+        "validation_accuracy": 0.9, "test_accuracy": 0.9, "params": 10, "flops": 20, "memory_bytes": 80,
+        "bytes_on_disk": 500, "latency_ms": 1.0,
+    }  # fmt: skip
+    found = {"run": 1, "status": "fell short", "trials": 4, "frozen": [], "uncounted": [], "original": model}
+    write_summary({**found, "compressed": model})
+    assert (
+        "FELL SHORT: every trial loses more than --max-drop allows; the original was written" in capsys.readouterr().err
+    )
+    write_summary({**found, "compressed": {**model, "params": 5, "validation_accuracy": 0.8}})
+    assert "FELL SHORT: the best trial loses 10.0 points of validation accuracy, more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "pattern", "message"),
+    [
+        ("--include", "cnv*", "unknown layer 'cnv*'"),
+        ("--exclude", "clases", "unknown layer 'clases'; did you mean 'classes'"),
+        ("--exclude", "c*", "no layer of 'model' can be made smaller (conv: left out by include or exclude"),
+    ],
+)
+def test_a_pattern_that_leaves_nothing_or_fits_nothing_starts_no_run(
+    own: Run, option: str, pattern: str, message: str
+) -> None:
+    code, out, err = own(*COMPRESS, option, pattern)
+    assert (code, out) == (2, "")
+    assert f"rankline: {message}" in err
+    assert err.count("\n") == 1
+    assert json.loads(own("runs", "--json")[1]) == []

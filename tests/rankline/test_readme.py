@@ -10,6 +10,7 @@ import pytest
 
 import rankline
 from rankline.cli import app, main
+from tests.docs.demo_database import make
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"```console\n\$ (rankline [^\n]*)\n(.*?)```", README, flags=re.DOTALL)
@@ -97,6 +98,19 @@ def test_a_question_about_errors_prints_what_the_readme_shows_but_for_the_ranks(
         saved = [f"{100 * one.reduction(metric):.1f} %" for metric in ("params", "flops")]
         assert row[3:8] == [f"{one.fm:,}", told["FLOPs"], f"{one.memory:,}", *saved]
         assert row[9] == other[9]
+
+
+def test_the_demo_s_run_is_shown_as_it_is_on_record(demo_database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines that the README leaves out are a … there."""
+    demo_database.unlink()
+    make(demo_database)
+    (shown,) = [output for command, output in SHOWN if command == "rankline runs show 1"]
+    with pytest.raises(SystemExit):
+        main(["runs", "show", "1"])
+    printed = iter(_trimmed(capsys.readouterr().out))
+    missing = [line for line in _trimmed(shown) if line.strip() != "…" and line not in printed]
+    assert not missing
+    assert len(_trimmed(shown)) > 10
 
 
 def test_the_python_of_the_readme_gives_what_its_comments_say(demo_database: Path) -> None:

@@ -1,0 +1,229 @@
+"""``rankline runs`` as a user meets it, and what ``rankline compress`` refuses before it starts one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from compress.settings import Settings
+from db.database import Database, open_database
+from db.runs import (
+    CHOSEN,
+    FAILED,
+    FELL_SHORT,
+    ORIGINAL,
+    RUNNING,
+    SUCCESS,
+    TRIED,
+    LayerRecord,
+    TrialRecord,
+    finish_run,
+    record_trial,
+    start_run,
+)
+from dse.formula import Cost
+from dse.layer import conv, dense
+from tests.rankline.conftest import Run
+
+LAYERS = [conv("conv", (3, 3), 8, 12, (8, 8)), dense("dense", 48, 10)]
+BEFORE = Cost(1500, 900, 90_000)
+
+SEARCHED = [
+    TrialRecord(0, ORIGINAL, 0.98, 0.1, BEFORE, 0.5, ()),
+    TrialRecord(
+        1, FAILED, None, None, Cost(100, 950, 9_000), 2.0,
+        (
+            LayerRecord("conv", "tucker", (1, 1), None, Cost(29, 950, 9_000), None, 0.9),
+            LayerRecord("dense", "svd", (1,), None, Cost(58, 11, 116), None, 0.8),
+        ),
+    ),
+    TrialRecord(
+        2, CHOSEN, 0.97, 0.12345, Cost(700, 940, 40_000), 3.25,
+        (
+            LayerRecord("conv", "tucker", (4, 6), None, Cost(320, 940, 39_000), 0.93124, 0.25),
+            LayerRecord("dense", None, None, None, Cost(480, 10, 960), 1.0, 0.0),
+        ),
+        0.75, 0.5,
+    ),
+]  # fmt: skip
+"""A search: its first trial diverged, its second was good, with the dense layer as it was."""
+
+
+@pytest.fixture
+def recorded(run: Run) -> Iterator[Database]:
+    """Three runs in rankline.db: a search, VBMF that fell short, and one that has only just started."""
+    database = open_database("rankline.db")
+    database.explore(LAYERS, name="net")
+    owner = database.network_id("net")
+    plain = asdict(Settings(seed=3))
+    request = {"strategy": "similarity", "methods": {}, "model": "net.keras", "data": "digits", "out": None}
+    one = start_run(database.engine, owner, {**plain, "data": "digits", "request": request}, 3)
+    for trial in SEARCHED:
+        record_trial(database.engine, one, trial)
+    finish_run(database.engine, one, SUCCESS, 0.96, 0.2, 0.975)
+    two = start_run(database.engine, owner, {**plain, "data": "digits", "max_drop": 0.0, "strategy": "vbmf"}, 0)
+    record_trial(database.engine, two, SEARCHED[0])
+    record_trial(database.engine, two, TrialRecord(1, TRIED, 0.5, 2.0, Cost(800, 900, 50_000), 1.0, ()))
+    finish_run(database.engine, two, FELL_SHORT, 0.975, 0.2, 0.975)
+    start_run(database.engine, owner, plain, 0)
+    yield database
+    database.close()
+
+
+def rows_of(out: str) -> list[list[str]]:
+    """The cells of a table's rows, two blanks or more apart."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines() if line.strip()]
+
+
+def test_runs_lists_them_with_how_they_were_made_and_ended(recorded: Database, run: Run) -> None:
+    code, out, _ = run("runs")
+    title, columns, _, *rows = rows_of(out)
+    assert (code, title) == (0, ["3 runs"])
+    assert columns == ["id", "network", "strategy", "methods", "status", "trials", "test accuracy", "seed", "started"]
+    assert rows[0][:8] == ["1", "net", "similarity", "tucker svd", "success", "2", "96.0 %", "3"]
+    assert rows[1][:5] == ["2", "net", "vbmf", "fell short", "1"]
+    assert rows[2][:6] == ["3", "net", "similarity", "tucker svd", "running", "0"]
+    found = json.loads(run("runs", "--json")[1])
+    assert [(row["id"], row["status"]) for row in found] == [(1, SUCCESS), (2, FELL_SHORT), (3, RUNNING)]
+    assert found[0]["settings"]["conv_method"] == "tucker"
+
+
+def test_runs_show_has_every_trial_and_layer(recorded: Database, run: Run) -> None:
+    code, out, _ = run("runs", "show", "1")
+    rows = rows_of(out)
+    assert code == 0
+    assert ["0", "original", "98.0 %", "0.1000", "1,500", "90,000", "0.5", "–"] in rows
+    assert ["1", "failed", "–", "–", "100", "9,000", "2.0", "–"] in rows
+    assert ["2", "chosen", "97.0 %", "0.1235", "700", "40,000", "3.2", "0.8"] in rows
+    assert ["1", "conv", "tucker", "1x1", "29", "96.6 %", "–", "90.0 %"] in rows
+    assert ["2", "conv", "tucker", "4x6", "320", "63.0 %", "0.931", "25.0 %"] in rows
+    assert ["2", "dense", "as it was", "480", "0.0 %", "–", "–"] in rows
+    found = json.loads(run("runs", "show", "1", "--json")[1])
+    assert [trial["metric"] for trial in found] == [None, None, 0.5]
+    assert found[2]["construct_seconds"] == 0.75
+    assert [layer["ranks"] for layer in found[2]["layers"]] == [[4, 6], None]
+
+
+def test_a_run_without_layers_or_trials_is_shown_too(recorded: Database, run: Run) -> None:
+    assert "its layers" not in run("runs", "show", "2")[1]
+    assert run("runs", "show", "3")[0] == 0
+    assert json.loads(run("runs", "show", "3", "--json")[1]) == []
+
+
+def test_runs_compare_puts_settings_models_and_layers_side_by_side(recorded: Database, run: Run) -> None:
+    code, out, _ = run("runs", "compare", "1", "2")
+    rows = rows_of(out)
+    assert code == 0
+    assert ["max_drop", "0.015", "0.0"] in rows
+    assert ["strategy", "similarity", "vbmf"] in rows
+    assert ["status", "success", "fell short"] in rows
+    assert not [row for row in rows if row[0] in ("data", "network", "objective", "request")]
+    assert ["params", "700", "1,500"] in rows
+    assert ["test accuracy", "96.0 %", "97.5 %"] in rows
+    assert ["conv", "tucker 4x6", "–"] in rows
+    assert ["dense", "as it was", "–"] in rows
+    found = json.loads(run("runs", "compare", "1", "2", "--json")[1])
+    assert set(found) == {"1", "2"}
+    assert found["1"]["trial"]["status"] == CHOSEN
+    assert found["2"]["trial"]["status"] == ORIGINAL
+
+
+def test_runs_of_two_networks_are_told_apart(recorded: Database, run: Run) -> None:
+    recorded.explore(LAYERS[:1], name="other")
+    other = start_run(recorded.engine, recorded.network_id("other"), asdict(Settings(seed=3)), 3)
+    record_trial(recorded.engine, other, SEARCHED[0])
+    assert ["network", "net", "other"] in rows_of(run("runs", "compare", "1", str(other))[1])
+
+
+def test_runs_export_writes_all_that_is_on_record(recorded: Database, run: Run) -> None:
+    code, out, err = run("runs", "export", "1", "run.json")
+    assert (code, out, err) == (0, "", "wrote run 1 with 3 trials to run.json\n")
+    found = json.loads(Path("run.json").read_text())
+    (row,) = [row for row in recorded.runs() if row["id"] == 1]
+    assert found == {**row, "trials": json.loads(run("runs", "show", "1", "--json")[1])}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "7"), "there is no run 7; the database has runs: 1, 2, 3"),
+        (("compare", "1", "7"), "there is no run 7"),
+        (("compare", "1", "3"), "run 3 has no trial yet"),
+        (("export", "7", "run.json"), "there is no run 7"),
+        (("export", "1", "run.csv"), "a run is exported as .json; got 'run.csv'"),
+        (("export", "1", "absent/run.json"), "cannot write absent/run.json"),
+        (("--db", "other.db", "show", "1"), "give --db after the command: rankline runs show --db"),
+        (("--json", "show", "1"), "give --json after the command: rankline runs show --json"),
+        (("show", "1", "--db", "absent.db"), "no database at"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(
+    recorded: Database, run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = run("runs", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"rankline: {message}")
+    assert err.count("\n") == 1
+    assert not Path("run.json").exists()
+
+
+def test_a_database_without_runs_says_so(run: Run) -> None:
+    open_database("rankline.db").explore(LAYERS, name="net")
+    assert run("runs")[1].startswith("0 runs\n")
+    assert run("runs", "--json")[1] == "[]\n"
+    code, _, err = run("runs", "show", "1")
+    assert (code, err) == (2, "rankline: there is no run 1; the database has runs: none\n")
+
+
+def test_the_database_may_come_from_the_environment(
+    recorded: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANKLINE_DB", str(Path("rankline.db").absolute()))
+    assert run("runs", "show", "1", "--json")[0] == 0
+
+
+NEW = ("compress", "zoo:lenet5", "--data", "digits", "--out", "small.keras")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compress",), "compress needs MODEL, --data and --out (or --resume RUN)"),
+        (("compress", "--data", "digits", "--out", "small.keras"), "compress needs MODEL"),
+        (("compress", "zoo:lenet5", "--data", "digits"), "compress needs MODEL, --data and --out"),
+        (("compress", "zoo:lenet5", "--resume", "1"), "--resume takes the model, data, file and settings of the run; "),
+        (("compress", "zoo:lenet5", "--resume", "1"), "leave out MODEL"),
+        (("compress", "--data", "digits", "--resume", "1"), "--resume takes the model"),
+        (("compress", "--resume", "1", "--max-drop", "3", "--seed", "1"), "leave out --max-drop, --seed"),
+        (("compress", "--resume", "1"), "run 1 has succeeded; there is nothing to go on with"),
+        (("compress", "--resume", "2"), "run 2 is no search that can go on; ask for it again"),
+        (("compress", "--resume", "7"), "there is no run 7; the database has runs: 1, 2, 3"),
+        (("compress", "--resume", "1", "--db", "absent.db"), "no database at"),
+        ((*NEW, "--strategy", "hybird"), "unknown strategy 'hybird'; did you mean 'hybrid'"),
+        ((*NEW, "--metric", "los"), "unknown metric 'los'; did you mean 'loss'"),
+        ((*NEW, "--fine-tune", "layerwise"), "unknown schedule 'layerwise'. Possible: iterative, one-shot"),
+        ((*NEW, "--objective", "size"), "unknown objective 'size'"),
+        ((*NEW, "--drop-smallest", "100"), "drop_smallest must be a fraction from 0 to below 1"),
+        ((*NEW, "--budget-trials", "0"), "max_trials must be at least 1"),
+        ((*NEW, "--budget-minutes", "0"), "max_minutes must be above 0"),
+        ((*NEW, "--conv-method", "tucker,svd"), "strategy similarity takes one method for conv layers"),
+        ((*NEW, "--conv-method", ","), "--conv-method takes names separated by commas"),
+        ((*NEW, "--strategy", "hybrid", "--conv-method", "tucker,tuker"), "did you mean 'tucker'"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(value)[-50:],
+)  # fmt: skip
+def test_what_cannot_be_asked_of_compress_is_refused_in_one_line_and_starts_nothing(
+    recorded: Database, run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    before = recorded.runs()
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("rankline: ")
+    assert err.count("\n") == 1
+    assert recorded.runs() == before
+    assert sorted(path.name for path in Path().glob("*.keras")) == []
