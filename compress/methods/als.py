@@ -131,7 +131,7 @@ class _Kernel:
 
 
 def _improve(kernel: _Kernel, start: Sequence[Tensor], sweeps: int, enough: float) -> Fit:
-    best = ahead = _balanced([tl.tensor(factor, dtype=kernel.dtype) for factor in start])
+    best = ahead = [tl.tensor(factor, dtype=kernel.dtype) for factor in _balanced(start)]
     errors, steps = [float("inf")], 0
     for sweep in range(1, sweeps + 1):
         found, reached = kernel.sweep(ahead)
