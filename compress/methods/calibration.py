@@ -7,6 +7,8 @@ the ratio of the squares is close to 1 - r / R. What differs from that is interp
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,9 @@ FITTED = np.geomspace(1 / 40, 0.6, 7)[::2]
 HELD_OUT = np.geomspace(1 / 40, 0.6, 7)[3::2]
 """Where ranks are fitted, and others held out, as shares of R; further up a sweep takes too long for a look."""
 
+FEW = 32
+"""Where there are at most so many ranks, every one is fitted."""
+
 SWEEPS = 60
 """Most sweeps at a fitted rank: what is left to gain then is about a percent."""
 
@@ -30,20 +35,22 @@ def calibrated(weights: Tensor, most: int) -> ErrorTable:
     """
     slices = slice_svd(weights)
     bound = slices.bound()
-    fitted, held_out = (_ranks(shares * most, bound) for shares in (FITTED, HELD_OUT))
+    every = np.arange(1, len(bound) + 1)
+    fitted = _ranks(every if len(every) <= FEW else FITTED * most, bound)
+    held_out = np.setdiff1d(_ranks(HELD_OUT * most, bound), fitted)
     if not len(fitted):
         return ErrorTable((bound,), BOUND)
-    every = np.arange(1, len(bound) + 1)
     left = np.maximum(1 - every / most, 1 / most)
     errors = np.array([best_fit(weights, slices.terms(rank), SWEEPS).error for rank in fitted.tolist()])
-    ratios = np.log(errors**2 / (bound * left)[fitted - 1])
+    ratios = np.log(np.maximum(errors**2, NEGLIGIBLE) / (bound * left)[fitted - 1])
     estimate = bound * np.minimum(1.0, left * np.exp(np.interp(np.log(every), np.log(fitted), ratios)))
     estimate = np.minimum.accumulate(estimate)
     seen = [best_fit(weights, slices.terms(rank)).error / estimate[rank - 1] ** 0.5 for rank in held_out.tolist()]
     return ErrorTable((estimate,), ESTIMATE, spread=max((float(abs(1 / ratio - 1)) for ratio in seen), default=0.0))
 
 
-def _ranks(wanted: NDArray[np.float64], bound: NDArray[np.float64]) -> NDArray[np.int64]:
+def _ranks(wanted: NDArray[Any], bound: NDArray[np.float64]) -> NDArray[np.int64]:
     """Ranks near those wanted at which the bound is not zero."""
     ranks = np.unique(np.clip(wanted.round(), 1, len(bound)).astype(np.int64))
-    return ranks[bound[ranks - 1] > NEGLIGIBLE]
+    inexact: NDArray[np.int64] = ranks[bound[ranks - 1] > NEGLIGIBLE]
+    return inexact

@@ -20,11 +20,14 @@ BACKENDS = {"numpy": "numpy", "tensorflow": "tensorflow", "jax": "jax", "pytorch
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_backend_gives_the_same_errors(method: str, backend: str) -> None:
+def test_every_backend_gives_the_same_errors(method: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One fitted rank will do: JAX compiles every operation anew for each.
+    monkeypatch.setattr("compress.methods.calibration.FITTED", np.array([0.3]))
+    monkeypatch.setattr("compress.methods.calibration.HELD_OUT", np.array([]))
     if find_spec(BACKENDS[backend]) is None:
         pytest.skip(f"{backend} is not installed")
     decomposition = methods.get(method)
-    weights = decaying((1, 1, 12, 16) if method == "qr" else (3, 3, 20, 30)).astype("float32")
+    weights = decaying((1, 1, 12, 16) if method == "qr" else (3, 2, 24, 36)).astype("float32")
     (table,) = decomposition.spectrum(weights).values()
     ranks = tuple(size // 5 for size in (table.tables[0].shape if table.is_grid else map(len, table.tables)))
     expected = decomposition.error(weights, decomposition.decompose(weights, ranks))
