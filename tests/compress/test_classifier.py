@@ -58,6 +58,7 @@ def test_open_sizes_are_refused_with_the_way_to_fix_them() -> None:
 
 
 def test_one_sigmoid_is_trained_and_judged_as_two_classes() -> None:
+    keras.utils.set_random_seed(0)
     binary = model(layers.Dense(1, activation="sigmoid"))
     data = fitting(two_classes(), binary)
     fine_tune(
