@@ -151,6 +151,7 @@ def test_what_layers_hold_beside_weights_is_copied() -> None:
     np.testing.assert_allclose(outputs_of(result, data), outputs_of(model, data), rtol=1e-4)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text as input needs the TensorFlow backend")
 def test_vocabulary_is_copied() -> None:
     words = layers.TextVectorization(output_sequence_length=3)
     words.adapt(["one two three", "two three"])
