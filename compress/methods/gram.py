@@ -24,6 +24,21 @@ def leading_eigenvectors(gram: Tensor, count: int) -> Tensor:
     return tl.flip(_eigh(gram)[1], axis=1)[:, :count]
 
 
+def left_frame(matrix: Tensor) -> Tensor:
+    """All left singular vectors (m, min(m, n)) of a matrix (m, n), from a Gram matrix of the smaller side."""
+    rows, columns = tl.shape(matrix)
+    if rows <= columns:
+        return leading_frame(matrix, rows)
+    basis, triangle = tl.qr(matrix)
+    return tl.matmul(basis, leading_frame(triangle, columns))
+
+
+def smaller_gram(matrix: Tensor) -> Tensor:
+    """The Gram matrix of the smaller side; its eigenvalues are the squared singular values."""
+    flipped = tl.transpose(matrix)
+    return tl.matmul(matrix, flipped) if len(matrix) < len(flipped) else tl.matmul(flipped, matrix)
+
+
 def spectral_tail(gram: Tensor, cap: int) -> NDArray[np.float64]:
     """The share of the trace beyond the r largest eigenvalues, at [r - 1] for r = 1..cap."""
     energy = np.maximum(tl.to_numpy(_eigh(gram)[0])[::-1], 0.0)

@@ -6,23 +6,18 @@ Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import tensorly as tl
 from scipy.linalg import qr
 
-from compress.methods.factor import Factor, geometry, last_factor, linear_factor
 from compress.methods.gram import tail_of
-from compress.methods.method import Decomposition
 from compress.methods.tensor import Tensor
+from compress.methods.two_factors import TwoFactors
 from dse.space import Branch
 from dse.spectrum import EXACT, ErrorTable
 
-if TYPE_CHECKING:
-    import keras
 
-
-class QR(Decomposition):
+class QR(TwoFactors):
     """Factors: Q (N, r) with orthonormal columns (1, .., 1, N, r of a 1x1 convolution), and R P^T (r, M).
 
     W P = Q R: the pivoting picks r outputs, one after the other, each the one that those before say least about;
@@ -30,7 +25,6 @@ class QR(Decomposition):
     """
 
     name = "qr"
-    suffixes = ("in", "out")
 
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
@@ -51,14 +45,3 @@ class QR(Decomposition):
         triangle, _ = qr(matrix, mode="r", pivoting=True, check_finite=False)
         rows = (triangle[: min(matrix.shape)] ** 2).sum(axis=1)
         return {None: ErrorTable((tail_of(rows),), EXACT)}
-
-    def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
-        left, right = factors
-        return tl.matmul(left, right)
-
-    def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
-        left, right = factors
-        return [
-            linear_factor(layer, self.layer_name(layer.name, "in"), left, geometry(layer)),
-            last_factor(layer, self.layer_name(layer.name, "out"), right),
-        ]

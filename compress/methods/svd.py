@@ -8,22 +8,17 @@ Psychometrika 1, 1936.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import tensorly as tl
 
-from compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from compress.methods.gram import leading_eigenvectors, leading_frame, spectral_tail
-from compress.methods.method import Decomposition
+from compress.methods.gram import leading_eigenvectors, leading_frame, smaller_gram, spectral_tail
 from compress.methods.tensor import Tensor
+from compress.methods.two_factors import TwoFactors
 from dse.space import Branch
 from dse.spectrum import EXACT, ErrorTable
 
-if TYPE_CHECKING:
-    import keras
 
-
-class SVD(Decomposition):
+class SVD(TwoFactors):
     """Factors: U S^1/2 of shape (K_1, .., K_d, C, r), or (N, r) of a dense layer, and S^1/2 V^T (r, F).
 
     With the covariance S of the input, V are the leading eigenvectors of W^T S W: the products W V V^T are then
@@ -31,7 +26,6 @@ class SVD(Decomposition):
     """
 
     name = "svd"
-    suffixes = ("in", "out")
     uses_covariance = True
 
     def factorize(
@@ -52,24 +46,9 @@ class SVD(Decomposition):
         self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
     ) -> dict[str | None, ErrorTable]:
         matrix = tl.reshape(weights, (-1, tl.shape(weights)[-1]))
-        if covariance is not None:
-            gram = _output_gram(matrix, covariance)
-        else:
-            wide = len(matrix) < tl.shape(matrix)[1]
-            gram = tl.matmul(matrix, tl.transpose(matrix)) if wide else tl.matmul(tl.transpose(matrix), matrix)
+        gram = smaller_gram(matrix) if covariance is None else _output_gram(matrix, covariance)
         (branch,) = branches
         return {None: ErrorTable((spectral_tail(gram, branch.polynomials.caps[0]),), EXACT)}
-
-    def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
-        left, right = factors
-        return tl.matmul(left, right)
-
-    def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
-        left, right = factors
-        return [
-            linear_factor(layer, self.layer_name(layer.name, "in"), left, geometry(layer)),
-            last_factor(layer, self.layer_name(layer.name, "out"), right),
-        ]
 
 
 def _output_gram(matrix: Tensor, covariance: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tensorly.tenalg import multi_mode_dot
 
 from compress.methods.factor import Factor, ending
-from compress.methods.gram import grid_of, leading_frame, spectral_tail
+from compress.methods.gram import grid_of, left_frame, smaller_gram, spectral_tail
 from compress.methods.method import Decomposition
 from compress.methods.tensor import Tensor
 from dse import methods
@@ -142,9 +142,7 @@ class Cuts:
     def tail(self, m: int, n: int) -> NDArray[np.float64]:
         """The squared share beyond r of the singular values, at [r - 1] for every r."""
         if (m, n) not in self.tails:
-            matrix = self._matrix(m, n)
-            wide = len(matrix) < tl.shape(matrix)[1]
-            gram = tl.matmul(matrix, tl.transpose(matrix)) if wide else tl.matmul(tl.transpose(matrix), matrix)
+            gram = smaller_gram(self._matrix(m, n))
             self.tails[m, n] = spectral_tail(gram, len(gram))
         return self.tails[m, n]
 
@@ -194,15 +192,6 @@ def tt_svd(tensor: Tensor, ranks: Sequence[int]) -> list[Tensor]:
         frames.append(_filled_up(left_frame(matrix)[:, :rank], rank))
         rest, left = tl.matmul(tl.transpose(frames[-1]), matrix), rank
     return [*frames, rest]
-
-
-def left_frame(matrix: Tensor) -> Tensor:
-    """All left singular vectors (m, min(m, n)) of a matrix (m, n), from a Gram matrix of the smaller side."""
-    rows, columns = tl.shape(matrix)
-    if rows <= columns:
-        return leading_frame(matrix, rows)
-    basis, triangle = tl.qr(matrix)
-    return tl.matmul(basis, leading_frame(triangle, columns))
 
 
 def _filled_up(frame: Tensor, rank: int) -> Tensor:

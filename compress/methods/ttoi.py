@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import tensorly as tl
 
-from compress.methods.t3f import left_frame
+from compress.methods.gram import left_frame
 from compress.methods.tensor import Tensor
 
 
