@@ -4,54 +4,42 @@ A validation part held out from the training images chooses, the test images are
 the training subset are recorded: two cores are slow. Needs RANKLINE_DATA.
 
 Run: python -m benchmarks.compression [--networks lenet_mnist,..] [--strategies tucker+svd,hybrid,vbmf,pruning]
+     python -m benchmarks.compression --networks lenet5_mnist --strategies tucker+svd --steps 0.02,0.05,0.1 \
+         --solutions 1,3,10
+     python -m benchmarks.compression --networks resnet20_cifar10 --strategies tucker+svd \
+         --schedules one-shot,iterative
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import keras
-import numpy as np
 
+from benchmarks.networks import data_of, model_of
 from benchmarks.record import RESULTS, record
-from compress.data import Data, Scaling, data_from
+from compress.data import Data
+from compress.duplicate import duplicate
 from compress.settings import Settings
-from compress.training import FineTuning
+from compress.training import FineTuning, fine_tune
 from dse.reader import describe
 from dse.totals import known_cost
 from rankline.compression import Compression, compress
 
-DATA = Path(os.environ.get("RANKLINE_DATA", "../shared/data"))
+STRATEGIES = (
+    "tucker+svd", "cp+svd", "tt+svd", "spatial_svd+svd", "svd+svd", "tucker+qr", "tucker+t3f", "hybrid", "vbmf",
+    "pruning",
+)  # fmt: skip
 
-CIFAR = Scaling(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-NETWORKS: dict[str, tuple[str, Scaling]] = {
-    "lenet_mnist": ("mnist", Scaling(1 / 255, (0.1307,), (0.3081,))),
-    "cnn_fashion_mnist": ("fashion_mnist", Scaling(1 / 255)),
-    "resnet8_cifar10_mlperftiny": ("cifar10", Scaling()),
-    "resnet20_cifar10": ("cifar10", CIFAR),
-    "voxnet_modelnet10": ("modelnet10_30", Scaling()),
-}
-"""Each pretrained model with its data and how its inputs are scaled."""
-
-STRATEGIES = ("tucker+svd", "cp+svd", "tt+svd", "tucker+qr", "tucker+t3f", "hybrid", "vbmf", "pruning")
-
-
-def data_of(name: str, scaling: Scaling, subset: int, seed: int) -> Data:
-    """The data set with its first ``subset`` training samples, 15 % of them held out to choose."""
-    with np.load(DATA / f"{name}.npz", allow_pickle=False) as file:
-        arrays = [file[key] for key in ("x_train", "y_train", "x_test", "y_test")]
-    x_train, y_train, x_test, y_test = (array[:subset] if j < 2 else array for j, array in enumerate(arrays))
-    if x_train.ndim in (3, 4) and x_train.shape[-1] not in (1, 3):
-        x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
-    return data_from((x_train, y_train, x_test, y_test), name, scaling, split_seed=seed)
+KEY = ("network", "strategy", "objective", "schedule", "step", "max_solutions")
+"""What tells one row of the results from another."""
 
 
 def reductions(done: Compression) -> dict[str, float]:
@@ -71,29 +59,42 @@ def reductions(done: Compression) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def made(network: str, data: Data, strategy: str, settings: Settings, database: str) -> dict[str, Any]:
-    """One compression's figures."""
-    model = keras.models.load_model(DATA / "models" / f"{network}.keras")
+def made(
+    model: keras.Model, network: str, data: Data, strategy: str, settings: Settings, database: str
+) -> dict[str, Any]:
+    """One compression's figures. strategy: ``tucker+svd`` for one search, ``tucker/cp+svd`` for a hybrid of several
+    methods, or a name that ``compress`` knows. ``construction`` is the seconds that its trials took to construct."""
     methods = {}
     if "+" in strategy:
-        methods = dict(zip(("conv", "dense"), strategy.split("+"), strict=True))
+        methods = {kind: names.split("/") for kind, names in zip(("conv", "dense"), strategy.split("+"), strict=True)}
+        strategy = "hybrid" if "/" in strategy else "similarity"
     started = perf_counter()
-    done = compress(
-        model, data, database, name=network, settings=settings, methods=methods,
-        strategy="similarity" if methods else strategy,
-    )  # fmt: skip
+    done = compress(model, data, database, name=network, settings=settings, methods=methods, strategy=strategy)
     return {
-        "network": network,
-        "strategy": strategy,
-        "objective": settings.objective,
         "status": done.run.status,
         "trials": len(done.trials) - 1,
         "reductions": reductions(done),
         "validation drop": round((done.run.original.accuracy or 0) - (done.run.chosen.accuracy or 0), 4),
         "test accuracy before": round(done.delivered.original_test.accuracy, 4),
         "test accuracy after": round(done.delivered.test.accuracy, 4),
+        "construction": round(sum(trial.construct_seconds or 0 for trial in done.trials), 2),
         "seconds": round(perf_counter() - started, 1),
     }
+
+
+def epoch_seconds(model: keras.Model, data: Data, training: FineTuning) -> float:
+    """Wall seconds of one epoch of fine-tuning the original; the first, which builds the graph, is not counted."""
+    copy = keras.models.clone_model(model, clone_function=duplicate)
+    copy.set_weights(model.get_weights())
+    times: list[float] = []
+
+    def note(epoch: int, logs: dict[str, float] | None) -> None:
+        times.append(perf_counter())
+
+    clock = keras.callbacks.LambdaCallback(on_epoch_begin=note, on_epoch_end=note)
+    validation = data.x_validation, data.y_validation
+    fine_tune(copy, (data.x_train, data.y_train), validation, replace(training, epochs=2), 0, [clock])
+    return times[-1] - times[-2]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -101,30 +102,40 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--networks", default="lenet_mnist,cnn_fashion_mnist")
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
     parser.add_argument("--objectives", default="params,flops")
+    parser.add_argument("--schedules", default="one-shot")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--subset", type=int, default=6000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--step", type=float, default=0.05)
+    parser.add_argument("--steps", default="0.05")
+    parser.add_argument("--solutions", default="1")
+    parser.add_argument("--max-trials", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where databases and trained networks stay (default: nowhere)")
     options = parser.parse_args(arguments)
-    settings = Settings(
-        fine_tuning=FineTuning(options.epochs, options.learning_rate, 64), step=options.step, seed=options.seed
-    )
+    training = FineTuning(options.epochs, options.learning_rate, 64)
+    settings = Settings(fine_tuning=training, max_trials=options.max_trials, seed=options.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        for network in options.networks.split(","):
+            model, data = model_of(network, folder, options.seed), data_of(network, options.subset, options.seed)
+            facts = {"epochs": options.epochs, "training samples": len(data.x_train), "seed": options.seed}
+            facts["epoch seconds"] = round(epoch_seconds(model, data, training), 2)
+            asked = (options.objectives, options.schedules, options.steps, options.solutions, options.strategies)
+            for objective, schedule, step, solutions, strategy in product(*(one.split(",") for one in asked)):
+                changes = {"objective": objective, "schedule": schedule}
+                chosen = replace(settings, step=float(step), max_solutions=int(solutions), **changes)
+                row = dict(zip(KEY, (network, strategy, objective, schedule, float(step), int(solutions)), strict=True))
+                row |= made(model, network, data, strategy, chosen, str(folder / f"{network}.db")) | facts
+                print(row, flush=True)
+                _keep(row, options.seed)
+
+
+def _keep(row: dict[str, Any], seed: int) -> None:
+    """The row among those on file, in the place of an older one of the same key."""
     old = RESULTS / "compression.json"
     rows = json.loads(old.read_text(encoding="utf-8"))["rows"] if old.exists() else []
-    with tempfile.TemporaryDirectory() as folder:
-        for network in options.networks.split(","):
-            data = data_of(*NETWORKS[network], options.subset, options.seed)
-            for objective in options.objectives.split(","):
-                for strategy in options.strategies.split(","):
-                    database = str(Path(folder) / f"{network}.db")
-                    row = made(network, data, strategy, replace(settings, objective=objective), database)
-                    row |= {"epochs": options.epochs, "training samples": len(data.x_train), "seed": options.seed}
-                    print(row, flush=True)
-                    same = [(one["network"], one["strategy"], one["objective"]) for one in rows]
-                    key = (network, strategy, objective)
-                    rows = [one for one, other in zip(rows, same, strict=True) if other != key] + [row]
-                    record("compression", options.seed, ("keras", "tensorflow", "numpy"), {"rows": rows})
+    rows = [one for one in rows if any(one[key] != row[key] for key in KEY)] + [row]
+    record("compression", seed, ("keras", "tensorflow", "numpy"), {"rows": rows})
 
 
 if __name__ == "__main__":
