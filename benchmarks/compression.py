@@ -116,6 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     settings = Settings(fine_tuning=training, max_trials=options.max_trials, seed=options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         for network in options.networks.split(","):
             model, data = model_of(network, folder, options.seed), data_of(network, options.subset, options.seed)
             facts = {"epochs": options.epochs, "training samples": len(data.x_train), "seed": options.seed}

@@ -7,7 +7,7 @@ A factorization that knows it minimises the error of the layer's outputs instead
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -41,35 +41,50 @@ class CalibrationWarning(UserWarning):
 @dataclass(frozen=True, eq=False)
 class Covariance:
     """matrix (K C, K C): the mean of x x^T over the patches x, not centred, in the order of the kernel's rows, as in
-    ``kernel.reshape(K C, F)`` (a dense layer: its N inputs); patches: how many."""
+    ``kernel.reshape(K C, F)`` (a dense layer: its N inputs); patches: how many; mean (K C,): theirs."""
 
     matrix: NDArray[np.float64]
     patches: int
+    mean: NDArray[np.float64]
+
+    @property
+    def centred(self) -> NDArray[np.float64]:
+        """The mean of (x - mean) (x - mean)^T."""
+        return self.matrix - np.outer(self.mean, self.mean)
 
 
 def covariances(
-    model: keras.Model, samples: Any, paths: Sequence[str], positions: float = 1.0, seed: int = 0
+    model: keras.Model,
+    samples: Any,
+    paths: Sequence[str],
+    positions: float | Mapping[str, float] = 1.0,
+    seed: int = 0,
 ) -> dict[str, Covariance]:
     """The second moments of some layers' input patches, by their paths, in one pass of the samples through the model.
 
     samples: an array (n, ...), or batches of the inputs (arrays, or a tf.data set); a batch may be a tuple whose
     labels are passed over, and holds one array for each input of a model with several. paths: of Dense, Conv1D,
     Conv2D and Conv3D layers; those that are used in several places count all of them. positions: the share of
-    patches that is used, drawn by ``seed``. Patches are those that the convolution sees, with the zeros around.
+    patches that is used, drawn by ``seed``, of all layers or by path. Patches are those that the convolution sees,
+    with the zeros around.
     Layers with patches of more than ``LARGEST_PATCH`` dimensions are left out, with a CalibrationWarning; so are told
     those with fewer than ``ENOUGH`` patches a dimension.
     Raises UserError for an unknown path, samples that the model doesn't take or none, and NaN or infinite activations.
     """
-    if not 0 < positions <= 1:
-        raise UserError(f"positions must be a share above 0 and at most 1; got {positions}")
+    shares = positions if isinstance(positions, Mapping) else dict.fromkeys(paths, positions)
+    for share in shares.values():
+        if not 0 < share <= 1:
+            raise UserError(f"positions must be a share above 0 and at most 1; got {share}")
     calls = trace(model)
     layers = {path: _layer_at(calls, path) for path in paths}
     moments = {id(layer): _Moment(layer) for layer in layers.values() if _dimensions(layer) <= LARGEST_PATCH}
     places = {index for index, call in enumerate(calls) if id(call.layer) in moments}
+    path_of = {id(layer): path for path, layer in layers.items()}
     rng = np.random.default_rng(seed)
 
     def receive(index: int, given: Sequence[Any], output: Any) -> None:
-        moments[id(calls[index].layer)].add(keras.ops.convert_to_numpy(given[0]), positions, rng)
+        call = calls[index]
+        moments[id(call.layer)].add(keras.ops.convert_to_numpy(given[0]), shares[path_of[id(call.layer)]], rng)
 
     # More BLAS threads than free cores, beside those of the model, can be forty times slower than one.
     with threadpool_limits(1, user_api="blas"):
@@ -113,13 +128,15 @@ def patches(layer: keras.Layer, x: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(eq=False)
 class _Moment:
-    """The sum of x x^T over the patches of one layer so far."""
+    """The sums of x and of x x^T over the patches of one layer so far."""
 
     layer: keras.Layer
     count: int = 0
+    sum: NDArray[np.float64] = field(init=False)
     total: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.sum = np.zeros(_dimensions(self.layer))
         self.total = np.zeros((_dimensions(self.layer),) * 2)
 
     def add(self, x: NDArray[Any], share: float, rng: np.random.Generator) -> None:
@@ -133,6 +150,7 @@ class _Moment:
         for start in range(0, len(chosen), rows):
             index = np.unravel_index(chosen[start : start + rows], size)
             chunk = view[index].reshape(-1, len(self.total)).astype(np.float64)
+            self.sum += chunk.sum(axis=0)
             self.total += chunk.T @ chunk
         self.count += len(chosen)
 
@@ -143,7 +161,7 @@ class _Moment:
             raise UserError(
                 f"layer '{path}' gets NaN or infinity on the calibration samples; check their scaling and the weights"
             )
-        return Covariance(self.total / self.count, self.count)
+        return Covariance(self.total / self.count, self.count, self.sum / self.count)
 
 
 def _dimensions(layer: keras.Layer) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -30,7 +30,8 @@ class Call:
 
     path: the names of the models around it and its own, joined by "/"; inputs: for each tensor that goes in,
     the index of the call that made it; in_shapes, out_shapes: of those tensors, without the batch axis (None:
-    an undefined size); is_output: whether it makes an output of the model.
+    an undefined size); is_output: whether it makes an output of the model; sources: for each tensor that goes in,
+    which of that call's outputs it is; node: Keras's own record of the call (None of an input).
     """
 
     layer: Any
@@ -39,14 +40,21 @@ class Call:
     in_shapes: tuple[Shape, ...]
     out_shapes: tuple[Shape, ...]
     is_output: bool = False
+    sources: tuple[int, ...] = ()
+    node: Any = field(default=None, repr=False, compare=False)
+
+    def run(self, given: Sequence[Any]) -> list[Any]:
+        """The outputs for real tensors, one for each that goes in, in inference mode."""
+        return _run(self.node, given)
 
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor on its way: a KerasTensor with its shape, and the index of the call that made it."""
+    """A tensor on its way: a KerasTensor with its shape, the index of the call that made it, and which output it is."""
 
     spec: Any
     call: int
+    output: int = 0
 
 
 def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
@@ -74,9 +82,11 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
                 inputs=tuple(tensor.call for tensor in given),
                 in_shapes=tuple(tuple(tensor.spec.shape[1:]) for tensor in given),
                 out_shapes=tuple(tuple(spec.shape[1:]) for spec in specs),
+                sources=tuple(tensor.output for tensor in given),
+                node=node,
             )
         )
-        return [_Tensor(spec, len(calls) - 1) for spec in specs]
+        return [_Tensor(spec, len(calls) - 1, output) for output, spec in enumerate(specs)]
 
     ends = {tensor.call for tensor in _expand(function, "", inputs, visit)}
     return [replace(call, is_output=True) if index in ends else call for index, call in enumerate(calls)]
@@ -93,20 +103,23 @@ def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int], rec
 
     def visit(node: Any, path: str, given: Sequence[Any]) -> list[Any]:
         nonlocal index
-        import keras
-
-        args, kwargs = node.arguments.fill_in(
-            {id(x): value for x, value in zip(node.input_tensors, given, strict=True)}
-        )
-        if getattr(node.operation, "_call_has_training_arg", False):
-            kwargs["training"] = False
-        outputs = list(keras.tree.flatten(node.operation(*args, **kwargs)))
+        outputs = _run(node, given)
         index += 1
         if index in wanted:
             receive(index, given, outputs[0])
         return outputs
 
     _expand(function, "", inputs, visit)
+
+
+def _run(node: Any, given: Sequence[Any]) -> list[Any]:
+    """What a node's operation makes of real tensors in inference mode."""
+    import keras
+
+    args, kwargs = node.arguments.fill_in({id(x): value for x, value in zip(node.input_tensors, given, strict=True)})
+    if getattr(node.operation, "_call_has_training_arg", False):
+        kwargs["training"] = False
+    return list(keras.tree.flatten(node.operation(*args, **kwargs)))
 
 
 def peak_elements(calls: Sequence[Call]) -> int:

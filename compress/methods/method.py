@@ -38,6 +38,8 @@ class Decomposition(ABC):
     suffixes: tuple[str, ...]
     uses_covariance: bool = False
     """Whether ``factorize`` and ``tables`` take an input covariance, and then minimise the output's error."""
+    ends_in_outputs: bool = True
+    """Whether the last axis of the last factor is the layer's outputs, so that these can be weighed one by one."""
 
     def layer_name(self, original: str, suffix: str) -> str:
         """The name, or path, of one factor of the layer of that name or path."""

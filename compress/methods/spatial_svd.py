@@ -13,28 +13,40 @@ from typing import TYPE_CHECKING
 import tensorly as tl
 
 from compress.methods.factor import Factor, geometry, last_factor, linear_factor, placed, spatial_axes
+from compress.methods.gram import tail_of
 from compress.methods.method import Decomposition
 from compress.methods.svd import SVD
 from compress.methods.tensor import Tensor
+from compress.methods.whitened import Whitened
 from dse.space import Branch
-from dse.spectrum import ErrorTable
+from dse.spectrum import EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras
 
 
 class SpatialSVD(Decomposition):
-    """Factors: A (.., K_1, .., C, r) and B (.., K_2, .., r, F), of size 1 along all other axes; W = A B at each tap."""
+    """Factors: A (.., K_1, .., C, r) and B (.., K_2, .., r, F), of size 1 along all other axes; W = A B at each tap.
+
+    With the covariance of the input, A spans the leading singular vectors of the whitened matrix, and B is the best for
+    the layer's outputs behind it.
+    """
 
     name = "spatial_svd"
     suffixes = ("in", "out")
+    uses_covariance = True
 
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
     ) -> list[Tensor]:
-        left, right = SVD().factorize(_matrix(weights), ranks, None, None)
         *kernel, inputs, outputs = tl.shape(weights)
         first, second = _axes(kernel)
+        if covariance is not None:
+            whitened = _whitened(weights, covariance)
+            halves = whitened.first(*ranks)[0], whitened.second(*ranks).reshape(*ranks, -1)
+            left, right = (tl.tensor(half, **tl.context(weights)) for half in halves)
+        else:
+            left, right = SVD().factorize(_matrix(weights), ranks, None, None)
         return [
             placed(tl.reshape(left, (kernel[first], inputs, *ranks)), first, len(kernel)),
             placed(tl.transpose(tl.reshape(right, (*ranks, kernel[second], outputs)), [1, 0, 2]), second, len(kernel)),
@@ -43,6 +55,10 @@ class SpatialSVD(Decomposition):
     def tables(
         self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
     ) -> dict[str | None, ErrorTable]:
+        if covariance is not None:
+            (branch,) = branches
+            energy = _whitened(weights, covariance).energy().sum(axis=1)
+            return {None: ErrorTable((tail_of(energy)[: branch.polynomials.caps[0]],), EXACT)}
         return SVD().tables(_matrix(weights), branches, None)
 
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
@@ -56,6 +72,16 @@ class SpatialSVD(Decomposition):
             linear_factor(layer, self.layer_name(layer.name, "in"), left, geometry(layer, [first, *without])),
             last_factor(layer, self.layer_name(layer.name, "out"), right, geometry(layer, [second])),
         ]
+
+
+def _whitened(weights: Tensor, covariance: Tensor) -> Whitened:
+    """The kernel as (K_1 C, K_2, F), with the covariance of its patches in that order."""
+    *kernel, inputs, outputs = tl.shape(weights)
+    k1, k2 = (kernel[axis] for axis in _axes(kernel))
+    array = tl.to_numpy(weights).reshape(k1, k2, inputs, outputs).transpose(0, 2, 1, 3)
+    blocks = tl.to_numpy(covariance).reshape(k1, k2, inputs, k1, k2, inputs).transpose(0, 2, 1, 3, 5, 4)
+    group = k1 * inputs
+    return Whitened(array.reshape(group, k2, outputs), blocks.reshape(group, k2, group, k2))
 
 
 def _axes(kernel: Sequence[int]) -> list[int]:

@@ -48,6 +48,7 @@ class T3F(Decomposition):
     """
 
     name = "t3f"
+    ends_in_outputs = False
     suffixes = ("tt",)
 
     def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:

@@ -1,0 +1,79 @@
+"""Factorizations that minimise the error of a layer's outputs, given the second moment S of its input patches.
+
+The dimensions of a patch are split into a group, which a first factor reduces to r channels (the input channels in
+Tucker-2, a kernel axis with them in spatial SVD), and the rest, which the second factor sees next to them. For a first
+factor P the best second one is (P^T S P)^-1 P^T S W, and what is lost is the rest of tr(W^T S W). Written in a full
+frame of the group and ordered by its channels, S is R^T R with R upper triangular, so that the first r channels are met
+exactly and what is left is the energy of the rows of R W beyond them: one Cholesky factorization gives the error of
+all ranks at once (design, section 6).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+Reals = NDArray[np.float64]
+
+FLOOR = 1e-6
+"""Eigenvalues of the group's mean covariance below this share of the largest are raised to it: dead channels."""
+
+RIDGE = 1e-10
+"""Added to the covariance's diagonal, in units of its mean, so that a deficient one has a Cholesky factor."""
+
+
+class Whitened:
+    """weights: (group, rest, F); covariance: (group, rest, group, rest), of patches in that order."""
+
+    def __init__(self, weights: Reals, covariance: Reals) -> None:
+        self.weights = weights
+        self.covariance = covariance
+        self.group, self.rest, self.outputs = weights.shape
+
+    @cached_property
+    def frame(self) -> Reals:
+        """(group, group), invertible, most useful channels first: the left singular vectors of the whitened weights,
+        mapped back; whitened by the group's mean covariance."""
+        mean = np.einsum("atbt->ab", self.covariance) / self.rest
+        values, vectors = np.linalg.eigh(mean)
+        scales = np.sqrt(np.maximum(values, max(FLOOR * values[-1], np.finfo(float).tiny)))
+        whitened = np.tensordot(vectors, self.weights, (0, 0)).reshape(self.group, -1) * scales[:, None]
+        return np.asarray(vectors / scales @ np.linalg.eigh(whitened @ whitened.T)[1][:, ::-1])
+
+    @cached_property
+    def root(self) -> Reals:
+        """R (group x rest)^2, upper triangular, of the patches in the frame, ordered by channel and then the rest."""
+        half = np.tensordot(self.frame, self.covariance, (0, 0))
+        size = self.group * self.rest
+        rotated = np.einsum("csbt,bd->csdt", half, self.frame, optimize=True).reshape(size, size)
+        rotated = (rotated + rotated.T) / 2
+        rotated[np.diag_indices(size)] += RIDGE * max(np.trace(rotated) / size, np.finfo(float).tiny)
+        return np.asarray(np.linalg.cholesky(rotated).T)
+
+    @cached_property
+    def seen(self) -> Reals:
+        """R W (group x rest, F): the weights in the frame, as the patches see them."""
+        rotated = np.linalg.solve(self.frame, self.weights.reshape(self.group, -1))
+        return np.asarray(self.root @ rotated.reshape(-1, self.outputs))
+
+    def energy(self, outputs: Reals | None = None) -> Reals:
+        """(group, F): what each channel of the frame adds to each output's energy; of the outputs turned by a matrix
+        (F, F) where one is given."""
+        seen = self.seen if outputs is None else self.seen @ outputs
+        return np.asarray((seen.reshape(self.group, self.rest, -1) ** 2).sum(axis=1))
+
+    def first(self, rank: int) -> tuple[Reals, Reals]:
+        """The first factor (group, rank), with orthonormal columns, and the change (rank, rank) that the second
+        needs: frame = first @ change."""
+        basis, change = np.linalg.qr(self.frame[:, :rank])
+        return basis, change
+
+    def second(self, rank: int, outputs: Reals | None = None) -> Reals:
+        """The best second factor (rank, rest, F) behind ``first``, or (rank, rest, n) for outputs turned by (F, n)."""
+        rows = rank * self.rest
+        seen = self.seen[:rows] if outputs is None else self.seen[:rows] @ outputs
+        solved = solve_triangular(self.root[:rows, :rows], seen).reshape(rank, self.rest, -1)
+        return np.tensordot(self.first(rank)[1], solved, (1, 0))

@@ -1,0 +1,128 @@
+"""The options of every layer, over all methods and ranks: what each costs, and the damage that it does.
+
+Methods whose tables take an input covariance are priced exactly at every configuration; of the others a short-list
+along the cost is decomposed and measured.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import joblib
+import numpy as np
+import tensorly as tl
+from threadpoolctl import threadpool_limits
+
+from compress.allocate import Option
+from compress.fitted import metric_roots
+from compress.methods import get
+from compress.methods.cp import ConvergenceWarning
+from compress.methods.method import Decomposition
+from compress.plan import Choice
+from compress.stakes import Stake
+from compress.units import Reals
+from dse.formula import Cost, original_cost
+from dse.layer import Layer
+from dse.lines import lines_of
+from dse.scan.front import front, front_of_many, with_errors
+from dse.scan.intervals import Narrowed, narrowed
+from dse.scan.select import Places
+from dse.space import spaces_of
+from dse.spectrum import Curves
+from dse.symbols import layer_shape
+
+SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""The shares of a layer's cost at which a method is decomposed and measured, where it has no tables of the outputs'
+error."""
+
+Progress = Callable[[str, int, int], None]
+
+
+def priced(
+    stakes: Mapping[str, Stake],
+    layers: Mapping[str, Layer],
+    methods: Sequence[str],
+    costs: Sequence[str] = ("flops",),
+    progress: Progress = lambda label, done, total: None,
+) -> dict[str, list[Option]]:
+    """The options of each layer, by path: as it is, and those of each method that no other of it beats.
+
+    layers: their shapes and sizes, by path; costs: those that count (of params, flops, memory).
+    """
+    jobs = [
+        (stake, layers[path], space.method)
+        for path, stake in stakes.items()
+        for space in spaces_of(layers[path], tuple(methods))
+    ]
+    found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in stakes}
+    # The largest first, so that none is left alone at the end.
+    jobs.sort(key=lambda job: -job[0].weights.size)
+    with threadpool_limits(1), warnings.catch_warnings():
+        # A candidate needn't be the best of its ranks.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator_unordered")
+        for done, (path, some) in enumerate(work(joblib.delayed(_options)(*job, costs) for job in jobs), start=1):
+            found[path] += some
+            progress("layers and methods priced", done, len(jobs))
+    return found
+
+
+def _options(stake: Stake, layer: Layer, method: str, costs: Sequence[str]) -> tuple[str, list[Option]]:
+    """The path of the unit, and the options of one method that no other of it beats."""
+    (space,) = spaces_of(layer, (method,))
+    found = narrowed(lines_of(space))
+    decomposition = get(method)
+    original = space.original.memory() // 4 if costs[0] == "memory" else getattr(space.original, costs[0])
+    if not len(found.lo):
+        return stake.unit.path, []
+    if stake.covariance is not None and not decomposition.uses_covariance:
+        return stake.unit.path, _measured(stake, found, decomposition, costs, original)
+    whole = stake.scale * stake.energy(stake.weights)
+    found, curves = with_errors(found, decomposition.spectrum(_turned(stake), covariance=_tensor(stake.covariance)))
+    places = _front(found, curves, costs)
+    return stake.unit.path, [
+        _option(found, place, method, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
+    ]
+
+
+def _measured(
+    stake: Stake, found: Narrowed, decomposition: Decomposition, costs: Sequence[str], original: int
+) -> list[Option]:
+    """A short-list of a method's configurations along the first cost, of which the layer as it is has ``original``,
+    decomposed and measured."""
+    if found.lines[0].ranks.shape[1] == 1:
+        places = [(0, int(k)) for k in range(int(found.lo[0]), int(found.hi[0]) + 1)]
+    else:
+        found, curves = with_errors(found, decomposition.spectrum(_turned(stake)))
+        places = _front(found, curves, costs)
+    intercept, slope = found.along(costs[0])
+    spent = np.array([intercept[line] + slope[line] * k for line, k in places])
+    below = [np.flatnonzero(spent <= share * original) for share in SHORT_LIST]
+    places = [places[index] for index in sorted({int(some[spent[some].argmax()]) for some in below if len(some)})]
+    options = [_option(found, place, decomposition.name, 0.0) for place in places]
+    return [replace(one, damage=stake.damage(stake.factors(one.choice)[1])) for one in options if one.choice]
+
+
+def _front(found: Narrowed, curves: Curves, costs: Sequence[str]) -> Places:
+    return front(found, curves, costs[0]) if len(costs) == 1 else front_of_many(found, curves, costs)
+
+
+def _option(found: Narrowed, place: tuple[int, int], method: str, damage: float) -> Option:
+    line, k = place
+    shape, ranks = found.configuration(line, k)
+    p0, p1, m0, m1, f0, f1 = found.coefficients[line].tolist()
+    return Option(Choice(method, ranks, shape), Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k), damage)
+
+
+def _turned(stake: Stake) -> Any:
+    """The weights as a kernel whose outputs' plain error is that in the metric."""
+    root = np.eye(stake.weights.shape[1]) if stake.metric is None else metric_roots(stake.metric)[0]
+    return tl.tensor((stake.weights @ root).reshape(tuple(stake.unit.layer.kernel.shape)))
+
+
+def _tensor(covariance: Reals | None) -> Any:
+    return None if covariance is None else tl.tensor(covariance)

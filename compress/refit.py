@@ -1,0 +1,307 @@
+"""A factorized network fitted to data in closed form, without labels and without training (design, section 8).
+
+Layer by layer, in the order of the graph: each is fitted to the outputs that the original layer has on the original's
+inputs, from the inputs that the compressed network really gives it, so that later layers mend what earlier ones have
+lost. The sequential, asymmetric fit is that of He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural
+Networks" (ICCV 2017, section 3.2), the low-rank solution that of reduced-rank regression (Izenman, "Reduced-rank
+regression for the multivariate linear model", J. Multivariate Analysis 5, 1975), the treatment of the ReLU after Zhang
+et al., "Accelerating Very Deep Convolutional Networks for Classification and Detection", TPAMI 2016, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.fitted import fitted_factors
+from compress.methods import get
+from compress.moments import Moments, best_weights, moments
+from compress.norms import reestimate, set_moments
+from compress.passage import Passage, activated, batches_of
+from compress.plan import Choice, Plan
+from compress.similarity import fitting_batch
+from compress.surgery import factor_chain, factorize, find_layer
+from compress.units import Reals, Unit, units_of
+from dse.graph import Call, trace
+
+ROWS_ELEMENTS = 2**25
+"""Of a layer's patches that its fit looks at (128 MiB), at positions drawn at random; ..."""
+
+ROWS_PER_DIMENSION = 10
+"""... but at least so many patches for each of their dimensions."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit to data is made with; each part can be left out.
+
+    ridge: how strongly the weights are drawn to the original's (see ``moments.best_weights``). residual: whether the
+    last layer before a residual sum is fitted to the sum; metric: whether outputs are weighed by what they matter;
+    relu_steps: how often the targets are moved to what a ReLU lets through; norms: whether BatchNorm is told of a
+    network that isn't fitted otherwise. seed: of the positions that are looked at.
+    """
+
+    ridge: float = 1e-3
+    residual: bool = True
+    metric: bool = True
+    norms: bool = False
+    relu_steps: int = 2
+    seed: int = 0
+
+
+def refit(
+    model: keras.Model,
+    plan: Plan,
+    samples: Sequence[NDArray[Any]],
+    metrics: Mapping[str, Reals] | None = None,
+    settings: FitSettings | None = None,
+    compressed: keras.Model | None = None,
+    paths: Collection[str] | None = None,
+) -> keras.Model:
+    """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
+
+    samples: an array for each input of the model, without labels; metrics: G (F, F) by path, what errors of a layer's
+    outputs matter (see ``sensitivity.output_metrics``); without, all outputs matter the same. compressed: the model
+    that is fitted, in place, by default ``factorize(model, plan)``; paths: the layers that are fitted, by default all.
+    Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
+    it; a BatchNorm behind them gets the moments of what it really is given.
+    """
+    calls = trace(model)
+    passage = Passage(calls, units_of(calls))
+    compressed = compressed or factorize(model, plan)
+    return _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths).run(samples)
+
+
+Batches = list[list[Any]]
+"""The outputs of a call, for each batch."""
+
+
+class _Refit:
+    """A fit under way: the feature maps of both networks at the calls that are still needed."""
+
+    def __init__(
+        self,
+        passage: Passage,
+        plan: Plan,
+        compressed: keras.Model,
+        metrics: Mapping[str, Reals],
+        settings: FitSettings,
+        paths: Collection[str] | None,
+    ) -> None:
+        self.passage = passage
+        self.calls = passage.calls
+        self.plan = plan
+        self.compressed = compressed
+        self.metrics = metrics
+        self.settings = settings
+        self.paths = set(passage.units) if paths is None else set(paths)
+        self.ours: dict[int, Batches] = {}
+        self.theirs: dict[int, Batches] = {}
+
+    def run(self, samples: Sequence[NDArray[Any]]) -> keras.Model:
+        """Fits every unit on its way through the graph."""
+        batches = list(batches_of(samples, fitting_batch(self.calls)))
+        for number, index in enumerate(self.passage.inputs):
+            self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
+        starts = {unit.call: unit for unit in self.passage.units.values()}
+        folded = {unit.norm for unit in starts.values()}
+        left = Counter(source for call in self.calls for source in call.inputs)
+        for index in fitting_order(self.calls, self.passage.units):
+            if index in starts:
+                self._fit(starts[index])
+            elif index not in folded and self.calls[index].inputs:
+                self._pass(index)
+            for source in self.calls[index].inputs:
+                left[source] -= 1
+                if not left[source]:
+                    self.theirs.pop(source, None)
+                    self.ours.pop(source, None)
+        return self.compressed
+
+    def _pass(self, index: int) -> None:
+        """Passes both networks' maps through a call that isn't fitted."""
+        call = self.calls[index]
+        pairs = list(zip(call.inputs, call.sources, strict=True))
+        sides = [
+            [[side[source][number][output] for source, output in pairs] for number in range(self.count)]
+            for side in (self.theirs, self.ours)
+        ]
+        self.theirs[index] = [self.passage.step(index, given) for given in sides[0]]
+        if call.path in self.plan:
+            chain = factor_chain(self.compressed, call.path, self.plan[call.path])
+            self.ours[index] = [[_through(chain, given[0])] for given in sides[1]]
+        elif all(self.ours[source] is self.theirs[source] for source in call.inputs):
+            self.ours[index] = self.theirs[index]
+        elif type(call.layer) is keras.layers.BatchNormalization:
+            norm = find_layer(self.compressed, call.path)
+            reestimate(norm, [given[0] for given in sides[1]])
+            self.ours[index] = [[norm(given[0], training=False)] for given in sides[1]]
+        else:
+            self.ours[index] = [self.passage.step(index, given) for given in sides[1]]
+
+    @property
+    def count(self) -> int:
+        """How many batches there are."""
+        return len(next(iter(self.theirs.values())))
+
+    def _fit(self, unit: Unit) -> None:
+        """Fits a unit, and passes both networks' maps through it."""
+        call, end = self.calls[unit.call], self.calls[unit.end]
+        ((source, output),) = zip(call.inputs, call.sources, strict=True)
+        theirs, ours = ([batch[output] for batch in side[source]] for side in (self.theirs, self.ours))
+        y = [unit.whole(x) for x in theirs]
+        self.theirs[unit.end] = [[activated(end, one)] for one in y]
+        shortcuts = self._shortcuts(unit)
+        sources = {source, *(place for place, _ in shortcuts)}
+        choice = self.plan.get(unit.path)
+        if choice is None and all(self.ours[one] is self.theirs[one] for one in sources):
+            self.ours[unit.end] = self.theirs[unit.end]
+            return
+        layers = self._layers(unit, choice)
+        if unit.path in self.paths:
+            found, factors, product = self._solved(unit, choice, self._rows(unit, ours, y, shortcuts))
+            self._put(unit, choice, factors, product, found)
+        self.ours[unit.end] = [[_through(layers, x)] for x in ours]
+
+    def _shortcuts(self, unit: Unit) -> list[tuple[int, int]]:
+        """What else goes into the residual sum behind a unit, as call and output; nothing where it isn't known yet."""
+        if unit.add is None or not self.settings.residual:
+            return []
+        call = self.calls[unit.add]
+        others = [pair for pair in zip(call.inputs, call.sources, strict=True) if pair[0] != unit.end]
+        known = len(others) == len(call.inputs) - 1 and all(place in self.ours for place, _ in others)
+        return others if known else []
+
+    def _rows(self, unit: Unit, ours: list[Any], y: list[Any], shortcuts: list[tuple[int, int]]) -> _Rows:
+        """Patches of our maps at positions drawn at random, with the original's outputs and both sides' shortcuts."""
+        rng = np.random.default_rng([self.settings.seed, unit.call])
+        dimensions, _ = unit.weights_shape
+        total = sum(unit.positions(keras.ops.shape(one)) for one in y)
+        wanted = rows_wanted(dimensions)
+        parts = []
+        for number, (x, whole) in enumerate(zip(ours, y, strict=True)):
+            view, whole = unit.inputs(keras.ops.convert_to_numpy(x)), unit.outputs(keras.ops.convert_to_numpy(whole))
+            size = whole.shape[:-1]
+            count = int(np.prod(size))
+            some = min(count, -(-wanted * count // total))
+            index = np.unravel_index(np.sort(rng.choice(count, some, replace=False)), size)
+            sums = [
+                sum(
+                    unit.outputs(keras.ops.convert_to_numpy(side[place][number][output])) for place, output in shortcuts
+                )
+                if shortcuts
+                else np.zeros((*size, 1), np.float32)
+                for side in (self.theirs, self.ours)
+            ]
+            parts.append((view[index].reshape(some, dimensions), *(one[index] for one in (whole, *sums))))
+        return _Rows(*(np.concatenate(one) for one in zip(*parts, strict=True)))
+
+    @staticmethod
+    def _sum(
+        unit: Unit, side: dict[int, Batches], number: int, shortcuts: list[tuple[int, int]], size: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """What one side adds to a unit's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
+        total = np.zeros((*size, 1), np.float32)
+        for place, output in shortcuts:
+            total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
+        return total
+
+    def _solved(self, unit: Unit, choice: Choice | None, rows: _Rows) -> tuple[Moments, list[Any], Reals]:
+        """The moments of the last targets, the best factors for them and their product."""
+        weights = unit.kernel()
+        # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
+        relu_steps = self.settings.relu_steps if unit.relu and (unit.add is None or rows.has_shortcut) else 0
+        found = moments(rows.x, rows.target(), unit.is_centred)
+        factors = None
+        for step in range(relu_steps + 1):
+            best = best_weights(found, weights, self.settings.ridge)
+            factors, product = fitted_factors(choice, unit, best, found.xx, self.metrics.get(unit.path), factors)
+            if step < relu_steps:
+                offset = found.t_mean - found.x_mean @ product
+                found = moments(rows.x, rows.target_before_relu(product, offset), unit.is_centred, found)
+        return found, factors, product
+
+    def _layers(self, unit: Unit, choice: Choice | None) -> list[keras.Layer]:
+        """The layers of the compressed network that stand for a unit."""
+        if choice is None:
+            layers = [find_layer(self.compressed, unit.path)]
+        else:
+            layers = factor_chain(self.compressed, unit.path, choice)
+        return layers if unit.norm is None else [*layers, find_layer(self.compressed, self.calls[unit.norm].path)]
+
+    def _put(self, unit: Unit, choice: Choice | None, factors: list[Any], product: Reals, found: Moments) -> None:
+        """Gives the layers of a unit their weights, and the means of the targets."""
+        layers = self._layers(unit, choice)
+        norm = None if unit.norm is None else layers.pop()
+        if choice is None:
+            layers[0].kernel.assign(np.reshape(factors[0], layers[0].kernel.shape))
+        else:
+            for layer, factor in zip(layers, get(choice.method).factor_layers(unit.layer, factors), strict=True):
+                layer.set_weights(factor.weights)
+        mean = found.x_mean @ product
+        if unit.layer.use_bias:
+            layers[-1].bias.assign(np.zeros(len(mean)) if norm is not None else found.t_mean - mean)
+        if norm is not None:
+            set_moments(norm, mean, np.einsum("df,df->f", product, found.xx @ product).clip(0), found.t_mean)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Patches of our inputs (n, D), the original's outputs (n, F), both sides' shortcuts (n, F) or zeros (n, 1)."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    their_shortcut: NDArray[Any]
+    our_shortcut: NDArray[Any]
+
+    @property
+    def has_shortcut(self) -> bool:
+        return self.our_shortcut.shape == self.y.shape
+
+    def target(self) -> NDArray[Any]:
+        """What makes our sum the original's."""
+        return self.y + self.their_shortcut - self.our_shortcut
+
+    def target_before_relu(self, product: Reals, offset: Reals) -> NDArray[Any]:
+        """The same where the original's sum is positive; elsewhere what we have, as far as it isn't."""
+        ours = self.x @ product.astype(self.x.dtype) + offset.astype(self.x.dtype) + self.our_shortcut
+        theirs = self.y + self.their_shortcut
+        return np.where(theirs > 0, theirs, np.minimum(ours, 0)) - self.our_shortcut
+
+
+def rows_wanted(dimensions: int) -> int:
+    """How many patches of so many dimensions are enough."""
+    return max(ROWS_ELEMENTS // dimensions, ROWS_PER_DIMENSION * dimensions)
+
+
+def fitting_order(calls: Sequence[Call], units: Mapping[str, Unit]) -> list[int]:
+    """The calls in an order in which each comes after those that it needs, and what is summed with a unit's outputs
+    before that unit."""
+    ends = {unit.end for unit in units.values()}
+    order: list[int] = []
+    done: set[int] = set()
+    waiting = [index for index, call in enumerate(calls) if call.is_output or not call.inputs][::-1]
+    while waiting:
+        index = waiting[-1]
+        needed = sorted(calls[index].inputs, key=lambda source: (source in ends, source))
+        open_ = [source for source in needed if source not in done]
+        if open_:
+            waiting.append(open_[0])
+            continue
+        waiting.pop()
+        if index not in done:
+            done.add(index)
+            order.append(index)
+    return order
+
+
+def _through(layers: Sequence[keras.Layer], x: Any) -> Any:
+    for layer in layers:
+        x = layer(x, training=False) if layer._call_has_training_arg else layer(x)
+    return x
