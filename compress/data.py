@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.streams import arrays_of, is_stream
 from dse.errors import UserError, one_of
 from dse.source import FUNCTION, function_of
 
@@ -101,10 +102,13 @@ def data_from(
 ) -> Data:
     """Data from (x_train, y_train, x_test, y_test), or with (x_validation, y_validation) in between.
 
+    Or from ``tf.data`` sets, (train, test) or (train, validation, test), each of (x, y): see ``arrays_of``.
     Where there is no validation part, this fraction of the training part is split off, stratified. ``split_seed``
     alone draws it, so that runs of several seeds are judged on the same samples.
     Raises UserError where the arrays don't fit together.
     """
+    if arrays and all(map(is_stream, arrays)):
+        arrays = arrays_of(arrays, name)
     if len(arrays) not in (len(KEYS), len(KEYS_IN_THREE_PARTS)):
         raise UserError(
             f"data '{name}' must be {len(KEYS)} arrays: {', '.join(KEYS)}; or {len(KEYS_IN_THREE_PARTS)}: "

@@ -78,7 +78,7 @@ def _saved_and_loaded(model: keras.Model, path: Path, samples: Array) -> keras.M
     """The model of the file that ``model`` is written to. Raises RuntimeError where it gives other outputs."""
     save_model(model, path)
     loaded = load_model(str(path))
-    one, other = (side.predict(samples, verbose=0) for side in (model, loaded))
+    one, other = (side.predict(samples, batch_size=SOME, verbose=0) for side in (model, loaded))
     # Wrong weights give other outputs altogether. Equal ones may differ in the last of the ten bits of mantissa that
     # a GPU can compute with (TF32): it chooses an algorithm for each model by trying several.
     if not np.allclose(one, other, rtol=2e-3, atol=2e-3 * float(np.abs(one).max())):

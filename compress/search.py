@@ -7,26 +7,23 @@ it, so that a run that was stopped, however, goes on as if it had not been.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
 
 import keras
-import numpy as np
 
 from compress.checkpoints import Checkpoints, checkpoints_of
-from compress.data import Data
-from compress.methods import get as decomposition
+from compress.data_fit import DataFit, samples_of
+from compress.job import Job
 from compress.plan import Choice, Plan
 from compress.recording import facts_of, key_of
 from compress.settings import Settings
-from compress.similarity import similarities
-from compress.surgery import factorize, find_layer
+from compress.similarity import Reference
+from compress.surgery import factorize_and_measure
 from compress.targets import Target, targets_of
-from compress.training import DivergedError, Metric, Score, evaluate, fine_tune
-from db.database import Database
+from compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
 from db.runs import (
     CHOSEN,
     FAILED,
@@ -53,7 +50,10 @@ from dse.totals import network_cost
 
 @dataclass(frozen=True)
 class Run:
-    """A finished search: the chosen model with its plan, and all trials as recorded, the original first."""
+    """A finished run: the chosen model with its plan, and all trials as recorded, the original first.
+
+    skipped: why layers were left as they are; parts: the runs that this one was put together from.
+    """
 
     id: int
     status: str
@@ -63,39 +63,28 @@ class Run:
     chosen: TrialRecord
     trials: tuple[TrialRecord, ...]
     skipped: Mapping[str, str]
+    parts: tuple[int, ...] = ()
 
 
-def search(
-    model: keras.Model,
-    data: Data,
-    database: Database,
-    network: str,
-    settings: Settings,
-    on_trial: Callable[[TrialRecord], None] = lambda trial: None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    metric: Metric | None = None,
-    request: Mapping[str, Any] | None = None,
-    resume: int | None = None,
-) -> Run:
-    """Compresses ``model`` with the configurations that the database has of ``network``; see the module.
+def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
+    """Compresses the job's model with the configurations that the database has of its network; see the module.
 
-    metric: a user's own, of labels and outputs, the higher the better, to judge by instead of ``settings.metric``.
-    request: what is recorded of how the run was asked for. resume: a run that goes on, of the same model, data and
-    settings (but for ``max_trials`` and ``max_minutes``), instead of a new one.
+    resume: a run that goes on, of the same model, data and settings (but for ``max_trials`` and ``max_minutes``),
+    instead of a new one.
     Ends with the first trial within ``max_drop`` of the original on validation data (status ``success``), or with
     the best one when configurations, trials or minutes run out (``fell short``) or Ctrl-C is pressed
     (``interrupted``). A trial that diverges is recorded as ``failed``, and the next configurations are tried.
-    Layers that are frozen in ``model`` are factorized, and neither they nor their factors are fine-tuned.
+    Layers that are frozen in the model are factorized, and neither they nor their factors are fine-tuned.
     Raises UserError for weights that are not finite, where no layer can be made smaller, where every trial
     diverges, and for a run that can't go on or that another process is at; KeyboardInterrupt where there is no
     trial to return yet.
     """
-    _check_weights(model)
-    targets, skipped = targets_of(model, database, network, settings)
-    key = key_of(model, data, settings, metric)
+    _check_weights(job.model)
+    database, key = job.database, key_of(job, settings)
+    targets, skipped = targets_of(job.model, database, job.network, settings)
     if resume is None:
-        values = {**facts_of(model, data, settings, metric), "skipped": skipped, "key": key, **(request or {})}
-        run_id = start_run(database.engine, database.network_id(network), values, settings.seed)
+        values = {**facts_of(job, settings), "skipped": skipped, "key": key}
+        run_id = start_run(database.engine, database.network_id(job.network), values, settings.seed)
     else:
         run_id = resume
         if run_settings(database.engine, run_id)[1].get("key") != key:
@@ -103,11 +92,13 @@ def search(
     checkpoints = checkpoints_of(database.location, run_id)
     if resume is not None and checkpoints is None:
         raise UserError("runs go on from the models next to an SQLite file; this database is none")
-    with checkpoints.locked() if checkpoints else nullcontext(), recorded_end(database.engine, run_id):
+    held = checkpoints.locked() if checkpoints else nullcontext()
+    ending = recorded_end(database.engine, run_id)
+    # A new run whose folder can't be made has failed; one that another process is at has not.
+    with ending if resume is None else held, held if resume is None else ending:
         if resume is not None:
             reopen_run(database.engine, run_id)
-        work = _Search(model, data, database, settings, targets, run_id, checkpoints, on_trial, callbacks, metric)
-        return work.run(skipped)
+        return _Search(job, settings, targets, run_id, checkpoints).run(skipped)
 
 
 class _Search:
@@ -115,29 +106,24 @@ class _Search:
 
     def __init__(
         self,
-        model: keras.Model,
-        data: Data,
-        database: Database,
+        job: Job,
         settings: Settings,
         targets: Mapping[str, Target],
         run_id: int,
         checkpoints: Checkpoints | None,
-        on_trial: Callable[[TrialRecord], None],
-        callbacks: Sequence[keras.callbacks.Callback],
-        metric: Metric | None,
     ) -> None:
-        self.model = model
-        self.data = data
-        self.engine = database.engine
+        self.job = job
+        self.model = job.model
+        self.engine = job.database.engine
         self.settings = settings
         self.targets = targets
         self.run_id = run_id
         self.checkpoints = checkpoints
-        self.on_trial = on_trial
-        self.callbacks = callbacks
-        self.metric = metric
+        samples = samples_of(job.data, settings)
+        self.reference = Reference(job.model, targets, samples)
+        self.data_fit = DataFit(job.model, samples, settings.seed)
         self.started = perf_counter()
-        self.errors: dict[tuple[str, Choice], float] = {}
+        self.errors: dict[tuple[str, Choice], float | None] = {}
         self.trials: list[TrialRecord] = []
         self.models: dict[int, keras.Model] = {}  # of the last trial and the best one
         self.last: int | None = None
@@ -164,7 +150,10 @@ class _Search:
     def _original(self) -> bool:
         """Records the original. Returns whether the run is at its end: never."""
         started = perf_counter()
-        self._record(ORIGINAL, self._evaluate(self.model), self.model, started, 0.0, ())
+        score = self._evaluate(self.model)
+        if self.settings.metric == "accuracy" and self.job.metric is None:
+            warn_of_guesses(self.model, score, self.job.data.y_validation, self.settings.max_drop)
+        self._record(ORIGINAL, score, self.model, started, 0.0, ())
         return False
 
     def _retraced(self, recorded: Sequence[TrialRecord]) -> bool:
@@ -175,6 +164,8 @@ class _Search:
                 raise UserError(
                     f"run {self.run_id} can't go on: the database now has other configurations of its layers"
                 )
+            errors = {one.layer: one.error for one in record.layers}
+            self.errors |= {(path, choice): errors[path] for path, choice in plan_of(record).items()}
             self.trials.append(replace(record, status=TRIED) if record.status == CHOSEN else record)
             if self._taken_up(self.trials[-1]):
                 return True
@@ -196,16 +187,17 @@ class _Search:
         keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
         # Only now, because a model that is loaded from its file draws numbers too.
         keras.utils.set_random_seed(self.settings.seed + number)
+        compressed = None
         try:
             compressed = self._constructed(plan, keep, number)
             constructed = perf_counter() - started
             self._fine_tune(compressed, number)
             score = self._evaluate(compressed)
         except DivergedError:
-            layers = self._layers(plan, {})
-            return self._record(FAILED, None, factorize(self.model, plan), started, None, layers)
+            compressed = compressed or self._factorized(plan)  # not there yet where a layer's own tuning diverged
+            return self._record(FAILED, None, compressed, started, None, self._layers(plan, {}))
         comparing = perf_counter()
-        alike = similarities(self.model, compressed, plan, self._samples())
+        alike = self.reference.similarities(compressed, plan)
         constructed += perf_counter() - comparing
         self.models[number] = compressed
         if self.checkpoints:
@@ -220,7 +212,7 @@ class _Search:
             changed = [path for path in plan if self.last is not None and plan[path] != before.get(path)]
             self._advance(changed or plan)
             return False
-        own, merit = self.metric is not None, self.settings.merit
+        own, merit = self.job.metric is not None, self.settings.merit
         good = self.settings.is_good(record, self.trials[0], own)
         self.last = record.number
         if self.best is None or good or merit(record, own) > merit(self.trials[self.best], own):
@@ -239,9 +231,19 @@ class _Search:
             partial = dict(before)
             for path in changed[:-1]:
                 partial = {**partial, path: plan[path]} if path in plan else _without(partial, path)
-                keep = factorize(self.model, partial, keep), partial
+                keep = self._factorized(partial, keep), partial
                 self._fine_tune(keep[0], number)
-        return factorize(self.model, plan, keep)
+        return self._factorized(plan, keep)
+
+    def _factorized(self, plan: Plan, keep: tuple[keras.Model, Plan] | None = None) -> keras.Model:
+        """The model of the plan, not tuned; notes the errors of what was decomposed for it."""
+        made, errors = factorize_and_measure(self.model, plan, keep)
+        self.errors |= {(path, plan[path]): error for path, error in errors.items()}
+        if self.settings.fit == "data":
+            before = keep[1] if keep else {}
+            changed = [path for path in self.targets if plan.get(path) != before.get(path)] if keep else None
+            self.data_fit(made, plan, changed)
+        return made
 
     def _model(self, number: int) -> keras.Model:
         if number not in self.models:
@@ -262,19 +264,12 @@ class _Search:
         for path in paths:
             self.targets[path].advance()
 
-    def _samples(self) -> np.ndarray[Any, Any]:
-        """The training samples that similarity is taken on, the same in every trial."""
-        train = self.data.x_train
-        count = min(self.settings.samples, len(train))
-        return train[np.sort(np.random.default_rng(self.settings.seed).choice(len(train), count, replace=False))]
-
     def _fine_tune(self, model: keras.Model, number: int) -> None:
-        data, seed = self.data, self.settings.seed + number
-        train, validation = (data.x_train, data.y_train), (data.x_validation, data.y_validation)
-        fine_tune(model, train, validation, self.settings.fine_tuning, seed, self.callbacks)
+        job, seed = self.job, self.settings.seed + number
+        fine_tune(model, job.train, job.validation, self.settings.fine_tuning, seed, job.callbacks)
 
     def _evaluate(self, model: keras.Model) -> Score:
-        return evaluate(model, self.data.x_validation, self.data.y_validation, metric=self.metric)
+        return evaluate(model, *self.job.validation, metric=self.job.metric)
 
     def _is_late(self) -> bool:
         minutes = self.settings.max_minutes
@@ -296,7 +291,7 @@ class _Search:
         )
         record_trial(self.engine, self.run_id, record)
         self.trials.append(record)
-        self.on_trial(record)
+        self.job.on_trial(record)
         return record
 
     def _layers(self, plan: Plan, alike: Mapping[str, float]) -> tuple[LayerRecord, ...]:
@@ -307,14 +302,9 @@ class _Search:
                 records.append(LayerRecord(path, None, None, None, target.original, 1.0, 0.0))
                 continue
             one = target.solution
-            error = self._error(path, plan[path])
+            error = self.errors[path, plan[path]]
             records.append(LayerRecord(path, one.method, one.ranks, one.shape, one.cost, alike.get(path), error))
         return tuple(records)
-
-    def _error(self, path: str, choice: Choice) -> float:
-        if (path, choice) not in self.errors:
-            self.errors[path, choice] = weight_error(self.model, path, choice)
-        return self.errors[path, choice]
 
 
 def plan_of(record: TrialRecord) -> Plan:
@@ -326,13 +316,6 @@ def cost_of(model: keras.Model) -> Cost:
     """Params, feature-map elements and FLOPs of one sample through a model, counted from its layers."""
     shape = describe(model)
     return network_cost(shape.params, shape.layers)
-
-
-def weight_error(model: keras.Model, path: str, choice: Choice) -> float:
-    """Relative Frobenius error of a layer's decomposition, before any fine-tuning."""
-    method, layer = decomposition(choice.method), find_layer(model, path)
-    weights = keras.ops.convert_to_numpy(layer.kernel)  # type: ignore[union-attr]
-    return method.error(weights, method.decompose(weights, choice.ranks, choice.shape))
 
 
 def _without(plan: Plan, path: str) -> Plan:

@@ -17,6 +17,7 @@ from dse.layer import conv, dense
 OBJECTIVES = ("params", "flops", "memory")
 METRICS = ("accuracy", "loss")
 SCHEDULES = ("one-shot", "iterative")
+FITS = ("weights", "data")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Settings:
     training samples that similarity is taken on. include, exclude: names or patterns (``conv*``) of layers;
     drop_smallest: the share of the layers, by count, that are left as they are, the smallest by the objective.
     schedule: ``one-shot`` fine-tuning of the whole model, or ``iterative``, after each layer that has changed.
-    max_trials, max_minutes: where to stop.
+    fit: what the factors of a trial are made from before it is fine-tuned, the ``weights``, or ``data``: the layers
+    that have changed are then fitted to the original's outputs on the samples (see ``compress.refit``), and in the
+    first trial those that aren't factorized too. max_trials, max_minutes: where to stop.
     """
 
     objective: str = "params"
@@ -48,6 +51,7 @@ class Settings:
     exclude: tuple[str, ...] = ()
     drop_smallest: float = 0.1
     schedule: str = "one-shot"
+    fit: str = "weights"
     max_trials: int = 60
     max_minutes: float | None = None
     fine_tuning: FineTuning = field(default_factory=FineTuning)
@@ -61,6 +65,7 @@ class Settings:
             ("objective", self.objective, OBJECTIVES),
             ("metric", self.metric, METRICS),
             ("schedule", self.schedule, SCHEDULES),
+            ("fit", self.fit, FITS),
         ):
             if value not in possible:
                 raise one_of(what, value, list(possible))

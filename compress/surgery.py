@@ -5,8 +5,9 @@ The path of a layer in nested models is "outer/inner/layer".
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ def factorize(
     plan: Mapping[str, Choice],
     keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
     covariances: Mapping[str, NDArray[np.float64]] | None = None,
+    known: Mapping[str, Sequence[Tensor]] | None = None,
 ) -> keras.Model:
     """A new model with every layer in ``plan`` replaced by its factors, and all others copied.
 
@@ -39,11 +41,30 @@ def factorize(
     What ``plan`` says as that plan does (the same choice, or nothing) is then taken from there; what it
     changes is made from ``model``. covariances: second moments of layers' input patches, by path (see
     ``compress.covariance``); methods that can use them then minimise the error of these layers' outputs.
+    known: factors of layers, by path, that are taken as they are.
     Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer that is used in
     several places is replaced by one chain, used in the same places. A factorized output layer
     gives its output the last factor's name.
     Raises UserError for a model that is no graph or not built, and for an entry of the plan that is not possible.
     """
+    return _factorized(model, plan, keep, covariances, known or {}, measure=False)[0]
+
+
+def factorize_and_measure(
+    model: keras.Model, plan: Mapping[str, Choice], keep: tuple[keras.Model, Mapping[str, Choice]] | None = None
+) -> tuple[keras.Model, dict[str, float]]:
+    """As ``factorize``; and, by path, the relative Frobenius errors of the layers that were decomposed now."""
+    return _factorized(model, plan, keep, None, {}, measure=True)
+
+
+def _factorized(
+    model: keras.Model,
+    plan: Mapping[str, Choice],
+    keep: tuple[keras.Model, Mapping[str, Choice]] | None,
+    covariances: Mapping[str, NDArray[np.float64]] | None,
+    known: Mapping[str, Sequence[Tensor]],
+    measure: bool,
+) -> tuple[keras.Model, dict[str, float]]:
     layers = dict(_leaves(model))
     chosen = _by_layer(layers, plan)
     settled = _by_layer(layers, keep[1]) if keep else {}
@@ -58,16 +79,17 @@ def factorize(
             chains[id(layer)] = _taken_over(keep[0], path, choice)
         elif choice:
             kernel = keras.ops.convert_to_numpy(layer.kernel)
-            jobs[id(layer)] = _Job(layer, path, choice, kernel, moments.get(id(layer)))
+            jobs[id(layer)] = _Job(layer, path, choice, kernel, moments.get(id(layer)), known.get(path), measure)
         else:
             chains[id(layer)] = [_copied(layer)]
-    chains |= _decomposed(jobs)
+    decomposed = _decomposed(jobs)
+    chains |= {key: chain for key, (chain, _) in decomposed.items()}
     result = _Rebuild(chains).model(model)
     for factor in (factor for chain in chains.values() for factor in chain):
         factor.layer.set_weights(factor.weights)
         if isinstance(factor.layer, keras.layers.Normalization):
             factor.layer.finalize_state()
-    return result
+    return result, {path: decomposed[id(layers[path])][1] for path in plan if id(layers[path]) in decomposed}
 
 
 def factor_names(path: str, choice: Choice) -> list[str]:
@@ -167,31 +189,40 @@ def _inputs(model: keras.Model) -> list[keras.Layer]:
 
 @dataclass(frozen=True)
 class _Job:
-    """A layer to decompose, with its weights at hand."""
+    """A layer to decompose, with its weights at hand; known: its factors, if they are to be taken as they are;
+    measure: whether the error is wanted too."""
 
     layer: keras.Layer
     path: str
     choice: Choice
     kernel: NDArray[Any]
     covariance: NDArray[np.float64] | None
+    known: Sequence[Tensor] | None
+    measure: bool
 
-    def factors(self) -> list[Tensor]:
+    def factors(self) -> tuple[list[Tensor], float]:
+        """The factors, and the relative error of their product (NaN where it isn't wanted)."""
+        method = get(self.choice.method)
+        if self.known is not None:
+            return list(self.known), math.nan
         try:
-            return get(self.choice.method).decompose(
-                self.kernel, self.choice.ranks, self.choice.shape, covariance=self.covariance
-            )
+            found = method.decompose(self.kernel, self.choice.ranks, self.choice.shape, covariance=self.covariance)
         except UserError as error:
             raise UserError(f"layer '{self.path}': {error}") from error
+        return found, method.error(self.kernel, found) if self.measure else math.nan
 
 
-def _decomposed(jobs: Mapping[int, _Job]) -> dict[int, list[Factor]]:
-    """The chains of all jobs. Several are worked on side by side, each with one BLAS thread: more would be slower."""
+def _decomposed(jobs: Mapping[int, _Job]) -> dict[int, tuple[list[Factor], float]]:
+    """The chains of all jobs, with their errors.
+
+    Several are worked on side by side, each with one BLAS thread: more would be slower.
+    """
     with threadpool_limits(1 if len(jobs) > 1 else None):
         work = joblib.Parallel(n_jobs=min(len(jobs), os.cpu_count() or 1) or 1, prefer="threads")
         found = work(joblib.delayed(job.factors)() for job in jobs.values())
     return {
-        key: get(job.choice.method).factor_layers(job.layer, factors)
-        for (key, job), factors in zip(jobs.items(), found, strict=True)
+        key: (get(job.choice.method).factor_layers(job.layer, factors), error)
+        for (key, job), (factors, error) in zip(jobs.items(), found, strict=True)
     }
 
 

@@ -52,14 +52,14 @@ def targets_of(
     """
     rows = database.layers(network)
     stored = {(row["layer"], row["method"]) for row in database.spaces(network)}
-    left_out = _left_out(rows, settings)
+    chosen = chosen_layers(rows, settings)
     skipped: dict[str, str] = {}
     found: dict[str, Target] = {}
     for row in rows:
         name, method = row["name"], _method_for(row, stored, settings)
         if row["kept_because"]:
             skipped[name] = row["kept_because"]
-        elif name in left_out:
+        elif name not in chosen:
             skipped[name] = "left out by include or exclude"
         elif reason := refusal(model, name):
             skipped[name] = f"it {reason}"
@@ -78,6 +78,16 @@ def targets_of(
     return found, {row["name"]: skipped[row["name"]] for row in rows if row["name"] in skipped}
 
 
+def chosen_layers(rows: Sequence[Mapping[str, Any]], settings: Settings) -> set[str]:
+    """The names of the layers that ``include`` and ``exclude`` leave; rows: those of a network in the database.
+
+    Raises UserError for a name or pattern that fits no layer.
+    """
+    names = [row["name"] for row in rows]
+    included = _matching(names, settings.include) if settings.include else set(names)
+    return included - _matching(names, settings.exclude)
+
+
 def _target(database: Database, network: str, row: Mapping[str, Any], method: str, settings: Settings) -> Target | None:
     solutions = database.solutions(row["name"], method, network)
     upcoming = candidates(
@@ -93,12 +103,6 @@ def _target(database: Database, network: str, row: Mapping[str, Any], method: st
 def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
     by_size = sorted(found, key=lambda name: metric_of(found[name].original, settings.objective))
     return by_size[: int(settings.drop_smallest * len(found) + 1e-9)]
-
-
-def _left_out(rows: Sequence[Mapping[str, Any]], settings: Settings) -> set[str]:
-    names = [row["name"] for row in rows]
-    chosen = _matching(names, settings.include) if settings.include else set(names)
-    return set(names) - (chosen - _matching(names, settings.exclude))
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,10 @@ Metric = Callable[[Array, Array], float]
 
 class DivergedError(UserError):
     """Training or outputs that are NaN or infinite."""
+
+
+class GuessWarning(UserWarning):
+    """A limit on the accuracy's drop that a model without any knowledge keeps."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ def fine_tune(
         *train,
         validation_data=validation,
         epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        batch_size=_shared_out(settings.batch_size, len(train[0]), model),
+        validation_batch_size=_shared_out(settings.batch_size, len(validation[0]), model),
         verbose=0,
         callbacks=[
             keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True, **monitor),
@@ -88,7 +95,7 @@ def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256, metr
 
     Raises DivergedError where the model's outputs, or the metric, are NaN.
     """
-    outputs = model.predict(x, batch_size=batch_size, verbose=0)
+    outputs = model.predict(x, batch_size=_shared_out(batch_size, len(x), model), verbose=0)
     if not np.isfinite(outputs).all():
         raise DivergedError(
             f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range"
@@ -99,6 +106,32 @@ def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256, metr
     if own is not None and not np.isfinite(own):
         raise DivergedError(f"the metric of model '{model.name}' is {own}; it must be a finite number")
     return Score(float((predicted == y).mean()), float(keras.ops.convert_to_numpy(loss)), own)
+
+
+def warn_of_guesses(model: keras.Model, score: Score, labels: Array, max_drop: float) -> None:
+    """Warns with GuessWarning where the model's accuracy, less ``max_drop``, is that of a single answer to all."""
+    commonest = float(np.bincount(labels).max() / len(labels))
+    if score.accuracy - max_drop <= commonest:
+        warnings.warn(
+            f"model '{model.name}' has an accuracy of {score.accuracy:.1%}, of which {100 * max_drop:g} points may be "
+            f"lost, and the commonest label alone gives {commonest:.1%}: a model that knows nothing would do; check "
+            "that it is trained, its labels, and the data's range (--rescale, --mean, --std)",
+            GuessWarning,
+            stacklevel=2,
+        )
+
+
+def _shared_out(batch_size: int, count: int, model: keras.Model) -> int:
+    """The batch size, or the next smaller one by which every device of ``tf.distribute`` gets of every batch.
+
+    Keras fails where a device gets nothing, or of the first batch less than another.
+    """
+    devices = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    for size in range(min(batch_size, count) // devices * devices, 0, -devices):
+        rest = count % size
+        if (devices - 1) * math.ceil(rest / devices) < rest or not rest:
+            return size
+    return batch_size
 
 
 def _compile(model: keras.Model, learning_rate: float) -> None:

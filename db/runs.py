@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,9 @@ from dse.formula import Cost
 ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
 
 RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell short", "failed", "interrupted"
+
+MADE_BY = "made_by"
+"""Under which a run's settings hold what else made its trials, by their numbers."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class TrialRecord:
     whole-model counts, and its layers.
 
     construct_seconds: the part of the seconds in which the model was made, all but its last fine-tuning and its
-    evaluation; metric: a user's own, where the run is judged by one.
+    evaluation; metric: a user's own, where the run is judged by one; made_by: what else made the model, such as a
+    pruning's criterion, as plain values.
     """
 
     number: int
@@ -55,6 +59,7 @@ class TrialRecord:
     layers: tuple[LayerRecord, ...]
     construct_seconds: float | None = None
     metric: float | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
@@ -90,6 +95,8 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
         key = connection.execute(insert(trial).values(**values).returning(trial.c.id)).scalar_one()
         if record.layers:
             connection.execute(insert(trial_layer), [_layer_row(key, keys[one.layer], one) for one in record.layers])
+        if record.made_by:
+            _note_made_by(connection, run_id, record)
 
 
 def reopen_run(engine: Engine, run_id: int) -> None:
@@ -118,7 +125,7 @@ def trial_records(engine: Engine, run_id: int) -> list[TrialRecord]:
             )
             for one in row["layers"]
         )  # fmt: skip
-        names = ("number", "status", "accuracy", "loss", "seconds", "construct_seconds", "metric")
+        names = ("number", "status", "accuracy", "loss", "seconds", "construct_seconds", "metric", "made_by")
         records.append(TrialRecord(**{name: row[name] for name in names}, cost=_cost(row), layers=layers))
     return records
 
@@ -173,18 +180,29 @@ def runs(engine: Engine) -> list[dict[str, Any]]:
 
 
 def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
-    """A run's trials in order, each with ``layers``. Raises UserError for an unknown run."""
+    """A run's trials in order, each with ``layers`` and ``made_by``. Raises UserError for an unknown run."""
     with engine.connect() as connection:
-        if connection.execute(select(run.c.id).where(run.c.id == run_id)).first() is None:
+        settings = connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar()
+        if settings is None:
             raise _no_run(connection, run_id)
+        made_by = json.loads(settings).get(MADE_BY, {})
         found = _rows(connection, select(trial).where(trial.c.run == run_id).order_by(trial.c.number))
         columns = [column for column in trial_layer.columns if column.name not in ("trial", "layer")]
         query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer)
         for row in found:
+            row["made_by"] = made_by.get(str(row["number"]), {})
             row["layers"] = _rows(connection, query.where(trial_layer.c.trial == row["id"]).order_by(layer.c.position))
             for one in row["layers"]:
                 one["ranks"] = None if one["ranks"] is None else json.loads(one["ranks"])
     return found
+
+
+def _note_made_by(connection: Connection, run_id: int, record: TrialRecord) -> None:
+    """Into the run's settings: only baselines have such, and each its own kind."""
+    settings = json.loads(connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar_one())
+    settings.setdefault(MADE_BY, {})[str(record.number)] = dict(record.made_by)
+    values = {"settings": json.dumps(settings, sort_keys=True)}
+    connection.execute(update(run).where(run.c.id == run_id).values(**values))
 
 
 def _no_run(connection: Connection, run_id: int) -> UserError:

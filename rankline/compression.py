@@ -17,10 +17,12 @@ from compress.classifier import fitting
 from compress.data import Data, Scaling, data_from, load
 from compress.deliver import Delivered, check_delivery, deliver
 from compress.hybrid import CONV_METHODS, DENSE_METHODS, hybrid
+from compress.job import Job
 from compress.model_file import check_target
 from compress.plan import Plan
 from compress.search import Run, search
 from compress.settings import Settings
+from compress.side_by_side import OnPart
 from compress.training import Metric
 from db.database import Database, open_database
 from db.runs import SUCCESS, TrialRecord, run_settings
@@ -71,17 +73,21 @@ def compress(
     settings: Settings | None = None,
     metric: Metric | None = None,
     on_trial: Callable[[TrialRecord], None] = lambda trial: None,
+    on_part: OnPart = lambda settings, number, count: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    jobs: int = 1,
     **changes: Any,
 ) -> Compression:
     """Compresses a trained model from the database, which is explored first by the methods that it lacks.
 
-    model: a Keras classifier or a MODEL text; data: a data name, ``compress.data.Data``, or the arrays
-    (x_train, y_train, x_test, y_test), with (x_validation, y_validation) in between where they are apart;
+    model: a Keras classifier or a MODEL text; data: a data name, ``compress.data.Data``, the arrays
+    (x_train, y_train, x_test, y_test), with (x_validation, y_validation) in between where they are apart, or
+    ``tf.data`` sets (train, test) or (train, validation, test), which must fit into memory (see ``data_from``);
     strategy: one of STRATEGIES; methods: ``{"conv": "tucker", "dense": "svd"}``, for the hybrid several of each;
     out: the .keras file to write (none: the model stays in memory); metric: a measure of your own, of labels and
-    outputs, the higher the better, in the place of accuracy; changes: fields of ``compress.settings.Settings``,
-    such as ``objective="flops"`` or ``max_drop=0.01``.
+    outputs, the higher the better, in the place of accuracy; on_trial: is told every trial; on_part, jobs: of the
+    hybrid's searches (see ``compress.side_by_side``); changes: fields of ``compress.settings.Settings``, such as
+    ``objective="flops"`` or ``max_drop=0.01``.
     Layers that are frozen (``trainable=False``) stay so. Raises UserError.
     """
     if strategy not in STRATEGIES:
@@ -97,7 +103,7 @@ def compress(
             Settings(**{f"{kind}_method": method})  # type: ignore[arg-type]
     settings = replace(settings or Settings(), **changes)
     if strategy == "hybrid":
-        pairs = {f"{kind}_methods": given for kind, given in chosen.items()}
+        pairs: dict[str, Any] = {f"{kind}_methods": given for kind, given in chosen.items()}
         needed = (*pairs.get("conv_methods", CONV_METHODS), *pairs.get("dense_methods", DENSE_METHODS))
     else:
         pairs = {}
@@ -110,11 +116,12 @@ def compress(
         "data": _anywhere(data.name if isinstance(data, Data) else data if isinstance(data, str) else "arrays"),
         "out": None if out is None else str(Path(out).absolute()),
     }
-    request = {"request": asked}
-    return _compressed(
-        model, data, db, strategy, name, needed, out, settings,
-        request=request, metric=metric, on_trial=on_trial, callbacks=callbacks, **pairs,
-    )  # fmt: skip
+    if strategy == "hybrid":
+        pairs |= {"on_part": on_part, "jobs": jobs}
+    elif jobs != 1:
+        raise UserError(f"jobs is the number of a hybrid's searches side by side; strategy {strategy} makes one")
+    told = {"metric": metric, "on_trial": on_trial, "callbacks": callbacks, "request": {"request": asked}}
+    return _compressed(model, data, db, strategy, name, needed, out, settings, told, **pairs)
 
 
 def resume(
@@ -150,10 +157,9 @@ def resume(
     settings = Settings.from_record(recorded)
     limits = {"max_trials": max_trials, "max_minutes": max_minutes}
     settings = replace(settings, **{name: value for name, value in limits.items() if value is not None})  # type: ignore[arg-type]
-    return _compressed(
-        model, data, database, "similarity", network, (settings.conv_method, settings.dense_method),
-        out or request.get("out"), settings, metric=metric, on_trial=on_trial, callbacks=callbacks, resume=run,
-    )  # fmt: skip
+    told = {"metric": metric, "on_trial": on_trial, "callbacks": callbacks}
+    needed, out = (settings.conv_method, settings.dense_method), out or request.get("out")
+    return _compressed(model, data, database, "similarity", network, needed, out, settings, told, resume=run)
 
 
 def _compressed(
@@ -165,8 +171,10 @@ def _compressed(
     needed: Sequence[str],
     out: str | Path | None,
     settings: Settings,
+    told: Mapping[str, Any],
     **more: Any,
 ) -> Compression:
+    """told: the further fields of the job; more: what else the strategy takes."""
     if out:
         check_target(Path(out))
     trained = load_model(model) if isinstance(model, str) else model
@@ -179,12 +187,14 @@ def _compressed(
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
     _explore(database, trained, network, needed)
-    run = STRATEGIES[strategy](trained, data, database, network, settings, **more)
+    run = STRATEGIES[strategy](Job(trained, data, database, network, **told), settings, **more)
     with nullcontext(str(Path(out).parent)) if out else tempfile.TemporaryDirectory() as folder:
         target = Path(out) if out else Path(folder) / "model.keras"
         delivered = deliver(run, trained, data, database, target)
-    if run.status == SUCCESS and (kept := checkpoints_of(database.location, run.id)):
-        kept.remove()
+    if run.status == SUCCESS:
+        for done in (run.id, *run.parts):
+            if kept := checkpoints_of(database.location, done):
+                kept.remove()
     return Compression(trained, data, run, delivered)
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import keras
 
 from compress.plan import Choice
-from compress.search import weight_error
-from compress.surgery import factor_names, factorize
+from compress.surgery import factor_names, factorize_and_measure
 from dse.formula import Cost
 from dse.graph import InputShape
 from dse.reader import ModelShape, describe
@@ -46,7 +45,7 @@ def factorize_by_hand(
     Raises UserError for a layer that isn't there or can't be factorized, a method that doesn't apply to it, and
     ranks that it can't have.
     """
-    made = factorize(model, plan)
+    made, errors = factorize_and_measure(model, plan)
     before, after = describe(model, input_shape), describe(made, input_shape)
     return Factorization(
         model=made,
@@ -56,7 +55,7 @@ def factorize_by_hand(
                 choice=choice,
                 before=_cost(before, [path]),
                 after=_cost(after, factor_names(path, choice)),
-                error=weight_error(model, path, choice),
+                error=errors[path],
             )
             for path, choice in plan.items()
         ),

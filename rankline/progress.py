@@ -16,6 +16,7 @@ from reports.numbers import percent, si
 if TYPE_CHECKING:
     import keras
 
+    from compress.settings import Settings
     from db.explore import Progress as Report
     from db.runs import TrialRecord
 
@@ -59,12 +60,19 @@ class TrialProgress:
         """One line about a finished trial."""
         self.trials = record.number + 1
         what = "original" if record.number == 0 else f"trial {record.number}"
+        made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items())
         self.progress.console.print(
             f"{what:>9}  accuracy {percent(record.accuracy):>7}  params {si(record.cost.params):>6}  "
-            f"FLOPs {si(record.cost.flops):>6}  {record.seconds:5.1f} s",
+            f"FLOPs {si(record.cost.flops):>6}  {record.seconds:5.1f} s  {made_by}".rstrip(),
             highlight=False,
+            soft_wrap=True,
         )
         self.progress.reset(self.task, description=self._description(), total=self.epochs)
+
+    def part(self, settings: Settings, number: int, count: int) -> None:
+        """One line about a search of a hybrid, before its trials."""
+        pair = f"{settings.conv_method} + {settings.dense_method}"
+        self.progress.console.print(f"search {number} of {count}: {pair}", highlight=False)
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Keras callbacks that move the bar by one an epoch."""

@@ -33,17 +33,24 @@ class Pruned:
     skipped: Mapping[str, str]
 
 
-def prune(model: keras.Model, keep: float | Mapping[str, int], criterion: str = "l1", dense: bool = False) -> Pruned:
+def prune(
+    model: keras.Model,
+    keep: float | Mapping[str, int],
+    criterion: str = "l1",
+    dense: bool = False,
+    layers: Collection[str] | None = None,
+) -> Pruned:
     """A new model without the least important filters of its convolutions.
 
     model: a built Functional or Sequential model; it stays as it is. Layers in nested models, and what leads into
     them, are skipped. keep: the fraction of every layer's filters that is kept, or the number for each layer by its
     path; layers whose outputs are added up share it. At least one filter is kept. criterion: ``l1``, ``l2`` or
     ``geometric_median``. dense: prune the units of hidden dense layers too (those tied to filters always are).
+    layers: the paths of the only ones to prune; filters that are tied to those of another layer stay.
     Raises UserError for a number that is not possible, and where nothing can be pruned.
     """
     channels = channel_map(model)
-    bundles, skipped = _bundles(model, channels, dense)
+    bundles, skipped = _bundles(model, channels, dense, layers)
     if not bundles:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped.items())
         raise UserError(f"no filters of '{model.name}' can be pruned ({reasons})")
@@ -62,7 +69,9 @@ Bundles = dict[frozenset[str], NDArray[np.int64]]
 """For each set of layers whose filters are tied, the groups that their channels form."""
 
 
-def _bundles(model: keras.Model, channels: ChannelMap, dense: bool) -> tuple[Bundles, dict[str, str]]:
+def _bundles(
+    model: keras.Model, channels: ChannelMap, dense: bool, layers: Collection[str] | None
+) -> tuple[Bundles, dict[str, str]]:
     """What can be pruned, and why the layers that have no part in it cannot."""
     owners: dict[int, set[str]] = {}
     for path, own in channels.filters.items():
@@ -71,14 +80,18 @@ def _bundles(model: keras.Model, channels: ChannelMap, dense: bool) -> tuple[Bun
     convolutions = {path for path in channels.filters if isinstance(find_layer(model, path), CONVOLUTIONS)}
     bundles: dict[frozenset[str], list[int]] = {}
     for group, paths in sorted(owners.items()):
-        if group not in channels.kept_because and (dense or paths & convolutions):
+        chosen = layers is None or paths <= set(layers)
+        if chosen and group not in channels.kept_because and (dense or paths & convolutions):
             bundles.setdefault(frozenset(paths), []).append(group)
     pruned = frozenset().union(*bundles)
-    skipped = {
-        path: channels.kept_because.get(int(channels.group[own[0]]), "is a dense layer; say dense=True to prune it")
-        for path, own in channels.filters.items()
-        if path not in pruned
-    }
+    skipped = {}
+    for path, own in channels.filters.items():
+        if path not in pruned:
+            group = int(channels.group[own[0]])
+            plain = "is a dense layer; say dense=True to prune it"
+            if layers is not None and not owners[group] <= set(layers):
+                plain = "or a layer that its filters are added to was left out"
+            skipped[path] = channels.kept_because.get(group, plain)
     return {bundle: np.array(groups) for bundle, groups in bundles.items()}, {**channels.refused, **skipped}
 
 

@@ -1,122 +1,139 @@
-"""The smallest model of a one-parameter family that stays within an accuracy drop, after one-shot fine-tuning."""
+"""The smallest model of one-parameter families that stays within a drop, after one-shot fine-tuning; on record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 import keras
 
-from compress.baselines.importance import CRITERIA
-from compress.baselines.pruning import prune
-from compress.baselines.vbmf import vbmf_plan
-from compress.data import Data
-from compress.search import cost_of
-from compress.surgery import factorize
-from compress.training import FineTuning, Score, evaluate, fine_tune
-from dse.errors import UserError
-from dse.formula import Cost
+from compress.job import Job
+from compress.plan import Plan
+from compress.search import Run, cost_of
+from compress.settings import Settings
+from compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
+from db.runs import (
+    CHOSEN,
+    FAILED,
+    FELL_SHORT,
+    INTERRUPTED,
+    ORIGINAL,
+    SUCCESS,
+    TRIED,
+    LayerRecord,
+    TrialRecord,
+    choose_trial,
+    record_trial,
+)
+from db.windows import metric_of
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What every trial is made under: ``max_drop`` is the most that accuracy may fall, as a fraction."""
+class Made:
+    """A smaller model: how it was made, the plan and what became of each of its layers, and why others stayed."""
 
-    max_drop: float = 0.015
-    fine_tuning: FineTuning = field(default_factory=FineTuning)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_drop <= 1:
-            raise UserError(f"max_drop must be a fraction from 0 to 1; got {self.max_drop}")
+    model: keras.Model
+    made_by: Mapping[str, Any]
+    plan: Plan = field(default_factory=dict)
+    layers: tuple[LayerRecord, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One model after fine-tuning, with the amount that made it, and the seconds that it took."""
-
-    amount: float
-    cost: Cost
-    score: Score
-    seconds: float
+Family = Callable[[float], Made]
+"""Makes the model of an amount; the more, the smaller the model."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The trials in the order in which they were made, and the smallest that is good enough, if any is."""
+def smallest_under_drop(
+    job: Job, settings: Settings, run_id: int, families: Sequence[Family], amounts: Sequence[float]
+) -> Run:
+    """Bisects, family by family, for the largest amount that is good enough by the settings.
 
-    original: Score
-    trials: tuple[Trial, ...]
-    best: Trial | None
-    model: keras.Model | None
-
-
-def best_under_drop(
-    model: keras.Model,
-    make: Callable[[float], keras.Model],
-    amounts: Sequence[float],
-    data: Data,
-    limits: Limits | None = None,
-) -> Outcome:
-    """Bisects for the strongest amount of compression that keeps the accuracy.
-
-    model: the original; make: a new model for an amount; amounts: rising, each to give a smaller model than the one
-    before. About log2 of their number is tried, as if accuracy fell with each. Accuracy and loss are those of the
-    validation part after fine-tuning. The same seed gives the same trials. The best is that of the fewest params,
-    then FLOPs. Raises UserError where no amount is given or they don't rise.
+    amounts: rising. About log2 of their number is tried of each family, as if what is judged by fell with each. The
+    run gets the smallest good model by the objective, then params and FLOPs; the original where there is none.
+    ``max_trials`` and ``max_minutes`` count over all families. Every trial is tuned with the seed of the settings,
+    and recorded when it has ended, as ``failed`` where it diverges. Ctrl-C ends the run with the best so far.
+    Raises DivergedError where the original's outputs aren't finite, KeyboardInterrupt where no trial is good yet.
     """
-    limits = limits or Limits()
-    if not amounts or list(amounts) != sorted(set(amounts)):
-        raise UserError(f"amounts must be one or more rising numbers; got {list(amounts)}")
-    held_out = data.x_validation, data.y_validation
-    original = evaluate(model, *held_out)
-    wanted = original.accuracy - limits.max_drop - 1e-9  # a drop of just max_drop is allowed
-    trials: list[Trial] = []
-    best: tuple[Trial, keras.Model] | None = None
-    low, high = 0, len(amounts)
-    while low < high:
-        middle = (low + high) // 2
+    return _UnderDrop(job, settings, run_id).run(families, amounts)
+
+
+class _UnderDrop:
+    """One run under way."""
+
+    def __init__(self, job: Job, settings: Settings, run_id: int) -> None:
+        self.job = job
+        self.settings = settings
+        self.run_id = run_id
+        self.started = perf_counter()
+        self.trials: list[TrialRecord] = []
+        self.best: tuple[TrialRecord, Made] | None = None
+
+    def run(self, families: Sequence[Family], amounts: Sequence[float]) -> Run:
         started = perf_counter()
-        smaller = make(amounts[middle])
-        fine_tune(smaller, (data.x_train, data.y_train), held_out, limits.fine_tuning, limits.seed)
-        score = evaluate(smaller, *held_out)
-        trials.append(Trial(amounts[middle], cost_of(smaller), score, perf_counter() - started))
-        if score.accuracy < wanted:
-            high = middle
-            continue
-        low = middle + 1
-        if best is None or _size(trials[-1]) < _size(best[0]):
-            best = trials[-1], smaller
-    trial, chosen = best or (None, None)
-    return Outcome(original, tuple(trials), trial, chosen)
+        score = evaluate(self.job.model, *self.job.validation, metric=self.job.metric)
+        if self.settings.metric == "accuracy" and self.job.metric is None:
+            warn_of_guesses(self.job.model, score, self.job.data.y_validation, self.settings.max_drop)
+        self._record(ORIGINAL, score, Made(self.job.model, {}), started, 0.0)
+        try:
+            for family in families:
+                self._bisect(family, amounts)
+            status = SUCCESS if self.best else FELL_SHORT
+        except KeyboardInterrupt:
+            if self.best is None:
+                raise
+            status = INTERRUPTED
+        if self.best is None:
+            original = self.trials[0]
+            return Run(self.run_id, status, self.job.model, {}, original, original, tuple(self.trials), {})
+        best, made = self.best
+        choose_trial(self.job.database.engine, self.run_id, best.number)
+        chosen = self.trials[best.number] = replace(best, status=CHOSEN)
+        return Run(self.run_id, status, made.model, made.plan, self.trials[0], chosen, tuple(self.trials), made.skipped)
 
+    def _bisect(self, family: Family, amounts: Sequence[float]) -> None:
+        low, high = 0, len(amounts)
+        while low < high and len(self.trials) <= self.settings.max_trials and not self._is_late():
+            middle = (low + high) // 2
+            if self._is_good(family, amounts[middle]):
+                low = middle + 1
+            else:
+                high = middle
 
-def vbmf_under_drop(model: keras.Model, amounts: Sequence[float], data: Data, limits: Limits | None = None) -> Outcome:
-    """VBMF's ranks, weakened as little as the limits allow; amounts: values of ``weaken`` (see ``vbmf_plan``)."""
-    return best_under_drop(
-        model, lambda weaken: factorize(model, vbmf_plan(model, weaken=weaken)[0]), amounts, data, limits
-    )
+    def _is_good(self, family: Family, amount: float) -> bool:
+        """Makes, fine-tunes, evaluates and records a trial."""
+        started = perf_counter()
+        keras.utils.set_random_seed(self.settings.seed)
+        made = family(amount)
+        constructed = perf_counter() - started
+        try:
+            tuning = self.settings.fine_tuning
+            fine_tune(made.model, self.job.train, self.job.validation, tuning, self.settings.seed, self.job.callbacks)
+            score = evaluate(made.model, *self.job.validation, metric=self.job.metric)
+        except DivergedError:
+            self._record(FAILED, None, made, started, constructed)
+            return False
+        trial = self._record(TRIED, score, made, started, constructed)
+        good = self.settings.is_good(trial, self.trials[0], self.job.metric is not None)
+        if good and (self.best is None or self._size(trial) < self._size(self.best[0])):
+            self.best = trial, made
+        return good
 
+    def _record(self, status: str, score: Score | None, made: Made, started: float, constructed: float) -> TrialRecord:
+        accuracy, loss, metric = (score.accuracy, score.loss, score.metric) if score else (None, None, None)
+        trial = TrialRecord(
+            len(self.trials), status, accuracy, loss, cost_of(made.model), perf_counter() - started, made.layers,
+            constructed, metric, made.made_by,
+        )  # fmt: skip
+        record_trial(self.job.database.engine, self.run_id, trial)
+        self.trials.append(trial)
+        self.job.on_trial(trial)
+        return trial
 
-def pruning_under_drop(
-    model: keras.Model, amounts: Sequence[float], data: Data, limits: Limits | None = None, dense: bool = False
-) -> dict[str, Outcome]:
-    """Filter pruning by each criterion; amounts: the fractions of filters removed. ``best_of`` chooses among them."""
+    def _size(self, trial: TrialRecord) -> tuple[int, int, int]:
+        return metric_of(trial.cost, self.settings.objective), trial.cost.params, trial.cost.flops
 
-    def under(criterion: str) -> Outcome:
-        return best_under_drop(
-            model, lambda removed: prune(model, 1 - removed, criterion, dense).model, amounts, data, limits
-        )
-
-    return {criterion: under(criterion) for criterion in CRITERIA}
-
-
-def best_of(outcomes: Mapping[str, Outcome]) -> str | None:
-    """The name of the outcome with the smallest model, the first of equals; None where none has any."""
-    sizes = {name: _size(outcome.best) for name, outcome in outcomes.items() if outcome.best}
-    return min(sizes, key=lambda name: sizes[name]) if sizes else None
-
-
-def _size(trial: Trial) -> tuple[int, int]:
-    return trial.cost.params, trial.cost.flops
+    def _is_late(self) -> bool:
+        minutes = self.settings.max_minutes
+        return minutes is not None and len(self.trials) > 1 and perf_counter() - self.started > 60 * minutes

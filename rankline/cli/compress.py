@@ -17,6 +17,7 @@ from rankline.cli.output import (
     SeedOption,
     is_given,
     note,
+    warnings_as_notes,
     words,
     write_json,
 )
@@ -70,6 +71,10 @@ def compress(
     fine_tune: Annotated[
         str, typer.Option(help="one-shot: the whole model; iterative: also after each layer.")
     ] = "one-shot",
+    fit: Annotated[
+        str,
+        typer.Option(help="What factors are made from before fine-tuning: weights, or data (the original's outputs)."),
+    ] = "weights",
     epochs: Annotated[int, typer.Option(help="Most epochs of a fine-tuning.")] = 10,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-4,
     batch_size: Annotated[int, typer.Option(help="Samples a training step.")] = 32,
@@ -79,6 +84,7 @@ def compress(
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", "--budget-minutes", help="No new trial after that.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Searches of a hybrid side by side, as far as memory allows.")] = 1,
     rescale: RescaleOption = "1",
     mean: MeanOption = "0",
     std: StdOption = "1",
@@ -97,7 +103,7 @@ def compress(
     load_keras()
     from compress.data import load
     from compress.settings import Settings
-    from compress.training import FineTuning
+    from compress.training import FineTuning, GuessWarning
     from db.runs import INTERRUPTED
     from rankline.compression import compress as run_compression
     from rankline.compression import resume as run_on
@@ -105,8 +111,10 @@ def compress(
     from rankline.summary import summary, write_summary
 
     scaling = scaling_of(rescale, mean, std)
-    with TrialProgress(epochs) as progress:
-        told: dict[str, Any] = {"on_trial": progress.trial, "callbacks": progress.callbacks()}
+    with warnings_as_notes(GuessWarning), TrialProgress(epochs) as progress:
+        # The bar can't follow several searches at a time.
+        callbacks = progress.callbacks() if jobs == 1 else []
+        told: dict[str, Any] = {"on_trial": progress.trial, "callbacks": callbacks}
         if resume is not None:
             unwanted = [name for name in context.params if name not in GOES_ON_WITH and is_given(context, name)]
             if unwanted:
@@ -126,6 +134,7 @@ def compress(
                 exclude=tuple(exclude or ()),
                 drop_smallest=drop_smallest / 100,
                 schedule=fine_tune,
+                fit=fit,
                 max_trials=60 if max_trials is None else max_trials,
                 max_minutes=max_minutes,
                 fine_tuning=FineTuning(epochs, learning_rate, batch_size),
@@ -135,8 +144,9 @@ def compress(
             methods = {kind: names for kind, names in given.items() if names}
             loaded = load(data, scaling, split_seed=split_seed)
             done = run_compression(
-                model, loaded, db, strategy=strategy, name=name, methods=methods, out=out, settings=settings, **told
-            )
+                model, loaded, db, strategy=strategy, name=name, methods=methods, out=out, settings=settings,
+                on_part=progress.part, jobs=jobs, **told,
+            )  # fmt: skip
     found = summary(done)
     if as_json:
         write_json(found)

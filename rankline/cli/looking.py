@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rankline.cli.output import note, write_table
+from rankline.cli.output import note, warnings_as_notes, write_table
 from reports.numbers import percent
 
 if TYPE_CHECKING:
@@ -38,11 +36,12 @@ def look(
     model: keras.Model, database: Database, network: str, methods: Sequence[str] | None, inputs: Any, samples: int
 ) -> list[Looked]:
     """Stores the errors of an explored network, with a bar; what calibration data lacks is told in a line each."""
+    from compress.covariance import CalibrationWarning
     from rankline.errors import measure_errors
     from rankline.progress import bar
 
     start = "weights" if inputs is None else "calibration data"
-    with _warnings_as_notes(), bar("error tables", start) as progress:
+    with warnings_as_notes(CalibrationWarning), bar("error tables", start) as progress:
         return measure_errors(
             model, database, network=network, methods=methods, calibrate=inputs, samples=samples, progress=progress
         )
@@ -72,22 +71,3 @@ def write_looked(looked: Sequence[Looked], network: str) -> None:
     )
     if any(one.spread for one in looked):
         note("spread: the largest deviation of an estimate, where the truth was computed to see")
-
-
-@contextmanager
-def _warnings_as_notes() -> Iterator[None]:
-    """Calibration warnings are for people here, not for programmers: without the place in the code."""
-    from compress.covariance import CalibrationWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", CalibrationWarning)
-        show = warnings.showwarning
-
-        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, CalibrationWarning):
-                note(f"note: {message}")
-            else:
-                show(message, category, *place, **more)
-
-        warnings.showwarning = tell
-        yield

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -114,6 +116,23 @@ def _is_numeric(values: Sequence[Any]) -> bool:
 def note(message: str) -> None:
     """A line for people on standard error, so that standard output stays clean."""
     print(message, file=sys.stderr)
+
+
+@contextmanager
+def warnings_as_notes(kind: type[Warning]) -> Iterator[None]:
+    """Warnings of a kind are for people here, not for programmers: without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", kind)
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, kind):
+                note(f"note: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = tell
+        yield
 
 
 def numbers(text: str, what: str) -> tuple[float, ...]:

@@ -69,11 +69,14 @@ def show(run: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonO
     if as_json:
         write_json(found)
         return
-    columns = ["trial", "status", "validation accuracy", "loss", "params", "FLOPs", "seconds", "of these making it"]
+    columns = [
+        "trial", "status", "made by", "validation accuracy", "loss", "params", "FLOPs", "seconds", "of these making it",
+    ]  # fmt: skip
     rows = [
         [
             row["number"],
             row["status"],
+            _text(row["made_by"]) if row["made_by"] else None,
             percent(row["accuracy"]),
             _figure(row["loss"], 4),
             row["params"],
@@ -111,7 +114,7 @@ def compare(
     names = [
         name
         for name in dict.fromkeys(name for side in settings for name in side)
-        if name not in ("key", "skipped", "request") and settings[0].get(name) != settings[1].get(name)
+        if name not in ("key", "skipped", "request", "made_by") and settings[0].get(name) != settings[1].get(name)
     ]
     different = [[name, *(_text(side.get(name)) for side in settings)] for name in names]
     write_table("where they differ", ["setting", *titles], different, drop_empty=False)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from compress.data import Data, data_from
+from compress.job import Job
 from compress.search import Run, search
 from compress.settings import Settings
 from compress.training import FineTuning, fine_tune
@@ -60,4 +61,4 @@ def compressed(path: str, location: str, resume: int | None = None, **changes: A
     network = keras.saving.load_model(path)
     database.explore(network, name="killed", methods=["tucker", "svd"])
     settings = replace(SETTINGS, **changes)
-    return search(network, data(), database, "killed", settings, resume=resume)
+    return search(Job(network, data(), database, "killed"), settings, resume)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from compress.classifier import fitting
-from compress.data import Scaling, data_from, load
+from compress.data import Data, Scaling, data_from, load
+from compress.settings import Settings
+from compress.training import FineTuning
 from dse.errors import UserError
+from rankline.compression import compress
 
 
 def arrays(n: int = 40, shape: tuple[int, ...] = (8, 8, 1), classes: int = 4) -> dict[str, np.ndarray]:
@@ -175,3 +180,51 @@ def test_a_scaling_that_loses_the_data_is_refused(bad: dict[str, object]) -> Non
 def test_importing_data_does_not_load_keras() -> None:
     script = "import sys, compress.data; assert 'keras' not in sys.modules and 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def parts(one_hot: bool = False) -> list[tuple[np.ndarray, np.ndarray]]:
+    given = arrays(30)
+    labels = {name: np.eye(4)[given[name]] if one_hot else given[name] for name in ("y_train", "y_test")}
+    return [(given["x_train"], labels["y_train"]), (given["x_test"], labels["y_test"])]
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("batch", [None, 8])
+def test_tf_data_sets_are_read_as_their_arrays_would_be(one_hot: bool, batch: int | None) -> None:
+    sets = [tf.data.Dataset.from_tensor_slices(pair) for pair in parts(one_hot)]
+    if batch:
+        sets = [one.batch(batch) for one in sets]
+    found, wanted = data_from(sets), data_from([array for pair in parts() for array in pair])
+    for name in ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test"):
+        assert np.array_equal(getattr(found, name), getattr(wanted, name))
+    assert found.preparation == wanted.preparation
+
+
+def test_a_tf_data_set_to_validate_on_is_taken_as_it_is() -> None:
+    train, test = (tf.data.Dataset.from_tensor_slices(pair).batch(8) for pair in parts())
+    found = data_from((train, test.take(1), test.skip(1)))
+    assert [len(x) for x in (found.x_train, found.x_validation, found.x_test)] == [30, 8, 22]
+
+
+def test_a_model_is_compressed_with_tf_data(trained: keras.Model, few: Data) -> None:
+    pairs = (few.x_train, few.y_train), (few.x_validation, few.y_validation), (few.x_test, few.y_test)
+    sets = [tf.data.Dataset.from_tensor_slices(pair).batch(50) for pair in pairs]
+    settings = Settings(fine_tuning=FineTuning(epochs=0), samples=20, max_trials=1)
+    streamed, plain = (compress(trained, data, "sqlite://", settings=settings) for data in (sets, few))
+    assert [trial.loss for trial in streamed.trials] == [trial.loss for trial in plain.trials]
+    assert streamed.delivered.test == plain.delivered.test
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda train, test: [train], "takes 2 sets .* or 3 .*; got 1"),
+        (lambda train, test: [train.repeat(), test], r"the train set has no end; .*take\(\)"),
+        (lambda train, test: [train, test.take(0)], "the test set is empty"),
+        (lambda train, test: [train.map(lambda x, y: (x, y, y)), test], r"must give \(x, y\).*gives 3 things"),
+        (lambda train, test: [train.map(lambda x, y: {"x": x}), test], r"must give \(x, y\).*gives dict"),
+    ],
+)
+def test_tf_data_that_cannot_be_read_is_refused(change: Callable[..., list[object]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        data_from(change(*(tf.data.Dataset.from_tensor_slices(pair).batch(8) for pair in parts())))

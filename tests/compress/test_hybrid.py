@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 from compress import hybrid as module
+from compress import parts
 from compress.data import Data
-from compress.hybrid import ROUNDS, Part, _best_layers, hybrid
+from compress.hybrid import ROUNDS, _best_layers, hybrid
+from compress.job import Job
+from compress.parts import Part
 from compress.plan import Choice, read_plan
 from compress.search import Run, cost_of
 from compress.settings import Settings
@@ -42,7 +45,7 @@ def done(trained: keras.Model, few: Data, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("hybrid")
     database = open_database(str(folder / "space.db"))
     database.explore(trained, name="tiny", methods=["tucker", "svd", "qr"])
-    run = hybrid(trained, few, database, "tiny", QUICK, conv_methods=METHODS["conv"], dense_methods=METHODS["dense"])
+    run = hybrid(Job(trained, few, database, "tiny"), QUICK, METHODS["conv"], METHODS["dense"])
     database.close()
     return run, folder
 
@@ -55,8 +58,10 @@ def again(trained: keras.Model, few: Data, done: tuple[Run, Path], tmp_path: Pat
 
     def run(**changes: Any) -> tuple[Run, Database]:
         methods = {f"{kind}_methods": changes.pop(kind, METHODS[kind]) for kind in METHODS}
-        told = {name: changes.pop(name) for name in ("on_trial", "on_part") if name in changes}
-        return hybrid(trained, few, database, "tiny", replace(QUICK, **changes), **methods, **told), database
+        told = {name: changes.pop(name) for name in ("on_trial", "callbacks", "metric") if name in changes}
+        more = {name: changes.pop(name) for name in ("on_part", "jobs") if name in changes}
+        job = Job(trained, few, database, "tiny", **told)
+        return hybrid(job, replace(QUICK, **changes), **methods, **more), database
 
     yield run
     database.close()
@@ -99,26 +104,26 @@ def part_of(pair: tuple[str, str], **params: tuple[str | None, int]) -> Part:
 
 
 def test_the_best_of_several_parts_are_put_together_layer_by_layer() -> None:
-    parts = [
+    made = [
         part_of(("tucker", "svd"), a=("tucker", 3), b=(None, 9), c=("svd", 4)),
         part_of(("svd", "qr"), a=("svd", 5), b=("svd", 8), c=("qr", 4)),
         part_of(("svd", "t3f"), a=("svd", 5), b=("svd", 8), c=("t3f", 2), d=("svd", 1)),
     ]
-    assert {one.layer: one.method for one in _best_layers(parts, "params")} == {
+    assert {one.layer: one.method for one in _best_layers(made, "params")} == {
         "a": "tucker", "b": "svd", "c": "t3f", "d": "svd",
     }  # fmt: skip
-    assert {one.layer: one.method for one in _best_layers(parts[:2], "params")} == {
+    assert {one.layer: one.method for one in _best_layers(made[:2], "params")} == {
         "a": "tucker",
         "b": "svd",
         "c": "svd",
     }
-    assert {one.layer: one.method for one in _best_layers(parts[:2], "fm")} == {"a": "svd", "b": None, "c": "svd"}
+    assert {one.layer: one.method for one in _best_layers(made[:2], "fm")} == {"a": "svd", "b": None, "c": "svd"}
 
 
 def test_what_is_on_record_is_not_searched_again_and_the_delivered_file_agrees_with_the_record(
     trained: keras.Model, few: Data, done: tuple[Run, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "search", lambda *_, **__: pytest.fail("searched again"))
+    monkeypatch.setattr(parts, "search", lambda *_, **__: pytest.fail("searched again"))
     shutil.copytree(done[1], tmp_path / "copy")
     database = open_database(str(tmp_path / "copy" / "space.db"))
     out = tmp_path / "small.keras"
@@ -142,9 +147,12 @@ def test_what_is_on_record_is_not_searched_again_and_the_delivered_file_agrees_w
 
 def test_pairs_that_come_to_the_same_targets_are_searched_once(again: Hybrid) -> None:
     """Without a dense layer to factorize, SVD and QR are the same pair."""
-    told: list[Settings] = []
-    again(include=("branch",), on_part=told.append, max_trials=1)
-    assert [(one.conv_method, one.dense_method) for one in told] == [("tucker", "svd"), ("svd", "svd")]
+    told: list[tuple[Any, ...]] = []
+    again(include=("branch",), on_part=lambda *part: told.append(part), max_trials=1)
+    assert [(one.conv_method, one.dense_method, number, count) for one, number, count in told] == [
+        ("tucker", "svd", 1, 2),
+        ("svd", "svd", 2, 2),
+    ]
 
 
 def test_settings_that_decide_otherwise_are_searched_anew(again: Hybrid) -> None:
@@ -214,9 +222,9 @@ def test_ctrl_c_ends_the_hybrid_which_goes_on_when_it_is_asked_for_again(again: 
         if record.number == 2:
             raise KeyboardInterrupt
 
-    told: list[Settings] = []
+    told: list[tuple[Any, ...]] = []
     with pytest.raises(KeyboardInterrupt):
-        again(seed=7, on_trial=interrupt, on_part=told.append)
+        again(seed=7, on_trial=interrupt, on_part=lambda *part: told.append(part))
     assert len(told) == 1
     run, database = again(seed=7)
     rows = [row for row in database.runs() if row["seed"] == 7]
@@ -225,7 +233,7 @@ def test_ctrl_c_ends_the_hybrid_which_goes_on_when_it_is_asked_for_again(again: 
 
 
 def test_a_pair_that_diverges_is_passed_over(again: Hybrid, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = module.search.__globals__["evaluate"]
+    evaluate = parts.search.__globals__["evaluate"]
     calls: list[str] = []
 
     def diverge(model: keras.Model, *arguments: Any, **more: Any) -> Score:
@@ -278,4 +286,4 @@ def test_methods_that_cannot_be_are_refused_before_any_search(
     again: Hybrid, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        again(**changes, on_part=lambda _: pytest.fail("searched"))
+        again(**changes, on_part=lambda *_: pytest.fail("searched"))

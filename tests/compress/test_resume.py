@@ -13,7 +13,7 @@ import pytest
 from compress.checkpoints import Checkpoints, checkpoints_of
 from compress.search import Run
 from db.database import open_database
-from db.runs import FELL_SHORT, finish_run
+from db.runs import FAILED, FELL_SHORT, finish_run
 from dse.errors import UserError
 from tests.compress import killed
 
@@ -135,3 +135,13 @@ def test_a_full_disk_ends_the_run_which_then_goes_on(
             killed.compressed(network, location)
     run = killed.compressed(network, location, resume=1)
     assert [trial.loss for trial in run.trials] == [trial.loss for trial in undisturbed.trials]
+
+
+def test_a_new_run_whose_models_cannot_be_kept_has_failed(network: str, tmp_path: Path) -> None:
+    location = tmp_path / "space.db"
+    location.with_name("space.db.runs").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write checkpoints to"):
+        killed.compressed(network, str(location))
+    database = open_database(str(location))
+    assert [row["status"] for row in database.runs()] == [FAILED]
+    database.close()

@@ -14,6 +14,9 @@ import pytest
 
 from compress import search as module
 from compress.data import Array, Data
+from compress.job import Job
+from compress.methods import get
+from compress.methods.method import Decomposition
 from compress.search import Run, cost_of, plan_of, search
 from compress.settings import Settings
 from compress.training import DivergedError, FineTuning, Metric
@@ -38,7 +41,7 @@ def searched(trained: keras.Model, few: Data) -> Iterator[Searched]:
     database.explore(trained, name="tiny", methods=["tucker", "svd"])
 
     def run(own: Metric | None = None, **changes: Any) -> tuple[Run, Database]:
-        return search(trained, few, database, "tiny", replace(QUICK, **changes), metric=own), database
+        return search(Job(trained, few, database, "tiny", metric=own), replace(QUICK, **changes)), database
 
     yield run
     database.close()
@@ -71,7 +74,7 @@ def test_layer_by_layer_only_what_has_changed_is_tuned_after(
 ) -> None:
     tuned: list[keras.Model] = []
     monkeypatch.setattr(module, "fine_tune", lambda model, *_: tuned.append(model))
-    monkeypatch.setattr(module, "similarities", lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1})
+    monkeypatch.setattr(module.Reference, "similarities", lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1})
     run, _ = searched(schedule="iterative")
     assert len(tuned) == 3 + 2
     first, second = (plan_of(trial) for trial in run.trials[1:])
@@ -169,3 +172,24 @@ def test_the_clock_stops_a_run_but_not_before_it_has_a_model(searched: Searched)
 
 def test_a_clock_with_time_left_stops_nothing(searched: Searched) -> None:
     assert len(searched(max_minutes=60, max_trials=2)[0].trials) == 1 + 2
+
+
+def test_no_layer_is_decomposed_twice_for_a_trial(
+    searched: Searched, trained: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error is that of the factors that the model was made of; what keeps its ranks is not decomposed again."""
+    decomposed: list[tuple[int, ...]] = []
+    decompose = Decomposition.decompose
+
+    def counted(self: Decomposition, weights: Any, ranks: Any, *more: Any, **named: Any) -> Any:
+        decomposed.append(tuple(weights.shape))
+        return decompose(self, weights, ranks, *more, **named)
+
+    monkeypatch.setattr(Decomposition, "decompose", counted)
+    monkeypatch.setattr(module.Reference, "similarities", lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1})
+    run, _ = searched()
+    assert len(decomposed) == 3 + 2
+    for trial in run.trials[1:]:
+        for one in trial.layers:
+            method, kernel = get(one.method or ""), np.array(trained.get_layer(one.layer).kernel)
+            assert one.error == method.error(kernel, decompose(method, kernel, one.ranks or ()))

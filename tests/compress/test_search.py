@@ -14,6 +14,7 @@ import pytest
 
 from compress.candidates import candidates
 from compress.data import Data
+from compress.job import Job
 from compress.plan import read_plan
 from compress.search import cost_of, search
 from compress.settings import Settings
@@ -114,7 +115,7 @@ def test_the_same_seed_gives_the_same_choices(trained: keras.Model, few: Data, t
     for number in range(2):
         database = open_database(str(tmp_path / f"{number}.db"))
         database.explore(trained, name="tiny")
-        runs.append(search(trained, few, database, "tiny", settings))
+        runs.append(search(Job(trained, few, database, "tiny"), settings))
         database.close()
     assert runs[0].plan == runs[1].plan
     assert [trial.accuracy for trial in runs[0].trials] == [trial.accuracy for trial in runs[1].trials]

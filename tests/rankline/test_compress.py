@@ -143,3 +143,36 @@ def test_a_pattern_that_leaves_nothing_or_fits_nothing_starts_no_run(
     assert f"rankline: {message}" in err
     assert err.count("\n") == 1
     assert json.loads(own("runs", "--json")[1]) == []
+
+
+def test_a_hybrid_tells_which_search_is_made_and_leaves_nothing_behind(own: Run) -> None:
+    methods = ("--conv-method", "tucker,svd", "--dense-method", "svd")
+    code, _, err = own(*COMPRESS, "--strategy", "hybrid", *methods, "--max-drop", "100")
+    assert code == 0, err
+    told = [line.split("  ")[0].strip() for line in err.splitlines() if line.strip().startswith(("search", "orig"))]
+    assert told == ["search 1 of 2: tucker + svd", "original", "search 2 of 2: svd + svd", "original", "original"]
+    assert not Path("rankline.db.runs").exists()
+
+
+def test_a_pruning_tells_and_shows_how_each_trial_was_made(own: Run) -> None:
+    source = Path("own_network.py").read_text()
+    Path("own_network.py").write_text(source.replace('layers.LSTM(8, name="lstm")', "layers.Flatten()"))
+    code, _, err = own(*COMPRESS, "--strategy", "pruning", "--max-trials", "2", "--max-drop", "100")
+    assert code == 0, err
+    assert "criterion l1, removed 0.5" in err
+    shown = own("runs", "show", "1")[1]
+    assert "made by" in shown
+    assert "criterion l1, removed 0.5" in shown
+    assert [row["made_by"] for row in json.loads(own("runs", "show", "1", "--json")[1])][:2] == [
+        {},
+        {"criterion": "l1", "removed": 0.5},
+    ]
+
+
+def test_a_limit_that_any_model_would_keep_is_told_before_the_first_trial(own: Run) -> None:
+    err = own(*COMPRESS, "--max-drop", "100", "--max-trials", "1")[2]
+    lines = [line for line in err.splitlines() if "a model that knows nothing would do" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("note: model 'another' has an accuracy of")
+    assert err.index(lines[0]) < err.index("trial 1")
+    assert "knows nothing" not in own(*COMPRESS, "--metric", "loss", "--max-drop", "100", "--max-trials", "1")[2]

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import pytest
 
+from compress.baselines.vbmf import vbmf_plan
 from compress.data import Data
 from compress.plan import Choice, read_plan
 from compress.search import cost_of
@@ -79,11 +80,53 @@ def test_vbmf_s_choice_for_each_layer_is_on_record(trained: keras.Model, few: Da
     assert chosen["params"] == trials[0]["params"] - saved
 
 
+def test_every_trial_of_vbmf_has_its_layers_and_how_far_its_ranks_were_taken(
+    trained: keras.Model, few: Data, tmp_path: Path
+) -> None:
+    _, _, trials = ran("vbmf", trained, few, tmp_path)
+    assert trials[0]["made_by"] == {}
+    for trial in trials[1:]:
+        plan, _ = vbmf_plan(trained, weaken=trial["made_by"]["weaken"])
+        assert {one["layer"]: Choice(one["method"], tuple(one["ranks"])) for one in trial["layers"]} == plan
+
+
 def test_pruning_tries_every_criterion_and_factorizes_nothing(trained: keras.Model, few: Data, tmp_path: Path) -> None:
-    result, _, trials = ran("pruning", trained, few, tmp_path)
-    assert len(trials) >= 1 + 3 * 2
+    result, row, trials = ran("pruning", trained, few, tmp_path)
+    made_by = [trial["made_by"] for trial in trials[1:]]
+    assert list(dict.fromkeys(one["criterion"] for one in made_by)) == ["l1", "l2", "geometric_median"]
+    assert {one["removed"] for one in made_by} <= {0.1, 0.5, 0.9}
+    assert row["settings"]["made_by"] == {str(number): one for number, one in enumerate(made_by, 1)}
     assert result.plan == {}
     assert "No layer is factorized." in (tmp_path / "small.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("choice", "changed"),
+    [({"include": ("conv", "stem")}, {"stem"}), ({"exclude": ("stem", "classes")}, {"conv", "branch"})],
+)
+def test_only_the_filters_of_chosen_layers_are_pruned(
+    choice: dict[str, Any], changed: set[str], trained: keras.Model, few: Data, tmp_path: Path
+) -> None:
+    """The filters of conv are added to those of branch, so that they can't be removed without."""
+    result, _, _ = ran("pruning", trained, few, tmp_path, **choice)
+    widths = {name: trained.get_layer(name).filters for name in ("stem", "conv", "branch")}
+    assert {name for name in widths if result.model.get_layer(name).filters < widths[name]} == changed
+    assert set(result.run.skipped) >= set(widths) - changed
+
+
+def test_vbmf_takes_chosen_layers_only(trained: keras.Model, few: Data, tmp_path: Path) -> None:
+    result, _, _ = ran("vbmf", trained, few, tmp_path, exclude=("c*",))
+    assert set(result.plan) <= {"stem", "branch", "hidden"}
+    assert result.run.skipped["conv"] == "left out by include or exclude"
+
+
+@pytest.mark.parametrize("strategy", ["vbmf", "pruning"])
+def test_a_pattern_that_fits_no_layer_starts_no_run(strategy: str, trained: keras.Model, few: Data) -> None:
+    database = Database("sqlite://")
+    with pytest.raises(UserError, match="unknown layer 'brunch'; did you mean 'branch'"):
+        compress(trained, few, database, strategy=strategy, settings=QUICK, include=("brunch",))
+    assert database.runs() == []
+    database.close()
 
 
 @pytest.mark.parametrize("strategy", ["vbmf", "pruning"])
@@ -102,31 +145,26 @@ def test_where_no_trial_is_good_enough_the_original_is_handed_over_and_said_to_b
 
 
 def test_filters_are_pruned_on_top_of_a_factorized_model(trained: keras.Model, few: Data, tmp_path: Path) -> None:
-    """Of the last convolution's factors those that something plain follows."""
-    plan = {"conv": Choice("tucker", (6, 10)), "branch": Choice("tucker", (10, 10))}
-    tucker = factorize(trained, plan)
-    result, row, _ = ran("pruning", tucker, few, tmp_path, name="tiny after Tucker")
-    assert row["status"] == SUCCESS
-    assert row["network"] == "tiny after Tucker"
-    assert result.run.chosen.cost.params < cost_of(tucker).params < cost_of(trained).params
+    """Of the last of a convolution's factors alone, which makes the channels that the next layer takes."""
+    plan = {"stem": Choice("tucker", (1, 6)), "conv": Choice("cp", (30,)), "branch": Choice("tt", (8, 12, 12))}
+    factorized = factorize(trained, plan)
+    result, row, _ = ran("pruning", factorized, few, tmp_path, name="tiny after LRF", include=("*_out",))
+    assert (row["status"], row["network"]) == (SUCCESS, "tiny after LRF")
+    assert result.run.chosen.cost.params < cost_of(factorized).params < cost_of(trained).params
     assert result.model.output_shape == trained.output_shape
+    widths = {
+        layer.name: [getattr(side.get_layer(layer.name), "filters", None) for side in (factorized, result.model)]
+        for layer in factorized.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    assert {name for name, (before, after) in widths.items() if after < before} == {
+        "stem_tucker_out", "conv_cp_out", "branch_tt_out",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("strategy", ["vbmf", "pruning"])
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"settings": Settings(metric="loss")}, "the baselines are judged by accuracy"),
-        ({"metric": lambda labels, outputs: 1.0}, "the baselines are judged by accuracy"),
-        ({"settings": Settings(include=("conv",))}, "take every layer that they can; leave out include and exclude"),
-        ({"settings": Settings(exclude=("conv",))}, "take every layer that they can"),
-    ],
-)
-def test_what_a_baseline_cannot_keep_to_is_refused_before_a_run_starts(
-    strategy: str, changes: dict[str, Any], message: str, trained: keras.Model, few: Data
-) -> None:
-    database = Database("sqlite://")
-    with pytest.raises(UserError, match=message):
-        compress(trained, few, database, strategy=strategy, **changes)
-    assert database.runs() == []
-    database.close()
+def test_a_baseline_can_be_judged_by_the_loss(strategy: str, trained: keras.Model, few: Data, tmp_path: Path) -> None:
+    settings = Settings(fine_tuning=FineTuning(epochs=0), metric="loss", max_drop=0.5)
+    result, row, trials = ran(strategy, trained, few, tmp_path, settings)
+    assert row["status"] == SUCCESS
+    assert trials[result.run.chosen.number]["loss"] <= trials[0]["loss"] + 0.5

@@ -1,0 +1,44 @@
+"""Trials of a run fitted to data before they are fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+
+from compress.data import Array, Data
+from compress.passage import Passage
+from compress.plan import Plan
+from compress.refit import FitSettings, refit
+from compress.sensitivity import METRIC_SAMPLES, output_metrics
+from compress.settings import Settings
+from compress.units import Reals, units_of
+from dse.graph import trace
+
+
+def samples_of(data: Data, settings: Settings) -> Array:
+    """The training samples of a run, drawn by its seed: similarity is taken on them, and fits are made to them."""
+    count = min(settings.samples, len(data.x_train))
+    chosen: np.ndarray[Any, Any] = np.random.default_rng(settings.seed).choice(len(data.x_train), count, replace=False)
+    return np.asarray(data.x_train[np.sort(chosen)])
+
+
+class DataFit:
+    """Brings the outputs of factorized models near to those of the original, on the same samples each time."""
+
+    def __init__(self, model: keras.Model, samples: Array, seed: int) -> None:
+        self.model = model
+        self.samples = samples
+        self.seed = seed
+
+    def __call__(self, made: keras.Model, plan: Plan, paths: Collection[str] | None = None) -> None:
+        """Fits a model of that plan, in place: the layers at these paths, by default all (see ``refit``)."""
+        refit(self.model, plan, [self.samples], self._metrics, FitSettings(seed=self.seed), made, paths)
+
+    @cached_property
+    def _metrics(self) -> dict[str, Reals]:
+        calls = trace(self.model)
+        return output_metrics(Passage(calls, units_of(calls)), [self.samples[:METRIC_SAMPLES]], self.seed)

@@ -1,0 +1,50 @@
+"""A compression on two devices, in a process of its own: TensorFlow's devices are set once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import keras
+import tensorflow as tf
+
+from compress.data import Data
+from compress.training import FineTuning, fine_tune
+from rankline.compression import compress
+from tests.compress import killed
+
+
+def main(location: str) -> None:
+    """Compresses in the scope of a strategy, and prints what has come of it as JSON."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        model = trained(killed.data())
+        done = compress(model, killed.data(), location, settings=replace(killed.SETTINGS, max_trials=1))
+    mirrored = all(isinstance(weight.value, tf.distribute.DistributedValues) for weight in done.model.weights)
+    found = {
+        "devices": strategy.num_replicas_in_sync,
+        "mirrored": mirrored,
+        "status": done.run.status,
+        "losses": [trial.loss for trial in done.trials],
+        "params": [trial.cost.params for trial in done.trials],
+        "counted": done.model.count_params(),
+        "test": done.delivered.test.accuracy,
+    }
+    print(json.dumps(found))
+
+
+def trained(data: Data) -> keras.Model:
+    """A network of two layers that knows the stripes."""
+    layers = keras.layers
+    kernels = [layers.Conv2D(8, 3, activation="relu", name="conv"), layers.Flatten(), layers.Dense(4, name="classes")]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *kernels], name="two_devices")
+    tuning = FineTuning(epochs=10, learning_rate=3e-3, batch_size=64, patience=10)
+    fine_tune(model, (data.x_train, data.y_train), (data.x_validation, data.y_validation), tuning, seed=0)
+    return model
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
