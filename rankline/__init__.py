@@ -8,15 +8,21 @@ if TYPE_CHECKING:
     from compress.surgery import factorize
     from db.database import open_database as open
     from dse.errors import UserError
+    from rankline.budgets import allocate, budget, refit
     from rankline.compression import compress, resume
     from rankline.errors import measure_errors
 
-__all__ = ["UserError", "compress", "factorize", "measure_errors", "open", "resume"]
+__all__ = [
+    "UserError", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit", "resume",
+]  # fmt: skip
 
 _HOMES = {
     "open": ("db.database", "open_database"),
     "compress": ("rankline.compression", "compress"),
     "resume": ("rankline.compression", "resume"),
+    "allocate": ("rankline.budgets", "allocate"),
+    "refit": ("rankline.budgets", "refit"),
+    "budget": ("rankline.budgets", "budget"),
     "factorize": ("compress.surgery", "factorize"),
     "measure_errors": ("rankline.errors", "measure_errors"),
     "UserError": ("dse.errors", "UserError"),

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
 
-NOT_A_SETTING = "skipped"
-"""The layers that a run left out, with their reasons: told with the layers instead."""
+SKIPPED, DAMAGES = "skipped", "damages"
+"""In a run's settings: the layers that it left out, with their reasons; and the predicted damage of each layer, by
+trial, of a run under a budget. Both are told with the layers instead."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def content(database: Database, network: str | None, run: int | None, seed: int)
     return Content(
         network=found,
         outcome=result,
-        layers=[_with_fate(row, choices, run_row) for row in layers],
+        layers=[_with_fate(row, choices, run_row, _damage_shares(result)) for row in layers],
         spaces=spaces,
         clouds=list(layer_clouds(database, found["name"], layers, choices, seed)),
         path=_path(result) if result else None,
@@ -72,14 +73,25 @@ def _with_sizes(row: Row) -> dict[str, Any]:
     return {**row, **{key: json.loads(row[key]) for key in ("kernel", "in_size", "out_size", "strides", "dilation")}}
 
 
-def _with_fate(row: Row, choices: Sequence[Row], run: Row | None) -> dict[str, Any]:
-    """The layer with its ``choice`` in the run, and ``kept``: why it is as it was, where it is."""
+def _with_fate(row: Row, choices: Sequence[Row], run: Row | None, damages: Mapping[str, float]) -> dict[str, Any]:
+    """The layer with its ``choice`` in the run, its share of the ``damage`` where that was predicted, and ``kept``:
+    why it is as it was, where it is."""
     choice = next((one for one in choices if one["layer"] == row["name"]), None)
-    skipped = _mapping(_mapping(run and run["settings"]).get(NOT_A_SETTING))
+    skipped = _mapping(_mapping(run and run["settings"]).get(SKIPPED))
     kept = row["kept_because"] or skipped.get(row["name"])
     if kept is None and choice is not None and choice["method"] is None:
-        kept = "no configuration was close enough to the original"
-    return {**row, "choice": choice if choice and choice["method"] else None, "kept": kept}
+        kept = "the budget had room for it" if damages else "no configuration was close enough to the original"
+    made = choice if choice and choice["method"] else None
+    return {**row, "choice": made, "kept": kept, "damage": damages.get(row["name"])}
+
+
+def _damage_shares(result: Outcome | None) -> dict[str, float]:
+    """Each layer's share of the damage that was predicted of the trial that counts."""
+    if result is None or result.best is None:
+        return {}
+    found = _mapping(_mapping(_mapping(result.run["settings"]).get(DAMAGES)).get(str(result.best["number"])))
+    total = sum(found.values())
+    return {name: value / total if total else 0.0 for name, value in found.items()}
 
 
 def _path(result: Outcome) -> go.Figure | None:
@@ -87,7 +99,7 @@ def _path(result: Outcome) -> go.Figure | None:
 
     from reports.figures.run_path import run_path
 
-    if not result.tried:
+    if not any(trial["accuracy"] is not None for trial in result.tried):
         return None
     best = result.best["number"] if result.best else None
     rows = [
@@ -126,7 +138,7 @@ def _settings(run: Row) -> list[tuple[str, str]]:
         ("started (UTC)", str(run["started"])[:19].replace("T", " ")),
         ("seed", str(run["seed"])),
     ]
-    given = {key: value for key, value in _mapping(run["settings"]).items() if key not in (NOT_A_SETTING, "seed")}
+    given = {key: value for key, value in _mapping(run["settings"]).items() if key not in (SKIPPED, DAMAGES, "seed")}
     return rows + _flat("", given)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.database import Database
-from db.runs import CHOSEN, ORIGINAL, RUNNING
+from db.runs import CHOSEN, ORIGINAL, RUNNING, TRIED
 from dse.errors import UserError, one_of
 from dse.formula import Cost
 
@@ -98,11 +98,13 @@ def outcome(run: Row, trials: Sequence[Row], network: Row, layers: Sequence[Row]
 
 
 def best_trial(trials: Sequence[Row]) -> Row | None:
-    """The chosen trial; where none is, the most accurate one, which a run that fell short writes."""
+    """The chosen trial; where none is, the most accurate one, which a run that fell short writes; without any accuracy
+    the last."""
     tried = [trial for trial in trials if trial["status"] != ORIGINAL]
     chosen = [trial for trial in tried if trial["status"] == CHOSEN]
     known = [trial for trial in tried if trial["accuracy"] is not None]
-    return next(iter(chosen or sorted(known, key=lambda trial: -trial["accuracy"])), None)
+    made = [trial for trial in tried if trial["status"] == TRIED][::-1]
+    return next(iter(chosen or sorted(known, key=lambda trial: -trial["accuracy"]) or made), None)
 
 
 def _changes(before: Row, best: Row, layers: Sequence[Row]) -> list[Change]:

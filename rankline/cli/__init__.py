@@ -11,7 +11,7 @@ from importlib.metadata import version
 import typer
 
 from dse.errors import UserError
-from rankline.cli import bench, compress, demo, explore, factorize, maintain, query, report, runs, sql, study
+from rankline.cli import bench, budget, compress, demo, explore, factorize, maintain, query, report, runs, sql, study
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -34,6 +34,7 @@ app.command("sql")(sql.sql)
 app.command("pareto")(query.pareto)
 app.command("export")(query.export)
 app.command("compress")(compress.compress)
+app.command("budget")(budget.budget)
 app.command("factorize")(factorize.factorize)
 app.command("report")(report.report)
 app.command("study")(study.study)

@@ -18,6 +18,7 @@ WITH_ERRORS = [(command, output) for command, output in SHOWN if "error=" in com
 REPEATABLE = [
     shown for shown in SHOWN if shown[0].split()[1] in ("layers", "spaces", "query") and shown not in WITH_ERRORS
 ]
+UNDER_BUDGET = [shown for shown in SHOWN if shown[0].split()[1] == "budget"]
 FACTORIZED = [(command, output) for command, output in SHOWN if command.split()[1] == "factorize"]
 
 
@@ -37,6 +38,7 @@ def demo_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_readme_has_commands_to_check() -> None:
     assert len(REPEATABLE) >= 3
     assert WITH_ERRORS
+    assert UNDER_BUDGET
     known = {command.name for command in (*app.registered_commands, *app.registered_groups)}
     assert {command.split()[1] for command, _ in SHOWN} <= known
 
@@ -98,6 +100,55 @@ def test_a_question_about_errors_prints_what_the_readme_shows_but_for_the_ranks(
         saved = [f"{100 * one.reduction(metric):.1f} %" for metric in ("params", "flops")]
         assert row[3:8] == [f"{one.fm:,}", told["FLOPs"], f"{one.memory:,}", *saved]
         assert row[9] == other[9]
+
+
+@pytest.mark.parametrize(("command", "output"), UNDER_BUDGET, ids=lambda text: text[:40])
+def test_a_budget_is_shown_as_it_is_printed_with_the_costs_of_its_choices(
+    demo_database: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights here are not trained, so that accuracies and damages are those shown, and all else is computed."""
+    from dse.formula import Cost
+    from dse.space import spaces_of
+    from rankline.budget_summary import write_budget
+
+    database = rankline.open(str(demo_database))
+    network = database.network("lenet5")
+    shapes = {layer.name: layer for layer in database.layer_shapes("lenet5")}
+    total = now = Cost(network["params"], network["fm"], network["flops"])
+    layers = []
+    for line in _trimmed(output)[3:-1]:
+        path, by, *_, share = re.split(" {2,}", line.strip())
+        method, _, text = by.partition(" ") if by != "as it was" else ("svd", "", "")
+        ranks = tuple(map(int, text.split("x"))) if text else None
+        (space,) = spaces_of(shapes[path], (method,))
+        before = space.original
+        cost = space.branches[0].polynomials.cost(ranks) if ranks else before
+        now = Cost(now.params + cost.params - before.params, 0, now.flops + cost.flops - before.flops)
+        kept = {"flops": cost.flops / before.flops, "params": cost.params / before.params}
+        damage = float(share.removesuffix(" %")) / 100
+        choice = {"method": method if ranks else None, "ranks": ranks, "shape": None}
+        layers.append({"layer": path, **choice, "kept": kept, "damage_share": damage})
+    assert abs(sum(one["damage_share"] for one in layers) - 1) < 0.005
+    run, before, after = re.fullmatch(
+        r"run (\d+): .* accuracy ([\d.]+) % → ([\d.]+) % .*", _trimmed(output)[0]
+    ).groups()
+    keep = float(shlex.split(command)[4])
+    assert now.flops <= keep * total.flops
+    point = {
+        "keep": {"flops": keep}, "kept": {"flops": now.flops / total.flops, "params": now.params / total.params},
+        "test_accuracy": float(after) / 100, "layers": layers, "damage": 1.0, "gap": 0.0, "solver": "exact",
+    }  # fmt: skip
+    write_budget(
+        {
+            "run": int(run), "points": [point], "original": {"test_accuracy": float(before) / 100}, "value": "damage",
+            "fine_tuned": False, "is_sweep": False, "labels": True, "uncounted": [], "samples": 1024,
+            "seconds": {"statistics": 1.0, "allocation": 1.0, "fit": 1.0},
+        }
+    )  # fmt: skip
+    printed, shown = (
+        [re.sub(r"\(.*points\)", "", line) for line in _trimmed(text)] for text in (capsys.readouterr().out, output)
+    )
+    assert printed == shown
 
 
 def test_the_demo_s_run_is_shown_as_it_is_on_record(demo_database: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,247 @@
+"""A network under a budget without training in one call, explored, allocated, fitted and delivered; and its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import keras
+
+from compress.allocate import Allocation
+from compress.budget import FITS, Budget, Progress
+from compress.classifier import frozen_layers
+from compress.model_file import check_target
+from compress.plan import Plan
+from compress.recording import VERSIONS
+from compress.refit import FitSettings
+from compress.training import FineTuning, Score, evaluate
+from db.database import Database, open_database
+from db.export import write_text
+from db.runs import SUCCESS, TrialRecord, finish_run, recorded_end, start_run
+from dse.errors import UserError, one_of
+from dse.formula import Cost
+from dse.source import load_model, network_name
+from rankline.budget_card import budget_card
+from rankline.budget_limits import Keep, asked, budgets_of, check_possible
+from rankline.budget_run import BudgetRun, Point, labelled_test, told_once
+from rankline.calibration import Calibration, calibration_of
+from rankline.handing_over import check_folder, check_hand_over
+
+
+def _no_progress(label: str, done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class Budgeted:
+    """A finished run under one budget, or a sweep over some: a point for each.
+
+    originals: the cost of each layer that might change; total: of the whole model as it was; test: the original's
+    score on the test part; seconds: of ``statistics``, ``allocation`` and ``fit``.
+    """
+
+    run: int
+    network: str
+    original: keras.Model
+    calibration: Calibration
+    total: Cost
+    originals: Mapping[str, Cost]
+    before: TrialRecord
+    test: Score | None
+    points: tuple[Point, ...]
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> keras.Model:
+        """The model under the budget; of a sweep the one under the largest."""
+        return self.points[-1].model
+
+    @property
+    def plan(self) -> Plan:
+        """Its plan."""
+        return self.points[-1].plan
+
+
+def allocate(
+    model: keras.Model | str,
+    data: Any,
+    *,
+    keep_flops: Keep | None = None,
+    keep_params: Keep | None = None,
+    keep_memory: Keep | None = None,
+    methods: Sequence[str] | None = None,
+    value: str = "damage",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    samples: int = 1024,
+    seed: int = 0,
+    solver: str = "exact",
+    progress: Progress = _no_progress,
+) -> Allocation:
+    """The choice for each layer, of all methods and ranks, that does the least damage under a budget.
+
+    model: a Keras model or a MODEL text; data: calibration samples without labels (an array, or one for each input),
+    or what ``rankline.compress`` takes, of whose training part ``samples`` are drawn by ``seed``. keep_flops,
+    keep_params, keep_memory (bytes), two of them at most: a share (a float) or a whole number; methods: those to choose
+    from (default: all); value: what an error of a layer is worth, ``damage``, ``energy`` or ``uniform``; include,
+    exclude: names or patterns of the layers that may change; solver: ``exact`` or ``price``. Raises UserError.
+    """
+    keep = asked(keep_flops, keep_params, keep_memory)
+    trained = load_model(model) if isinstance(model, str) else model
+    found = calibration_of(trained, data, samples, seed)
+    budget = Budget(trained, found.samples, methods, value, tuple(keep), include, exclude, seed, progress)
+    check_possible(budget, keep)
+    return budget.allocate(keep, solver)
+
+
+def refit(
+    model: keras.Model | str,
+    plan: Plan,
+    data: Any,
+    *,
+    fit: str = "data",
+    settings: FitSettings | None = None,
+    samples: int = 1024,
+    seed: int = 0,
+) -> keras.Model:
+    """The model factorized by a plan, its factors made in closed form as ``fit`` says, without labels or training.
+
+    fit: ``data``, to the original's outputs on what the factorized network itself gives each layer; ``whitened``, to
+    the covariance of the original's inputs; ``weights``. Others as in ``allocate``. Raises UserError.
+    """
+    trained = load_model(model) if isinstance(model, str) else model
+    found = calibration_of(trained, data, samples, seed)
+    return Budget(trained, found.samples, seed=seed).fit(plan, fit, settings or FitSettings(seed=seed))
+
+
+def budget(
+    model: keras.Model | str,
+    data: Any,
+    db: Database | str = "rankline.db",
+    *,
+    keep_flops: Keep | None = None,
+    keep_params: Keep | None = None,
+    keep_memory: Keep | None = None,
+    sweep: Mapping[str, Sequence[float]] | None = None,
+    out: str | Path | None = None,
+    methods: Sequence[str] | None = None,
+    value: str = "damage",
+    fit: str = "data",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    samples: int = 1024,
+    seed: int = 0,
+    solver: str = "exact",
+    fine_tuning: FineTuning | None = None,
+    name: str | None = None,
+    on_trial: Callable[[TrialRecord], None] = lambda trial: None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: Progress = _no_progress,
+) -> Budgeted:
+    """A trained model factorized under a budget, without training, and on record as a run of its network.
+
+    data: as in ``allocate``; where it has labels, the accuracy is told, on the validation part of every trial, and on
+    the test part of the saved and reloaded model. sweep: instead of a budget, the shares of one metric to keep,
+    ``{"flops": [0.3, 0.5]}``, which share all work but the fit; out: the .keras file to write, of a sweep the folder;
+    fine_tuning: one-shot, of the result, which needs labels; name: of the network in the database, which is explored
+    first by the methods that it lacks; on_trial: is told every trial. Others as in ``allocate`` and ``refit``. Raises
+    UserError.
+    """
+    keeps = budgets_of(keep_flops, keep_params, keep_memory, sweep)
+    for what, given, possible in (("fit", fit, list(FITS)), ("solver", solver, ["exact", "price"])):
+        if given not in possible:
+            raise one_of(what, given, possible)
+    target = None if out is None else Path(out)
+    if target is not None:
+        check_folder(target) if sweep else check_target(target)
+    trained = load_model(model) if isinstance(model, str) else model
+    calibration = calibration_of(trained, data, samples, seed)
+    if fine_tuning is not None and calibration.data is None:
+        raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
+    metrics = tuple(keeps[0])
+    engine = Budget(trained, calibration.samples, methods, value, metrics, include, exclude, seed, progress)
+    for keep in keeps:
+        check_possible(engine, keep)
+    check_hand_over(trained, calibration.samples)
+    database = open_database(db) if isinstance(db, str) else db
+    network = name or (network_name(model) if isinstance(model, str) else trained.name)
+    _explore(database, trained, network, engine.methods, progress)
+    started = perf_counter()
+    with told_once():
+        _ = engine.options
+    seconds = {"statistics": perf_counter() - started}
+    started = perf_counter()
+    allocations = [engine.allocate(keep, solver) for keep in keeps]
+    seconds["allocation"] = perf_counter() - started
+    settings = {
+        "strategy": "budget",
+        "keep": {metric: [keep[metric] for keep in keeps] if sweep else keeps[0][metric] for metric in metrics},
+        "is_sweep": bool(sweep),
+        "methods": list(engine.methods),
+        "value": value,
+        "fit": fit,
+        "solver": solver,
+        "samples": len(calibration.samples[0]),
+        "include": list(include),
+        "exclude": list(exclude),
+        "seed": seed,
+        "fine_tuning": None if fine_tuning is None else asdict(fine_tuning),
+        "data": calibration.name,
+        "preparation": dict(calibration.preparation),
+        "frozen": frozen_layers(trained),
+        "versions": {package: version(package) for package in VERSIONS},
+        "request": {"model": model if isinstance(model, str) else None, "out": None if out is None else str(out)},
+        "damages": _damages(allocations, fine_tuning),
+    }
+    run = start_run(database.engine, database.network_id(network), settings, seed)
+    with recorded_end(database.engine, run):
+        made = BudgetRun(database, run, engine, calibration, fit, fine_tuning, on_trial, callbacks, progress)
+        before = made.original()
+        points = []
+        for number, (keep, allocation) in enumerate(zip(keeps, allocations, strict=True), start=1):
+            path = target if not sweep or target is None else target / f"{metrics[0]}-{keep[metrics[0]]:g}.keras"
+            points.append(made.point(keep, allocation, path, is_chosen=not sweep))
+            progress("models made", number, len(keeps))
+        seconds["fit"] = sum(point.fit_seconds for point in points)
+        test = None if calibration.data is None else evaluate(trained, *labelled_test(calibration))
+        originals = {path: some[0].cost for path, some in engine.options.items()}
+        done = Budgeted(
+            run, network, trained, calibration, engine.total, originals, before, test, tuple(points), seconds, settings
+        )
+        for point in points:
+            if point.file is not None:
+                write_text(point.file.with_suffix(".md"), budget_card(done, point))
+        written = None if sweep else points[-1].test
+        finish_run(
+            database.engine,
+            run,
+            SUCCESS,
+            None if written is None else written.accuracy,
+            None if written is None else written.loss,
+            None if test is None else test.accuracy,
+        )
+    return done
+
+
+def _explore(database: Database, model: keras.Model, network: str, methods: Sequence[str], progress: Progress) -> None:
+    """Explores the methods that the network has no space of; spaces that stand are as wanted."""
+    stored = set()
+    if network in {row["name"] for row in database.networks()}:
+        stored = {row["method"] for row in database.spaces(network)}
+    missing = [method for method in methods if method not in stored]
+    database.explore(model, name=network, methods=missing, progress=progress)
+
+
+def _damages(allocations: Sequence[Allocation], fine_tuning: FineTuning | None) -> dict[str, dict[str, float]]:
+    """The predicted damage of each layer, by the trials' numbers."""
+    each = 1 if fine_tuning is None else 2
+    return {
+        str(1 + each * number + extra): {path: float(option.damage) for path, option in one.options.items()}
+        for number, one in enumerate(allocations)
+        for extra in range(each)
+    }

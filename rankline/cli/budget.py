@@ -1,0 +1,188 @@
+"""``budget``: the best factorization of a network under a budget, without training."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dse.errors import UserError
+from rankline.cli.explore import SAMPLES, ModelArgument
+from rankline.cli.output import (
+    DEFAULT_DATABASE,
+    DatabaseOption,
+    JsonOption,
+    NameOption,
+    SeedOption,
+    note,
+    warnings_as_notes,
+    words,
+    write_json,
+)
+from rankline.cli.quiet import load_keras
+from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
+from reports.numbers import percent, si
+
+if TYPE_CHECKING:
+    from db.runs import TrialRecord
+
+METRICS = ("flops", "params", "memory")
+
+MOST_POINTS = 100
+
+KEEP_HELP = "{}: a share above 0 and at most 1, such as 0.5, or a whole number."
+
+
+def budget(
+    model: ModelArgument,
+    calibrate: Annotated[
+        str,
+        typer.Option(
+            help="Data as compress takes it, of whose training part samples are drawn, or x_train alone without "
+            "labels; labels only tell the accuracy.",
+            metavar="DATA",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="The .keras file to write; its plan and a model card lie next to it. Of a sweep the folder."),
+    ],
+    keep_flops: Annotated[str | None, typer.Option(help=KEEP_HELP.format("FLOPs to keep"))] = None,
+    keep_params: Annotated[str | None, typer.Option(help=KEEP_HELP.format("Params to keep"))] = None,
+    keep_memory: Annotated[str | None, typer.Option(help=KEEP_HELP.format("Memory (bytes) to keep"))] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares to keep instead, from:to:step, such as 0.2:0.9:0.1; of the FLOPs, or params=0.2:0.9:0.1.",
+            metavar="[METRIC=]FROM:TO:STEP",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Calibrate on so many training inputs.")] = SAMPLES,
+    methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
+    value: Annotated[
+        str, typer.Option(help="What a layer's error is worth: damage (to the logits), energy or uniform.")
+    ] = "damage",
+    fit: Annotated[str, typer.Option(help="What factors are fitted to: data, whitened or weights.")] = "data",
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only layers of this name or pattern. May be repeated.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Not layers of this name or pattern. May be repeated.")
+    ] = None,
+    solver: Annotated[str, typer.Option(help="exact, or price (faster for thousands of layers).")] = "exact",
+    then_fine_tune: Annotated[
+        int | None, typer.Option(min=1, metavar="EPOCHS", help="Fine-tune the result, with the labels of DATA.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate for that.")] = 1e-4,
+    batch_size: Annotated[int, typer.Option(help="Samples a training step for that.")] = 32,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    name: NameOption = None,
+    rescale: RescaleOption = "1",
+    mean: MeanOption = "0",
+    std: StdOption = "1",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Factorize a trained model within a budget so that least is lost, fitted to data without labels or training.
+
+    Example: [bold]rankline budget lenet5.keras --keep-flops 0.5 --calibrate digits --out small.keras[/bold]
+    """
+    asked = {"flops": keep_flops, "params": keep_params, "memory": keep_memory}
+    keep: dict[str, Any] = {
+        f"keep_{metric}": kept(text, f"--keep-{metric}") for metric, text in asked.items() if text is not None
+    }
+    shares = None if sweep is None else swept(sweep)
+    chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
+    load_keras()
+    from compress.covariance import CalibrationWarning
+    from compress.methods.cp import ConvergenceWarning
+    from compress.training import FineTuning
+    from rankline.budget_summary import budget_summary, write_budget
+    from rankline.budgets import budget as run_budget
+    from rankline.calibration import named
+    from rankline.progress import bar
+    from reports.sweep import write_sweep
+
+    fine_tuning = None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size)
+    with (
+        warnings_as_notes(CalibrationWarning),
+        warnings_as_notes(ConvergenceWarning),
+        bar("parts", "statistics") as progress,
+    ):
+        import keras
+
+        def epoch(number: int, logs: Any) -> None:
+            progress("fine-tuning, epochs", number + 1, then_fine_tune or 0)
+
+        done = run_budget(
+            model,
+            named(calibrate, scaling),
+            db,
+            **keep,
+            sweep=shares,
+            out=out,
+            methods=chosen,
+            value=value,
+            fit=fit,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            samples=samples,
+            seed=seed,
+            solver=solver,
+            fine_tuning=fine_tuning,
+            name=name,
+            on_trial=_told,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=epoch)],
+            progress=progress,
+        )
+    found = budget_summary(done)
+    pages = write_sweep(found, out) if shares else []
+    if as_json:
+        write_json({**found, "files": [str(page) for page in pages]} if shares else found)
+        return
+    write_budget(found)
+    if shares:
+        note(f"wrote {len(done.points)} models into {out}; look at {pages[0]}; run {done.run} is in {db}")
+    else:
+        note(f"wrote {out} and {out.with_suffix('.plan.json')}; run {done.run} is in {db}")
+
+
+def kept(text: str, option: str) -> float | int:
+    """A share above 0 and at most 1 as a float, or a whole number above as it is. Raises UserError."""
+    expected = f"{option} takes a share above 0 and at most 1, such as 0.5, or a whole number, such as 2000000"
+    try:
+        value = Fraction(text.replace("_", "").replace(",", ""))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"{expected}; got '{text}'") from None
+    if value <= 0 or (value > 1 and value.denominator > 1):
+        raise UserError(f"{expected}; got '{text}'")
+    return float(value) if value <= 1 else int(value)
+
+
+def swept(text: str) -> dict[str, list[float]]:
+    """The shares of ``--sweep``, by metric. Raises UserError."""
+    metric, _, ends = text.rpartition("=")
+    metric = metric or "flops"
+    try:
+        low, high, step = (Fraction(part) for part in ends.split(":"))
+    except (ValueError, ZeroDivisionError):
+        low, high, step = Fraction(0), Fraction(0), Fraction(0)
+    if metric not in METRICS or not 0 < low <= high <= 1 or step <= 0:
+        raise UserError(
+            "--sweep takes shares above 0 and at most 1 as from:to:step, such as 0.2:0.9:0.1 of the FLOPs, or "
+            f"params=0.2:0.9:0.1 (of {', '.join(METRICS)}); got '{text}'"
+        )
+    count = int((high - low) / step) + 1
+    if count > MOST_POINTS:
+        raise UserError(f"--sweep takes at most {MOST_POINTS} budgets; '{text}' are {count:,}")
+    return {metric: [float(low + number * step) for number in range(count)]}
+
+
+def _told(trial: TrialRecord) -> None:
+    """A line about a model that was made."""
+    what = "original" if trial.number == 0 else f"model {trial.number}"
+    accuracy = "" if trial.accuracy is None else f"  accuracy {percent(trial.accuracy):>7}"
+    costs = f"params {si(trial.cost.params):>6}  FLOPs {si(trial.cost.flops):>6}"
+    note(f"{what:>9}{accuracy}  {costs}  {trial.seconds:5.1f} s")

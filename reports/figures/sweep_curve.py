@@ -1,0 +1,55 @@
+"""What is left of the accuracy at each share of the cost that is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from reports.figures.theme import blank
+from reports.palette import INK, PAPER, look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEST, VALIDATION, DAMAGE = look("tucker"), look("cp"), look("svd")
+
+
+def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
+    """Accuracy in percent against the share of a cost that is kept; the predicted damage where no accuracy is known.
+
+    metric: the cost, as people call it. ``points`` has the columns kept (the share of it), test, validation
+    (accuracies, fractions or None) and damage; the original is the point at 1 without damage.
+    """
+    known = points["test"].notna().any()
+    y_title = "accuracy (%)" if known else "predicted damage"
+    figure = blank("", f"{metric} kept (%)", y_title, height=400)
+    figure.update_xaxes(tickformat="~g")
+    figure.update_yaxes(tickformat="~g")
+    if not known:
+        figure.update_yaxes(type="log", dtick=1)
+        # A logarithm has no place for what costs nothing.
+        some = points[points["damage"] > 0]
+        figure.add_trace(_trace(some, "damage", "predicted damage", DAMAGE.colour, DAMAGE.symbol, scale=1))
+        return figure
+    made = points[points["damage"].notna()]
+    figure.add_trace(_trace(made, "test", "test", TEST.colour, TEST.symbol))
+    figure.add_trace(_trace(made, "validation", "validation", VALIDATION.colour, VALIDATION.symbol))
+    original = points[points["damage"].isna()]
+    star = _trace(original, "test", "original, test", PAPER, "star")
+    star.marker.update(size=15, line={"color": INK, "width": 1.5})
+    figure.add_trace(star)
+    return figure
+
+
+def _trace(points: pd.DataFrame, column: str, name: str, colour: str, symbol: str, scale: float = 100) -> go.Scatter:
+    unit = " %" if scale == 100 else ""
+    return go.Scatter(
+        x=(100 * points["kept"]).tolist(),
+        y=(scale * points[column]).tolist(),
+        name=name,
+        mode="lines+markers",
+        marker={"color": colour, "symbol": symbol, "size": 9},
+        line={"color": colour, "width": 1.5},
+        hovertemplate=f"<b>{name}</b><br>%{{x:.1f}} % kept<br>%{{y:.4~g}}{unit}<extra></extra>",
+    )
