@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-JAX_TESTS := backends covariance cp depthwise methods qr surgery t3f tt tt_matrix tucker_svd
+JAX_TESTS := backends covariance cp depthwise fitted gradients methods norms qr surgery t3f tt tt_matrix tucker_svd whitened
 
 .PHONY: demo test test-jax lint bench clean
 

@@ -13,7 +13,6 @@ Run: python -m benchmarks.compression [--networks lenet_mnist,..] [--strategies 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from itertools import product
@@ -24,7 +23,7 @@ from typing import Any
 import keras
 
 from benchmarks.networks import data_of, model_of
-from benchmarks.record import RESULTS, record
+from benchmarks.rows import keep
 from compress.data import Data
 from compress.duplicate import duplicate
 from compress.settings import Settings
@@ -38,7 +37,7 @@ STRATEGIES = (
     "pruning",
 )  # fmt: skip
 
-KEY = ("network", "strategy", "objective", "schedule", "step", "max_solutions")
+KEY = ("network", "strategy", "objective", "schedule", "fit", "step", "max_solutions")
 """What tells one row of the results from another."""
 
 
@@ -106,6 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--subset", type=int, default=6000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--fit", default="weights")
     parser.add_argument("--steps", default="0.05")
     parser.add_argument("--solutions", default="1")
     parser.add_argument("--max-trials", type=int, default=60)
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="where databases and trained networks stay (default: nowhere)")
     options = parser.parse_args(arguments)
     training = FineTuning(options.epochs, options.learning_rate, 64)
-    settings = Settings(fine_tuning=training, max_trials=options.max_trials, seed=options.seed)
+    settings = Settings(fine_tuning=training, max_trials=options.max_trials, fit=options.fit, seed=options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,18 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
             for objective, schedule, step, solutions, strategy in product(*(one.split(",") for one in asked)):
                 changes = {"objective": objective, "schedule": schedule}
                 chosen = replace(settings, step=float(step), max_solutions=int(solutions), **changes)
-                row = dict(zip(KEY, (network, strategy, objective, schedule, float(step), int(solutions)), strict=True))
+                named = (network, strategy, objective, schedule, options.fit, float(step), int(solutions))
+                row = dict(zip(KEY, named, strict=True))
                 row |= made(model, network, data, strategy, chosen, str(folder / f"{network}.db")) | facts
-                print(row, flush=True)
-                _keep(row, options.seed)
-
-
-def _keep(row: dict[str, Any], seed: int) -> None:
-    """The row among those on file, in the place of an older one of the same key."""
-    old = RESULTS / "compression.json"
-    rows = json.loads(old.read_text(encoding="utf-8"))["rows"] if old.exists() else []
-    rows = [one for one in rows if any(one[key] != row[key] for key in KEY)] + [row]
-    record("compression", seed, ("keras", "tensorflow", "numpy"), {"rows": rows})
+                keep("compression", row, KEY, options.seed, ("keras", "tensorflow", "numpy"))
 
 
 if __name__ == "__main__":

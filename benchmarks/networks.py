@@ -54,7 +54,7 @@ def data_of(name: str, subset: int | None = None, seed: int = 0) -> Data:
     network = NETWORKS[name]
     with np.load(DATA / f"{network.data}.npz", allow_pickle=False) as file:
         x_train, y_train, x_test, y_test = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
-    if x_train.ndim in (2, 3, 4) and x_train.shape[-1] not in (1, 3):
+    if x_train.ndim in (2, 3):
         x_train, x_test = x_train[..., np.newaxis], x_test[..., np.newaxis]
     arrays = x_train[:subset], y_train[:subset], x_test, y_test
     return data_from(arrays, network.data, network.scaling, split_seed=seed)

@@ -8,12 +8,18 @@ Operations Research 11(3), 1963; Kellerer, Pferschy and Pisinger, "Knapsack Prob
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from time import monotonic
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from compress.plan import Choice, Plan
@@ -26,19 +32,23 @@ Integers = NDArray[np.int64]
 METRICS = ("params", "flops", "memory")
 
 EXACT_OPTIONS = 20_000
-"""Up to so many options, over all layers, HiGHS is asked."""
+"""Up to so many options, over all layers, that could be in a better choice than the price's HiGHS is asked."""
 
-SECONDS = 20.0
+SECONDS = 3.0
 """That HiGHS may take; its best choice till then is taken, if it is better than the price's."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A way to leave a layer: by a choice, or as it is (None); what it costs, and its damage (see ``values``)."""
+    """A way to leave a layer: by a choice, or as it is (None); what it costs, and its damage (see ``stakes``).
+
+    factors: those that were measured, of a method without tables.
+    """
 
     choice: Choice | None
     cost: Cost
     damage: float
+    factors: tuple[Any, ...] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,9 +90,10 @@ def allocate(
         if metric not in METRICS:
             raise one_of("budget", metric, list(METRICS))
     problem = _Problem(options, budgets, kept)
-    chosen, bound, name = problem.by_price()
-    if solver == "exact" and problem.size <= EXACT_OPTIONS:
-        chosen, bound, name = problem.exactly(chosen, bound)
+    known = problem.by_price()
+    if solver == "exact" or not problem.fits(known.chosen):
+        known = problem.exactly(known)
+    chosen, bound, name = known.chosen, known.bound, known.solver
     taken = dict(zip(options, problem.taken(chosen), strict=True))
     sums = [sum(getattr(one.cost, field) for one in taken.values()) for field in ("params", "fm", "flops")]
     cost = Cost(kept.params + sums[0], kept.fm + sums[1], kept.flops + sums[2])
@@ -93,6 +104,17 @@ def allocate(
 def measure(cost: Cost, metric: str) -> int:
     """A cost's params, flops, or bytes of memory."""
     return cost.memory() if metric == "memory" else int(getattr(cost, metric))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A choice, the index of an option for each layer; what none can be below, at which prices of a unit of each budget
+    that was found; what found the choice."""
+
+    chosen: list[int]
+    bound: float
+    prices: Reals
+    solver: str
 
 
 class _Problem:
@@ -115,68 +137,96 @@ class _Problem:
                     f"the least is {smallest:,}"
                 )
 
-    @property
-    def size(self) -> int:
-        """How many options there are."""
-        return sum(map(len, self.options))
-
     def taken(self, chosen: Sequence[int]) -> list[Option]:
         return [some[index] for some, index in zip(self.options, chosen, strict=True)]
 
-    def by_price(self) -> tuple[list[int], float, str]:
+    def by_price(self) -> _Known:
         """The best choice that prices lead to, and the highest of their bounds.
 
         A price of lam on each share of the room that is taken makes every layer choose for itself; it is bisected
         until the choice just fits, and single layers then take the best that still does. With several budgets, for
-        some ways to weigh them against each other.
+        some ways to weigh them against each other. What comes out need not fit where there are several.
         """
         best: list[int] | None = None
-        bound = -np.inf
+        bound, at = -np.inf, np.zeros(len(self.room))
         for weights in _directions(self.room):
             prices = [costs @ weights for costs in self.costs]
-            low, high = 0.0, 1.0
+            low, high = 0.0, max(float(damages.max()) for damages in self.damages) or 1.0
             while not self.fits(self._at(prices, high)) and high < 1e30:
                 low, high = high, 4 * high
             for _ in range(60):
                 middle = (low + high) / 2
                 low, high = (low, middle) if self.fits(self._at(prices, middle)) else (middle, high)
             # The dual is concave in the price; its highest value is where the choice turns from not fitting to fitting.
-            bound = max(bound, *(self._dual(prices, weights, lam) for lam in (0.0, low, high)))
+            for lam in (0.0, low, high):
+                if (dual := self._dual(prices, weights, lam)) > bound:
+                    bound, at = dual, lam * weights
             chosen = self._filled(self._at(prices, high))
             if self.fits(chosen) and (best is None or self.damage(chosen) < self.damage(best)):
                 best = chosen
         if best is None:
-            best = self._filled([int(costs.sum(axis=1).argmin()) for costs in self.costs])
-        return best, bound, "price"
+            unit = 1 / np.maximum(1, self.room)
+            best = self._filled([int((costs @ unit).argmin()) for costs in self.costs])
+        return _Known(best, bound, at, "price")
 
-    def exactly(self, known: Sequence[int], bound: float) -> tuple[list[int], float, str]:
-        """The best choice of all, by HiGHS, among the options that could be in one better than the known choice."""
-        damages = np.concatenate(self.damages)
-        costs = np.concatenate(self.costs) / np.maximum(1, self.room)
-        layer = np.repeat(np.arange(len(self.damages)), [len(one) for one in self.damages])
-        scale = float(damages.max()) or 1.0
-        one_each = (layer[None, :] == np.arange(len(self.damages))[:, None]).astype(float)
-        # HiGHS allows 1e-6 too much; what it finds is to fit to the last unit.
-        for slack in (0.0, 2e-6):
-            found = milp(
-                damages / scale,
-                integrality=np.ones(len(damages)),
-                bounds=Bounds(0, 1),
-                constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(costs.T, -np.inf, 1 - slack)],
-                options={"time_limit": SECONDS, "mip_rel_gap": 0.0},
-            )
+    def exactly(self, known: _Known) -> _Known:
+        """The best choice of all, by HiGHS, among the options that could be in one better than the known choice.
+
+        Raises UserError where none fits.
+        """
+        if not self.fits(known.chosen):
+            everything = [np.arange(len(one)) for one in self.damages]
+            found, _ = self._solved(everything, max(float(one.max()) for one in self.damages))
+            if found is None:
+                raise UserError("no choice of these options fits all budgets at once; raise one of them")
+            known = replace(known, chosen=found, solver="price")
+        gap = self.damage(known.chosen) - known.bound
+        # What an option adds to the bound; beyond the known damage, no better choice has it.
+        added = [damages + costs @ known.prices for damages, costs in zip(self.damages, self.costs, strict=True)]
+        left = [np.flatnonzero(one - one.min() <= gap * (1 + 1e-9)) for one in added]
+        rounding = 1e-12 * self.damage(known.chosen)
+        if gap <= rounding or all(len(one) == 1 for one in left):
+            return replace(known, bound=self.damage(known.chosen), solver="exact")
+        if sum(map(len, left)) > EXACT_OPTIONS:
+            return known
+        chosen, bound = self._solved(left, gap)
+        if chosen is None or self.damage(chosen) > self.damage(known.chosen) + rounding:
+            chosen = known.chosen
+        if bound is None:
+            return replace(known, chosen=chosen)
+        return replace(known, chosen=chosen, bound=max(known.bound, bound), solver="exact")
+
+    def _solved(self, left: Sequence[Integers], scale: float) -> tuple[list[int] | None, float | None]:
+        """The best choice among some options of each layer, None where none was found, and its damage as a bound, None
+        where HiGHS ran out of time. Damages are told apart to 1e-9 of ``scale``."""
+        sizes = list(map(len, left))
+        starts = np.cumsum([0, *sizes])
+        damages = np.concatenate([d[some] - d[some].min() for d, some in zip(self.damages, left, strict=True)])
+        costs = np.concatenate([c[some] for c, some in zip(self.costs, left, strict=True)]) / np.maximum(1, self.room)
+        layer = np.repeat(np.arange(len(left)), sizes)
+        one_each = sparse.csr_array((np.ones(len(layer)), (layer, np.arange(len(layer)))))
+        # HiGHS stops 1e-6 from the best and allows 1e-6 above a limit, in absolute terms.
+        constraints = [LinearConstraint(one_each, 1, 1), LinearConstraint(1e3 * costs.T, -np.inf, 1e3)]
+        end = monotonic() + SECONDS
+        while (seconds := end - monotonic()) > 0:
+            with _quiet():
+                found = milp(
+                    damages * (1e3 / (scale or 1.0)),
+                    integrality=np.ones(len(damages)),
+                    bounds=Bounds(0, 1),
+                    constraints=constraints,
+                    options={"time_limit": seconds, "mip_rel_gap": 0.0},
+                )
             if found.x is None:
                 break
-            starts = np.cumsum([0, *map(len, self.damages)])
-            chosen = [int(found.x[a:b].argmax()) for a, b in pairwise(starts)]
+            places = [int(a + found.x[a:b].argmax()) for a, b in pairwise(starts)]
+            chosen = [int(some[place - a]) for some, place, a in zip(left, places, starts, strict=False)]
             if self.fits(chosen):
-                bound = max(bound, (found.mip_dual_bound or 0.0) * scale)
-                if not self.fits(known) or self.damage(chosen) <= self.damage(known):
-                    return chosen, bound, "exact"
-                break
-        if not self.fits(known):
-            raise UserError("no choice of these options fits all budgets at once; raise one of them")
-        return list(known), bound, "price"
+                return chosen, self.damage(chosen) if found.status == 0 else None
+            # A unit too much among billions: not this choice, then.
+            taken = sparse.csr_array((np.ones(len(places)), ([0] * len(places), places)), shape=(1, len(layer)))
+            constraints.append(LinearConstraint(taken, -np.inf, len(places) - 1))
+        return None, None
 
     def fits(self, chosen: Sequence[int]) -> bool:
         """Whether a choice is within the budgets, to the unit."""
@@ -227,6 +277,20 @@ class _Problem:
             chosen[found[0]] = found[1]
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what HiGHS writes to the standard output whatever its options say, which would spoil ``--json``."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _directions(room: Integers) -> list[Reals]:
     """How budgets are weighed against each other, as prices of a unit of each: alone, and mixed where there are two."""
     unit = 1 / np.maximum(1, room)
@@ -240,4 +304,4 @@ def _undominated(options: Sequence[Option], metrics: Sequence[str]) -> list[Opti
     import moocore
 
     points = np.array([[*(float(measure(one.cost, metric)) for metric in metrics), one.damage] for one in options])
-    return [options[index] for index in np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))]
+    return [options[int(index)] for index in np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))]

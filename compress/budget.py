@@ -133,10 +133,25 @@ class Budget:
 
     def allocate(self, budgets: Mapping[str, float | int], solver: str = "exact") -> Allocation:
         """The choice with the least damage within budgets (see ``limits`` and ``allocate.allocate``)."""
+        for metric in budgets:
+            if metric not in self.wanted:
+                raise one_of("budget", metric, list(self.wanted))
         return allocate(self.options, self.limits(budgets), self.kept, solver)
+
+    def _known(self, plan: Plan) -> dict[str, Sequence[Any]]:
+        """The factors of a plan's choices that were made to price them."""
+        made = self.__dict__.get("options", {})
+        return {
+            path: one.factors
+            for path, choice in plan.items()
+            for one in made.get(path, [])
+            if one.choice == choice and one.factors is not None
+        }
 
     def fit(self, plan: Plan, fit: str = "data", settings: FitSettings | None = None) -> keras.Model:
         """The factorized model of a plan, with factors made as ``fit`` (one of FITS) says.
+
+        Fitted to data, layers that may change and stay as they are in the plan get other weights too.
 
         ``settings.norms`` gives the BatchNorms of an unfitted model the moments of what they are really given.
         """
@@ -145,7 +160,7 @@ class Budget:
         settings = settings or FitSettings(seed=self.seed)
         if fit == "data":
             metrics = self.metrics if settings.metric else {}
-            return refit(self.model, plan, self.samples, metrics, settings)
+            return refit(self.model, plan, self.samples, metrics, settings, paths=self.paths, known=self._known(plan))
         seen = {}
         if fit == "whitened":
             seen = covariances(self.model, [tuple(self.samples)], [path for path in plan if path in self.passage.units])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def fitted_factors(
     weights: Reals,
     covariance: Reals | None,
     metric: Reals | None,
-    known: list[Any] | None = None,
+    known: Sequence[Any] | None = None,
 ) -> tuple[list[Any], Reals]:
     """The factors of a choice, and their product (K C, F), that come nearest to ``weights`` (K C, F) in the outputs.
 
@@ -39,7 +40,7 @@ def fitted_factors(
         factors = list(known)
     else:
         factors = method.decompose(tl.tensor(turned.reshape(shape)), choice.ranks, choice.shape, "float64", given)
-    if ends_free:
+    if covariance is not None and ends_free:
         factors[-1] = _last(method, factors, turned, covariance)
     if back is not None:
         factors[-1] = tl.tensor(tl.to_numpy(factors[-1]) @ back)

@@ -34,19 +34,37 @@ def set_moments(norm: keras.Layer, mean: Reals, variance: Reals, wanted: Reals) 
     norm.moving_variance.assign(variance)
 
 
-def reestimate(norm: keras.Layer, maps: Sequence[Any]) -> None:
-    """Gives a BatchNorm the mean and variance of the maps that really go into it."""
-    axes = [axis for axis in range(len(maps[0].shape)) if axis != norm.axis % len(maps[0].shape)]
-    sums = [np.zeros(norm.moving_mean.shape), np.zeros(norm.moving_mean.shape)]
-    count = 0
+def reestimate(norm: keras.Layer, maps: Sequence[Any], before: Sequence[Any] | None = None) -> None:
+    """Gives a BatchNorm the mean and variance of the maps that really go into it.
+
+    before: what went into it when its moments were taken, on the same samples; they are then only moved by what has
+    changed since, so that maps as they were leave them as they are, whatever samples there are.
+    """
+    mean, variance = _moments(maps, norm.axis)
+    if before is not None:
+        their_mean, their_variance = _moments(before, norm.axis)
+        old_mean, old_variance = (
+            np.asarray(keras.ops.convert_to_numpy(one), np.float64) for one in (norm.moving_mean, norm.moving_variance)
+        )
+        mean = old_mean + mean - their_mean
+        variance = old_variance * (variance + norm.epsilon) / (their_variance + norm.epsilon)
+    norm.moving_mean.assign(mean)
+    norm.moving_variance.assign(variance)
+
+
+def _moments(maps: Sequence[Any], axis: int) -> tuple[Reals, Reals]:
+    """The mean and variance of each channel, in float64."""
+    first = keras.ops.shape(maps[0])
+    axes = tuple(place for place in range(len(first)) if place != axis % len(first))
+    channels = first[axis]
+    total, squares, count = np.zeros(channels), np.zeros(channels), 0
     for x in maps:
         values = np.asarray(keras.ops.convert_to_numpy(x), np.float64)
-        sums[0] += values.sum(axis=tuple(axes))
-        sums[1] += (values**2).sum(axis=tuple(axes))
-        count += values.size // len(sums[0])
-    mean = sums[0] / count
-    norm.moving_mean.assign(mean)
-    norm.moving_variance.assign((sums[1] / count - mean**2).clip(0))
+        total += values.sum(axis=axes)
+        squares += (values**2).sum(axis=axes)
+        count += values.size // channels
+    mean = total / count
+    return mean, (squares / count - mean**2).clip(0)
 
 
 def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
@@ -55,7 +73,7 @@ def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
     samples: an array for each input of the model.
     """
     calls = trace(model)
-    batches = list(batches_of(samples, fitting_batch(calls)))
+    batches = list(batches_of(samples, fitting_batch(calls), calls))
     inputs = [index for index, call in enumerate(calls) if not call.inputs]
     values: dict[int, list[list[Any]]] = {
         index: [[batch[number]] for batch in batches] for number, index in enumerate(inputs)

@@ -38,18 +38,21 @@ class Passage:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_at", {unit.call: unit for unit in self.units.values()})
         object.__setattr__(self, "_ending", {unit.end: unit for unit in self.units.values()})
+        used = {source for call in self.calls for source in call.inputs}
+        last = {index for index, call in enumerate(self.calls) if call.is_output and index not in used}
+        object.__setattr__(self, "_last", last)
 
     def step(self, index: int, given: Sequence[Any], change: Change = unchanged) -> list[Any]:
         """The outputs of one call for the tensors that go in."""
         call, unit = self.calls[index], self._at.get(index)  # type: ignore[attr-defined]
         if unit is not None:
             outputs = [unit.linear(given[0])]
-        elif call.is_output and squashes(call.layer):
+        elif index in self._last and squashes(call.layer):  # type: ignore[attr-defined]
             return list(given)
         else:
             outputs = call.run(given)
         if (ending := self._ending.get(index)) is not None:  # type: ignore[attr-defined]
-            outputs = [activated(call, change(ending, outputs[0]))]
+            outputs = [self.activated(index, change(ending, outputs[0]))]
         return outputs
 
     def run(self, values: Values, indices: Iterable[int], change: Change = unchanged) -> Values:
@@ -83,7 +86,14 @@ class Passage:
 
     def changed(self, values: Values, unit: Unit, y: Any, after: Iterable[int]) -> Values:
         """The values when a unit's outputs, before any activation, are others; after: what depends on them."""
-        return self.run({**values, unit.end: [activated(self.calls[unit.end], y)]}, after)
+        return self.run({**values, unit.end: [self.activated(unit.end, y)]}, after)
+
+    def activated(self, index: int, y: Any) -> Any:
+        """A call's outputs after the activation of its own layer, if it has any, but for a last squashing one."""
+        activation = getattr(self.calls[index].layer, "activation", None)
+        if activation is None or (index in self._last and activation in SQUASHING):  # type: ignore[attr-defined]
+            return y
+        return activation(y)
 
     def after(self, index: int) -> list[int]:
         """The calls that depend on one, in order."""
@@ -94,14 +104,6 @@ class Passage:
         return sorted(found - {index})
 
 
-def activated(call: Call, y: Any) -> Any:
-    """A unit's outputs after the activation of its own layer, if it has any, but for a last squashing one."""
-    activation = getattr(call.layer, "activation", None)
-    if activation is None or (call.is_output and activation in SQUASHING):
-        return y
-    return activation(y)
-
-
 def squashes(layer: Any) -> bool:
     """Whether a layer is a softmax or sigmoid of its own."""
     return type(layer) is keras.layers.Softmax or (
@@ -109,7 +111,14 @@ def squashes(layer: Any) -> bool:
     )
 
 
-def batches_of(samples: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    """One tensor for each input of the model, of at most ``size`` samples; samples: an array for each input."""
+def batches_of(samples: Sequence[Any], size: int, calls: Sequence[Call]) -> Iterator[list[Any]]:
+    """One tensor for each input of a network of calls, of its type and of at most ``size`` samples.
+
+    samples: an array for each input.
+    """
+    types = [call.layer.dtype for call in calls if not call.inputs]
     for start in range(0, len(samples[0]), size):
-        yield [keras.ops.convert_to_tensor(one[start : start + size]) for one in samples]
+        yield [
+            keras.ops.convert_to_tensor(one[start : start + size], dtype)
+            for one, dtype in zip(samples, types, strict=True)
+        ]

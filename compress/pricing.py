@@ -64,7 +64,7 @@ def priced(
     with threadpool_limits(1), warnings.catch_warnings():
         # A candidate needn't be the best of its ranks.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator_unordered")
+        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator")
         for done, (path, some) in enumerate(work(joblib.delayed(_options)(*job, costs) for job in jobs), start=1):
             found[path] += some
             progress("layers and methods priced", done, len(jobs))
@@ -94,7 +94,7 @@ def _measured(
 ) -> list[Option]:
     """A short-list of a method's configurations along the first cost, of which the layer as it is has ``original``,
     decomposed and measured."""
-    if found.lines[0].ranks.shape[1] == 1:
+    if len(found.lo) == 1:
         places = [(0, int(k)) for k in range(int(found.lo[0]), int(found.hi[0]) + 1)]
     else:
         found, curves = with_errors(found, decomposition.spectrum(_turned(stake)))
@@ -103,8 +103,12 @@ def _measured(
     spent = np.array([intercept[line] + slope[line] * k for line, k in places])
     below = [np.flatnonzero(spent <= share * original) for share in SHORT_LIST]
     places = [places[index] for index in sorted({int(some[spent[some].argmax()]) for some in below if len(some)})]
-    options = [_option(found, place, decomposition.name, 0.0) for place in places]
-    return [replace(one, damage=stake.damage(stake.factors(one.choice)[1])) for one in options if one.choice]
+    options = []
+    for place in places:
+        option = _option(found, place, decomposition.name, 0.0)
+        factors, product = stake.factors(option.choice)  # type: ignore[arg-type]
+        options.append(replace(option, damage=stake.damage(product), factors=tuple(factors)))
+    return options
 
 
 def _front(found: Narrowed, curves: Curves, costs: Sequence[str]) -> Places:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from compress.fitted import fitted_factors
 from compress.methods import get
-from compress.moments import Moments, best_weights, moments
 from compress.norms import reestimate, set_moments
-from compress.passage import Passage, activated, batches_of
+from compress.passage import Passage, batches_of
 from compress.plan import Choice, Plan
 from compress.similarity import fitting_batch
+from compress.statistics import Moments, best_weights, moments
 from compress.surgery import factor_chain, factorize, find_layer
 from compress.units import Reals, Unit, units_of
+from dse.errors import UserError
 from dse.graph import Call, trace
 
 ROWS_ELEMENTS = 2**25
@@ -41,7 +42,7 @@ ROWS_PER_DIMENSION = 10
 class FitSettings:
     """What a fit to data is made with; each part can be left out.
 
-    ridge: how strongly the weights are drawn to the original's (see ``moments.best_weights``). residual: whether the
+    ridge: how strongly the weights are drawn to the original's (see ``statistics.best_weights``). residual: whether the
     last layer before a residual sum is fitted to the sum; metric: whether outputs are weighed by what they matter;
     relu_steps: how often the targets are moved to what a ReLU lets through; norms: whether BatchNorm is told of a
     network that isn't fitted otherwise. seed: of the positions that are looked at.
@@ -63,19 +64,21 @@ def refit(
     settings: FitSettings | None = None,
     compressed: keras.Model | None = None,
     paths: Collection[str] | None = None,
+    known: Mapping[str, Sequence[Any]] | None = None,
 ) -> keras.Model:
     """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
 
     samples: an array for each input of the model, without labels; metrics: G (F, F) by path, what errors of a layer's
     outputs matter (see ``sensitivity.output_metrics``); without, all outputs matter the same. compressed: the model
     that is fitted, in place, by default ``factorize(model, plan)``; paths: the layers that are fitted, by default all.
+    known: by path factors to begin with, of methods whose last factor alone is fitted (see ``fitted_factors``).
     Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
     it; a BatchNorm behind them gets the moments of what it really is given.
     """
     calls = trace(model)
     passage = Passage(calls, units_of(calls))
-    compressed = compressed or factorize(model, plan)
-    return _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths).run(samples)
+    compressed = compressed or factorize(model, plan, known=known)
+    return _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {}).run(samples)
 
 
 Batches = list[list[Any]]
@@ -93,7 +96,9 @@ class _Refit:
         metrics: Mapping[str, Reals],
         settings: FitSettings,
         paths: Collection[str] | None,
+        known: Mapping[str, Sequence[Any]],
     ) -> None:
+        self.known = known
         self.passage = passage
         self.calls = passage.calls
         self.plan = plan
@@ -106,7 +111,7 @@ class _Refit:
 
     def run(self, samples: Sequence[NDArray[Any]]) -> keras.Model:
         """Fits every unit on its way through the graph."""
-        batches = list(batches_of(samples, fitting_batch(self.calls)))
+        batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
         for number, index in enumerate(self.passage.inputs):
             self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
         starts = {unit.call: unit for unit in self.passage.units.values()}
@@ -139,9 +144,10 @@ class _Refit:
         elif all(self.ours[source] is self.theirs[source] for source in call.inputs):
             self.ours[index] = self.theirs[index]
         elif type(call.layer) is keras.layers.BatchNormalization:
-            norm = find_layer(self.compressed, call.path)
-            reestimate(norm, [given[0] for given in sides[1]])
-            self.ours[index] = [[norm(given[0], training=False)] for given in sides[1]]
+            theirs, ours = ([given[0] for given in side] for side in sides)
+            norm = cast(keras.Layer, find_layer(self.compressed, call.path))
+            reestimate(norm, ours, before=theirs)
+            self.ours[index] = [[norm(one, training=False)] for one in ours]
         else:
             self.ours[index] = [self.passage.step(index, given) for given in sides[1]]
 
@@ -152,11 +158,11 @@ class _Refit:
 
     def _fit(self, unit: Unit) -> None:
         """Fits a unit, and passes both networks' maps through it."""
-        call, end = self.calls[unit.call], self.calls[unit.end]
+        call = self.calls[unit.call]
         ((source, output),) = zip(call.inputs, call.sources, strict=True)
         theirs, ours = ([batch[output] for batch in side[source]] for side in (self.theirs, self.ours))
         y = [unit.whole(x) for x in theirs]
-        self.theirs[unit.end] = [[activated(end, one)] for one in y]
+        self.theirs[unit.end] = [[self.passage.activated(unit.end, one)] for one in y]
         shortcuts = self._shortcuts(unit)
         sources = {source, *(place for place, _ in shortcuts)}
         choice = self.plan.get(unit.path)
@@ -191,41 +197,30 @@ class _Refit:
             count = int(np.prod(size))
             some = min(count, -(-wanted * count // total))
             index = np.unravel_index(np.sort(rng.choice(count, some, replace=False)), size)
-            sums = [
-                sum(
-                    unit.outputs(keras.ops.convert_to_numpy(side[place][number][output])) for place, output in shortcuts
-                )
-                if shortcuts
-                else np.zeros((*size, 1), np.float32)
-                for side in (self.theirs, self.ours)
-            ]
+            sums = [_sum(unit, side, number, shortcuts, size) for side in (self.theirs, self.ours)]
             parts.append((view[index].reshape(some, dimensions), *(one[index] for one in (whole, *sums))))
-        return _Rows(*(np.concatenate(one) for one in zip(*parts, strict=True)))
-
-    @staticmethod
-    def _sum(
-        unit: Unit, side: dict[int, Batches], number: int, shortcuts: list[tuple[int, int]], size: tuple[int, ...]
-    ) -> NDArray[Any]:
-        """What one side adds to a unit's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
-        total = np.zeros((*size, 1), np.float32)
-        for place, output in shortcuts:
-            total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
-        return total
+        x, whole, their_sum, our_sum = (np.concatenate(one) for one in zip(*parts, strict=True))
+        return _Rows(x, whole, their_sum, our_sum, bool(shortcuts))
 
     def _solved(self, unit: Unit, choice: Choice | None, rows: _Rows) -> tuple[Moments, list[Any], Reals]:
         """The moments of the last targets, the best factors for them and their product."""
         weights = unit.kernel()
         # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
-        relu_steps = self.settings.relu_steps if unit.relu and (unit.add is None or rows.has_shortcut) else 0
+        relu_steps = self.settings.relu_steps if unit.relu and (unit.add is None or rows.is_of_sum) else 0
         found = moments(rows.x, rows.target(), unit.is_centred)
-        factors = None
+        if not (np.isfinite(found.xx).all() and np.isfinite(found.xt).all()):
+            raise UserError(
+                f"layer '{unit.path}' gets NaN or infinity on the calibration samples, or gives it; check their "
+                "scaling and the weights"
+            )
+        factors: Sequence[Any] | None = self.known.get(unit.path)
         for step in range(relu_steps + 1):
             best = best_weights(found, weights, self.settings.ridge)
             factors, product = fitted_factors(choice, unit, best, found.xx, self.metrics.get(unit.path), factors)
             if step < relu_steps:
                 offset = found.t_mean - found.x_mean @ product
                 found = moments(rows.x, rows.target_before_relu(product, offset), unit.is_centred, found)
-        return found, factors, product
+        return found, list(factors or []), product
 
     def _layers(self, unit: Unit, choice: Choice | None) -> list[keras.Layer]:
         """The layers of the compressed network that stand for a unit."""
@@ -259,20 +254,27 @@ class _Rows:
     y: NDArray[Any]
     their_shortcut: NDArray[Any]
     our_shortcut: NDArray[Any]
-
-    @property
-    def has_shortcut(self) -> bool:
-        return self.our_shortcut.shape == self.y.shape
+    is_of_sum: bool
 
     def target(self) -> NDArray[Any]:
         """What makes our sum the original's."""
-        return self.y + self.their_shortcut - self.our_shortcut
+        return np.asarray(self.y + self.their_shortcut - self.our_shortcut)
 
     def target_before_relu(self, product: Reals, offset: Reals) -> NDArray[Any]:
         """The same where the original's sum is positive; elsewhere what we have, as far as it isn't."""
         ours = self.x @ product.astype(self.x.dtype) + offset.astype(self.x.dtype) + self.our_shortcut
         theirs = self.y + self.their_shortcut
-        return np.where(theirs > 0, theirs, np.minimum(ours, 0)) - self.our_shortcut
+        return np.asarray(np.where(theirs > 0, theirs, np.minimum(ours, 0)) - self.our_shortcut)
+
+
+def _sum(
+    unit: Unit, side: Mapping[int, Batches], number: int, shortcuts: Sequence[tuple[int, int]], size: tuple[int, ...]
+) -> NDArray[Any]:
+    """What one side adds to a unit's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
+    total: NDArray[Any] = np.zeros((*size, 1), np.float32)
+    for place, output in shortcuts:
+        total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
+    return total
 
 
 def rows_wanted(dimensions: int) -> int:

@@ -36,7 +36,7 @@ def output_metrics(passage: Passage, samples: Sequence[NDArray[Any]], seed: int 
     rng = np.random.default_rng(seed)
     units = passage.units
     totals = {path: np.zeros((unit.layer.kernel.shape[-1],) * 2) for path, unit in units.items()}
-    for batch in batches_of(samples, max(1, fitting_batch(passage.calls) // 2)):
+    for batch in batches_of(samples, max(1, fitting_batch(passage.calls) // 2), passage.calls):
         weights: list[Any] = []
 
         def projected(taps: list[Any], batch: list[Any] = batch, weights: list[Any] = weights) -> Any:
@@ -63,7 +63,7 @@ def logit_errors(
     """
     found = {path: [0.0] * len(some) for path, some in changes.items()}
     after = {path: passage.after(passage.units[path].end) for path in changes}
-    for batch in batches_of(samples, _holding(passage.calls)):
+    for batch in batches_of(samples, _holding(passage.calls), passage.calls):
         before: dict[str, Any] = {}
 
         def noted(unit: Unit, y: Any, before: dict[str, Any] = before) -> Any:

@@ -24,9 +24,9 @@ Reals = NDArray[np.float64]
 class Unit:
     """A layer whose outputs, before its activation, can be fitted to those of the original.
 
-    call: its index among the network's calls; norm: that of the BatchNorm which alone takes its outputs; add: that of
-    the residual sum which alone takes them then; relu: whether nothing but a ReLU takes what comes out of these.
-    linear: the layer without its activation.
+    call: its index among the network's calls; norm: that of the BatchNorm which alone takes its outputs, and nothing
+    else; add: that of the residual sum, of maps of one shape, which alone takes them then; relu: whether nothing but a
+    ReLU takes what comes out of these. linear: the layer without its activation.
     """
 
     path: str
@@ -115,21 +115,21 @@ def units_of(calls: Sequence[Call]) -> dict[str, Unit]:
             continue
         if layer.quantization_mode or prod(layer.kernel.shape[:-1]) > LARGEST_PATCH:
             continue
-        found[call.path] = _unit(calls, users, index)
+        found[call.path] = _unit(calls, users, uses, index)
     return found
 
 
-def _unit(calls: Sequence[Call], users: dict[int, list[int]], index: int) -> Unit:
+def _unit(calls: Sequence[Call], users: dict[int, list[int]], uses: Counter[int], index: int) -> Unit:
     layer = calls[index].layer
     own = layer.activation not in (None, keras.activations.linear)
     norm = add = None
     relu = layer.activation is keras.activations.relu or isinstance(layer.activation, keras.layers.ReLU)
     if not own:
         after = _only_user(calls, users, index)
-        if after is not None and _folds(calls[after].layer, layer):
+        if after is not None and _folds(calls[after].layer, layer) and uses[id(calls[after].layer)] == 1:
             norm = after
             after = _only_user(calls, users, norm)
-        if after is not None and type(calls[after].layer) is keras.layers.Add:
+        if after is not None and type(calls[after].layer) is keras.layers.Add and len(set(calls[after].in_shapes)) == 1:
             add = after
             after = _only_user(calls, users, add)
         relu = after is not None and _is_relu(calls[after].layer)
@@ -149,7 +149,7 @@ def _folds(norm: keras.Layer, layer: keras.Layer) -> bool:
         return False
     if getattr(layer, "data_format", None) == "channels_first":
         return bool(norm.axis == 1)
-    return norm.axis == -1 or norm.axis == len(norm.output.shape) - 1
+    return bool(norm.axis == -1 or norm.axis == len(norm.output.shape) - 1)
 
 
 def _is_relu(layer: keras.Layer) -> bool:

@@ -102,6 +102,19 @@ class Database:
             progress=progress,
         )
 
+    def explore_missing(
+        self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = _no_progress
+    ) -> Explored:
+        """Explores those of the methods that the network has no space of; spaces that stand are as wanted.
+
+        Raises UserError where the database has a network of that name with other layers.
+        """
+        stored = set()
+        if name in {row["name"] for row in self.networks()}:
+            stored = {row["method"] for row in self.spaces(name)}
+        missing = [method for method in dict.fromkeys(methods) if method not in stored]
+        return self.explore(model, name=name, methods=missing, progress=progress)
+
     def networks(self) -> list[dict[str, Any]]:
         """Every network: name, source, input_shape, layers, params, fm, flops."""
         count = select(func.count()).where(layer.c.network == network.c.id).scalar_subquery()

@@ -24,7 +24,7 @@ from db.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_tr
 from dse.formula import Cost
 from rankline.budget_limits import Keep
 from rankline.calibration import Calibration
-from rankline.handing_over import SOME, hand_over
+from rankline.handing_over import hand_over
 
 SIMILARITY_SAMPLES = 256
 """Calibration samples on which feature maps are compared."""
@@ -101,8 +101,7 @@ class BudgetRun:
         written = model
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            samples = [one[:SOME] for one in self.calibration.samples]
-            written = hand_over(model, allocation.plan, allocation.cost, path, samples)
+            written = hand_over(model, allocation.plan, allocation.cost, path, self.calibration.samples)
         test = None if self.calibration.data is None else evaluate(written, *labelled_test(self.calibration))
         return Point(keep, allocation, model, trial, test, path, fitted)
 

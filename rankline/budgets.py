@@ -14,7 +14,7 @@ import keras
 from compress.allocate import Allocation
 from compress.budget import FITS, Budget, Progress
 from compress.classifier import frozen_layers
-from compress.model_file import check_target
+from compress.model_file import check_saving, check_target
 from compress.plan import Plan
 from compress.recording import VERSIONS
 from compress.refit import FitSettings
@@ -29,7 +29,7 @@ from rankline.budget_card import budget_card
 from rankline.budget_limits import Keep, asked, budgets_of, check_possible
 from rankline.budget_run import BudgetRun, Point, labelled_test, told_once
 from rankline.calibration import Calibration, calibration_of
-from rankline.handing_over import check_folder, check_hand_over
+from rankline.handing_over import check_folder
 
 
 def _no_progress(label: str, done: int, total: int) -> None:
@@ -167,10 +167,10 @@ def budget(
     engine = Budget(trained, calibration.samples, methods, value, metrics, include, exclude, seed, progress)
     for keep in keeps:
         check_possible(engine, keep)
-    check_hand_over(trained, calibration.samples)
+    check_saving(trained, calibration.samples)
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
-    _explore(database, trained, network, engine.methods, progress)
+    database.explore_missing(trained, network, engine.methods, progress)
     started = perf_counter()
     with told_once():
         _ = engine.options
@@ -226,15 +226,6 @@ def budget(
             None if test is None else test.accuracy,
         )
     return done
-
-
-def _explore(database: Database, model: keras.Model, network: str, methods: Sequence[str], progress: Progress) -> None:
-    """Explores the methods that the network has no space of; spaces that stand are as wanted."""
-    stored = set()
-    if network in {row["name"] for row in database.networks()}:
-        stored = {row["method"] for row in database.spaces(network)}
-    missing = [method for method in methods if method not in stored]
-    database.explore(model, name=network, methods=missing, progress=progress)
 
 
 def _damages(allocations: Sequence[Allocation], fine_tuning: FineTuning | None) -> dict[str, dict[str, float]]:

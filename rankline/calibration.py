@@ -12,6 +12,7 @@ import numpy as np
 from compress.classifier import fitting
 from compress.covariance import check_samples
 from compress.data import KNOWN, Array, Data, Scaling, data_from, load, load_inputs
+from compress.model_file import outputs_of
 from compress.streams import is_stream
 from dse.errors import UserError
 
@@ -106,13 +107,6 @@ def _drawn(arrays: list[Array], samples: int, seed: int) -> list[Array]:
         raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
     chosen = np.sort(np.random.default_rng(seed).choice(count, min(samples, count), replace=False))
     return [one[chosen] for one in arrays]
-
-
-def outputs_of(model: keras.Model, samples: Sequence[Array]) -> list[Array]:
-    """All outputs for some samples in one batch; samples: an array for each input."""
-    given = [keras.ops.convert_to_tensor(one) for one in samples]
-    outputs = model(given[0] if len(given) == 1 else given, training=False)
-    return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(outputs)]
 
 
 def _check_outputs(model: keras.Model, samples: list[Array]) -> None:

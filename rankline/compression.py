@@ -15,10 +15,10 @@ from compress.baselines.strategies import pruning, vbmf
 from compress.checkpoints import checkpoints_of
 from compress.classifier import fitting
 from compress.data import Data, Scaling, data_from, load
-from compress.deliver import Delivered, check_delivery, deliver
+from compress.deliver import Delivered, deliver
 from compress.hybrid import CONV_METHODS, DENSE_METHODS, hybrid
 from compress.job import Job
-from compress.model_file import check_target
+from compress.model_file import check_saving, check_target
 from compress.plan import Plan
 from compress.search import Run, search
 from compress.settings import Settings
@@ -183,10 +183,11 @@ def _compressed(
     elif not isinstance(data, Data):
         data = data_from(data)
     data = fitting(data, trained)
-    check_delivery(trained, data, Path(out).parent if out else None)
+    check_saving(trained, [data.x_test], Path(out).parent if out else None)
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
-    _explore(database, trained, network, needed)
+    # SVD is for the convolutions that the method for convolutions doesn't apply to.
+    database.explore_missing(trained, network, (*needed, "svd"))
     run = STRATEGIES[strategy](Job(trained, data, database, network, **told), settings, **more)
     with nullcontext(str(Path(out).parent)) if out else tempfile.TemporaryDirectory() as folder:
         target = Path(out) if out else Path(folder) / "model.keras"
@@ -211,16 +212,3 @@ def _recorded_data(run: int, recorded: Mapping[str, Any]) -> Data:
 def _anywhere(name: str) -> str:
     """A name that means the same in any folder."""
     return str(Path(name).absolute()) if Path(name).is_file() else name
-
-
-def _explore(database: Database, model: keras.Model, network: str, needed: Sequence[str]) -> None:
-    """Explores the methods that the run needs and the network has no space of; spaces that stand are as wanted.
-
-    SVD is for the convolutions that the method for convolutions doesn't apply to. Raises UserError where the
-    database has a network of that name with other layers.
-    """
-    stored = set()
-    if network in {row["name"] for row in database.networks()}:
-        stored = {row["method"] for row in database.spaces(network)}
-    wanted = dict.fromkeys((*needed, "svd"))
-    database.explore(model, name=network, methods=[method for method in wanted if method not in stored])

@@ -52,19 +52,19 @@ def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tail_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of a vector's sum beyond its first r entries, at [r - 1]; summed from the small end."""
+    """The share of a vector's sum beyond its first r entries, at [r - 1]; summed from the small end. Of zeros zero."""
     beyond = np.append(np.cumsum(energy[::-1])[::-1][1:], 0.0)
-    shares: NDArray[np.float64] = beyond / energy.sum()
+    shares: NDArray[np.float64] = beyond / (energy.sum() or 1.0)
     return shares
 
 
 def grid_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
     """The share of a matrix's sum outside its leading (r1, r2) block, at [r1 - 1, r2 - 1].
 
-    Summed from the small ends, so that small shares keep their digits.
+    Summed from the small ends, so that small shares keep their digits. Of zeros zero.
     """
     right = np.cumsum(energy[:, ::-1], axis=1)[:, ::-1]
     beyond_columns = np.append(right[:, 1:], np.zeros((len(energy), 1)), axis=1)
     below = np.append(np.cumsum(right[::-1, :1], axis=0)[::-1][1:], [[0.0]], axis=0)
-    shares: NDArray[np.float64] = (np.cumsum(beyond_columns, axis=0) + below) / energy.sum()
+    shares: NDArray[np.float64] = (np.cumsum(beyond_columns, axis=0) + below) / (energy.sum() or 1.0)
     return shares

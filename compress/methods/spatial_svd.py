@@ -43,7 +43,8 @@ class SpatialSVD(Decomposition):
         first, second = _axes(kernel)
         if covariance is not None:
             whitened = _whitened(weights, covariance)
-            halves = whitened.first(*ranks)[0], whitened.second(*ranks).reshape(*ranks, -1)
+            (rank,) = ranks
+            halves = whitened.first(rank)[0], whitened.second(rank).reshape(rank, -1)
             left, right = (tl.tensor(half, **tl.context(weights)) for half in halves)
         else:
             left, right = SVD().factorize(_matrix(weights), ranks, None, None)

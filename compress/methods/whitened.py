@@ -10,19 +10,23 @@ all ranks at once (design, section 6).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from dse.errors import UserError
+
 Reals = NDArray[np.float64]
 
 FLOOR = 1e-6
 """Eigenvalues of the group's mean covariance below this share of the largest are raised to it: dead channels."""
 
-RIDGE = 1e-10
-"""Added to the covariance's diagonal, in units of its mean, so that a deficient one has a Cholesky factor."""
+RIDGES = (1e-10, 1e-9, 1e-8, 1e-6)
+"""Added to the covariance's diagonal, in units of its mean, so that a deficient one has a Cholesky factor: the first
+that is enough."""
 
 
 class Whitened:
@@ -50,8 +54,13 @@ class Whitened:
         size = self.group * self.rest
         rotated = np.einsum("csbt,bd->csdt", half, self.frame, optimize=True).reshape(size, size)
         rotated = (rotated + rotated.T) / 2
-        rotated[np.diag_indices(size)] += RIDGE * max(np.trace(rotated) / size, np.finfo(float).tiny)
-        return np.asarray(np.linalg.cholesky(rotated).T)
+        mean, diagonal = max(np.trace(rotated) / size, np.finfo(float).tiny), rotated.diagonal().copy()
+        # The last is enough for any matrix (Gershgorin), also for the rounding errors that constant inputs leave.
+        for added in (*(ridge * mean for ridge in RIDGES), size * np.abs(rotated).max()):
+            rotated[np.diag_indices(size)] = diagonal + added
+            with suppress(np.linalg.LinAlgError):
+                return np.asarray(np.linalg.cholesky(rotated).T)
+        raise UserError("the covariance has no Cholesky factor; check that the calibration data is finite")
 
     @cached_property
     def seen(self) -> Reals:

@@ -18,6 +18,9 @@ app = typer.Typer(help="List compression runs, show their trials, compare and ex
 
 RunArgument = Annotated[int, typer.Argument(help="The number of a run, as `rankline runs` lists it.")]
 
+NOT_COMPARED = ("key", "skipped", "request", "made_by", "damages")
+"""What is recorded with a run's settings and says nothing to a reader of two runs."""
+
 
 @app.callback(invoke_without_command=True)
 def runs(
@@ -114,7 +117,8 @@ def compare(
     names = [
         name
         for name in dict.fromkeys(name for side in settings for name in side)
-        if name not in ("key", "skipped", "request", "made_by") and settings[0].get(name) != settings[1].get(name)
+        if name not in ("key", "skipped", "request", "made_by", "damages")
+        and settings[0].get(name) != settings[1].get(name)
     ]
     different = [[name, *(_text(side.get(name)) for side in settings)] for name in names]
     write_table("where they differ", ["setting", *titles], different, drop_empty=False)

@@ -187,6 +187,25 @@ def test_a_share_of_the_positions_is_drawn_by_the_seed() -> None:
     assert np.linalg.norm(some.matrix - whole) < 0.1 * np.linalg.norm(whole)
 
 
+@pytest.mark.parametrize(("template", "size"), [GEOMETRIES[1], GEOMETRIES[3], GEOMETRIES[6]])
+def test_the_centred_covariance_is_numpys(template: keras.Layer, size: tuple[int, ...]) -> None:
+    model, x = model_of(template, size), correlated(100, size)
+    rows = patches(model.layers[0], x)
+    rows = rows.reshape(-1, model.layers[0].get_weights()[0][..., 0].size).astype(np.float64)
+    found = covariances(model, x, ["it"])["it"]
+    np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found.centred, np.cov(rows, rowvar=False, bias=True), atol=1e-10)
+
+
+def test_the_share_of_positions_is_that_of_each_layer() -> None:
+    model, x = shared(), [correlated(50, (6, 6, 3)), correlated(50, (4, 4, 3))]
+    found = covariances(model, [x], ["conv", "inner/fc"], {"conv": 0.5, "inner/fc": 1.0})
+    assert found["conv"].patches == 50 * (36 + 16) // 2
+    assert found["inner/fc"].patches == 100
+    with pytest.raises(UserError, match="positions must be a share above 0"):
+        covariances(model, [x], ["conv"], {"conv": 1.5})
+
+
 def test_few_patches_and_large_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(layers.Dense(5, name="it"), (7,))
     with pytest.warns(CalibrationWarning, match="layer 'it': 69 patches of 7 dimensions, fewer than 10 for each"):

@@ -56,3 +56,33 @@ def test_the_maps_are_those_of_the_model() -> None:
     for path in ("a", "b"):
         wanted = keras.Model(model.inputs, model.get_layer(path).output).predict(samples, verbose=0)
         assert np.allclose(found[path], wanted, atol=1e-6)
+
+
+def test_calls_run_one_by_one_are_the_model() -> None:
+    """With several outputs of one call, one tensor twice in a call, keyword arguments, and a nested model."""
+    x = keras.Input((6, 6, 4))
+    inside = keras.Input((6, 6, 4))
+    inner = keras.Model(inside, layers.Dropout(0.5)(layers.Dense(4)(inside)), name="inner")
+    first, second = keras.ops.split(inner(x), 2, axis=-1)
+    y = layers.Add()([second, second])
+    y = layers.BatchNormalization()(keras.ops.concatenate([y, first], axis=-1), training=False)
+    model = keras.Model(x, [layers.GlobalAveragePooling2D()(y), keras.ops.reshape(y[:, 1:], (-1, 120))])
+    samples = np.random.default_rng(0).normal(size=(5, 6, 6, 4)).astype(np.float32)
+    calls = trace(model)
+    values: list[list[Any]] = []
+    for call in calls:
+        given = [values[source][output] for source, output in zip(call.inputs, call.sources, strict=True)]
+        values.append(call.run(given) if call.inputs else [keras.ops.convert_to_tensor(samples)])
+        assert tuple(values[-1][0].shape[1:]) == call.out_shapes[0]
+    ends = [value[0] for value, call in zip(values, calls, strict=True) if call.is_output]
+    for ours, theirs in zip(ends, model(samples), strict=True):
+        assert np.allclose(ours, theirs, atol=1e-6)
+
+
+def test_sources_say_which_of_the_outputs_goes_in() -> None:
+    x = keras.Input((6,))
+    first, second = keras.ops.split(x, 2, axis=-1)
+    calls = trace(keras.Model(x, layers.Subtract()([second, first])))
+    assert calls[-1].inputs == (1, 1)
+    assert calls[-1].sources == (1, 0)
+    assert calls[0].sources == ()

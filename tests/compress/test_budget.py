@@ -1,0 +1,287 @@
+"""A network under a budget, from the options to the fitted model."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from compress.allocate import measure
+from compress.budget import FITS, Budget
+from compress.covariance import CalibrationWarning
+from compress.plan import Choice
+from compress.refit import FitSettings
+from compress.search import cost_of
+from compress.stakes import VALUES
+from compress.surgery import factorize
+from dse.errors import UserError
+from tests.compress.networks import distance, network, outputs_of, randomized, samples_of
+
+layers = keras.layers
+
+FIRST = ("svd", "spatial_svd", "tucker")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning"),
+    pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning"),
+]
+
+
+def small() -> keras.Model:
+    x = inputs = keras.Input((6, 6, 4))
+    x = layers.ReLU()(layers.Conv2D(10, 3, padding="same", name="a")(x))
+    y = layers.BatchNormalization(name="n")(layers.Conv2D(10, 3, padding="same", use_bias=False, name="b")(x))
+    x = layers.Flatten()(layers.ReLU()(layers.Add()([x, y])))
+    return randomized(keras.Model(inputs, layers.Dense(6, activation="softmax", name="head")(x), name="small"))
+
+
+@cache
+def budget(value: str = "damage", metrics: tuple[str, ...] = ("flops",), methods: tuple[str, ...] = FIRST) -> Budget:
+    model = small()
+    return Budget(model, samples_of(model), methods, value, metrics)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_share_is_kept_to_the_unit_and_more_never_costs_damage(value: str) -> None:
+    one = budget(value)
+    total = cost_of(one.model)
+    assert one.total == total
+    damages = []
+    for share in (0.3, 0.4, 0.5, 0.7, 0.9, 1.0):
+        found = one.allocate({"flops": share})
+        assert found.cost.flops <= share * total.flops
+        assert found.cost.flops > (share - 0.15) * total.flops
+        damages.append(found.damage)
+        assert cost_of(factorize(one.model, found.plan)) == found.cost
+    assert damages == sorted(damages, reverse=True)
+    assert one.allocate({"flops": 1.0}).plan == {}
+    assert damages[-1] == 0
+
+
+@pytest.mark.parametrize("metric", ["params", "flops", "memory"])
+def test_numbers_and_shares_are_the_same_budget(metric: str) -> None:
+    one = budget(metrics=("params", "flops", "memory"))
+    limit = measure(one.total, metric) * 3 // 10
+    assert one.limits({metric: 0.3}) == {metric: limit}
+    share, number = one.allocate({metric: 0.5}), one.allocate({metric: one.limits({metric: 0.5})[metric]})
+    assert share == number
+    assert measure(share.cost, metric) <= 0.5 * measure(one.total, metric)
+
+
+def test_two_budgets_are_both_kept() -> None:
+    one = budget(metrics=("params", "flops", "memory"))
+    both = one.allocate({"params": 0.5, "flops": 0.4})
+    assert both.cost.params <= 0.5 * one.total.params
+    assert both.cost.flops <= 0.4 * one.total.flops
+    for alone in ({"params": 0.5}, {"flops": 0.4}):
+        assert one.allocate(alone).damage <= both.damage * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"flops": 0.0}, "share of the flops to keep must be above 0 and at most 1; got 0"),
+        ({"flops": 1.5}, "must be above 0 and at most 1; got 1.5"),
+        ({"flops": float("nan")}, "must be above 0 and at most 1; got nan"),
+        ({"flops": 0}, "a budget of flops must be at least 1; got 0"),
+        ({"flops": -5}, "a budget of flops must be at least 1; got -5"),
+        ({"flop": 0.5}, "unknown budget 'flop'; did you mean 'flops'"),
+    ],
+)
+def test_budgets_that_say_nothing_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        budget().limits(given)
+
+
+def test_a_budget_below_the_least_is_told_with_the_least() -> None:
+    one = budget()
+    with pytest.raises(UserError, match="below what is possible with these methods; the least is ([0-9,]+)") as error:
+        one.allocate({"flops": 0.001})
+    least = int(str(error.value).rpartition(" ")[2].replace(",", ""))
+    found = one.allocate({"flops": least})
+    assert found.cost.flops == least
+    assert cost_of(one.fit(found.plan)).flops == least
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("methods", [FIRST, ("cp", "tt", "qr", "t3f")], ids=["closed", "measured"])
+def test_the_fitted_model_costs_what_was_allocated(fit: str, methods: tuple[str, ...]) -> None:
+    one = budget(methods=methods)
+    found = one.allocate({"flops": 0.6})
+    made = one.fit(found.plan, fit)
+    assert cost_of(made) == found.cost
+    assert {choice.method for choice in found.plan.values()} <= set(methods)
+    assert found.plan
+
+
+def test_data_fits_better_than_covariances_and_these_than_weights() -> None:
+    one = budget()
+    plan = one.allocate({"flops": 0.4}).plan
+    wanted = outputs_of(one.model, one.samples)
+    weights, whitened, data = (
+        distance(outputs_of(one.fit(plan, fit), one.samples), wanted) for fit in ("weights", "whitened", "data")
+    )
+    assert data < whitened < weights
+
+
+def test_norms_are_told_of_an_unfitted_network_on_request() -> None:
+    one = budget()
+    plan = {"a": Choice("svd", (3,))}
+    plain, told = (one.fit(plan, "weights", FitSettings(norms=norms)) for norms in (False, True))
+    before = one.model.get_layer("n").get_weights()
+    for now, was in zip(plain.get_layer("n").get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, was)
+    assert np.any(told.get_layer("n").get_weights()[2] != before[2])
+    apart = [distance(outputs_of(one_, one.samples), outputs_of(one_, one.samples, True)) for one_ in (told, plain)]
+    assert apart[0] < 0.01 < apart[1]
+
+
+def test_the_metric_can_be_left_out_of_a_fit() -> None:
+    one = budget()
+    plan = {"a": Choice("svd", (3,))}
+    weighed, plain = (one.fit(plan, settings=FitSettings(metric=metric)) for metric in (True, False))
+    first = [made.get_layer("a_svd_in").get_weights()[0] for made in (weighed, plain)]
+    assert np.any(first[0] != first[1])
+
+
+def test_unknown_fits_values_metrics_and_methods_are_refused() -> None:
+    model = small()
+    with pytest.raises(UserError, match="unknown fit 'dat'; did you mean 'data'"):
+        budget().fit({}, "dat")
+    for given, message in [
+        ({"value": "damages"}, "unknown value 'damages'; did you mean 'damage'"),
+        ({"metrics": ("flop",)}, "unknown budget 'flop'; did you mean 'flops'"),
+        ({"methods": ("tuker",)}, "unknown method 'tuker'; did you mean 'tucker'"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            Budget(model, samples_of(model, 5), **given)
+
+
+def test_only_layers_that_are_included_and_not_excluded_change() -> None:
+    model = small()
+    samples = samples_of(model, 20)
+    assert Budget(model, samples).paths == ["a", "b", "head"]
+    assert Budget(model, samples, include=["[ab]"]).paths == ["a", "b"]
+    assert Budget(model, samples, exclude=["head", "a"]).paths == ["b"]
+    assert Budget(model, samples, include=["*"], exclude=["a"]).paths == ["b", "head"]
+    for given in ({"include": ["aa"]}, {"exclude": ["heads"]}):
+        with pytest.raises(UserError, match="unknown layer '(aa|heads)'.* Possible: a, b, head"):
+            Budget(model, samples, **given)
+    with pytest.raises(UserError, match="model 'small' has no layer left that can be factorized"):
+        Budget(model, samples, exclude=["*"])
+
+
+def test_a_network_with_nothing_to_factorize_is_told() -> None:
+    model = keras.Sequential([keras.Input((6, 6, 4)), layers.DepthwiseConv2D(3), layers.Flatten()], name="flat")
+    with pytest.raises(UserError, match="model 'flat' has no layer left that can be factorized"):
+        Budget(model, samples_of(model, 5))
+
+
+@pytest.mark.parametrize("samples", [[], [np.zeros((0, 6, 6, 4))]])
+def test_no_samples_are_told(samples: list[NDArray[Any]]) -> None:
+    with pytest.raises(UserError, match="there are no calibration samples"):
+        Budget(small(), samples)
+
+
+@pytest.mark.parametrize("samples", [[np.zeros((5, 6, 6, 3))], [np.zeros((5, 6, 6, 4))] * 2, [np.zeros((5, 4))]])
+def test_samples_of_another_shape_are_told(samples: list[NDArray[Any]]) -> None:
+    with pytest.raises(UserError, match=r"calibration samples are of shape .*; model 'small' takes \(6, 6, 4\)"):
+        Budget(small(), samples)
+
+
+@pytest.mark.parametrize("value", ["energy", "damage"])
+def test_activations_that_are_not_finite_are_told_by_layer(value: str) -> None:
+    model = small()
+    samples = samples_of(model, 20)
+    model.get_layer("a").bias.assign(np.full(10, np.inf))
+    with pytest.raises(UserError, match="layer 'b' gets NaN or infinity on the calibration samples"):
+        _ = Budget(model, samples, FIRST, value).options
+    model, samples = small(), samples_of(small(), 20)
+    samples[0][3, 0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="layer 'a' gets NaN or infinity"):
+        _ = Budget(model, samples, FIRST, value).options
+
+
+def test_a_fit_to_samples_that_are_not_finite_is_told_by_layer() -> None:
+    model = small()
+    samples = samples_of(model, 20)
+    samples[0][3, 0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="layer 'a' gets NaN or infinity"):
+        Budget(model, samples, FIRST).fit({"a": Choice("svd", (3,))})
+
+
+def test_too_few_samples_are_warned_of_with_the_numbers() -> None:
+    model = small()
+    one = Budget(model, samples_of(model, 4), FIRST)
+    with pytest.warns(CalibrationWarning, match="layer 'b': 144 patches of 90 dimensions, fewer than 10 for each"):
+        _ = one.options
+
+
+def test_enough_samples_are_not_warned_of() -> None:
+    model = small()
+    one = Budget(model, samples_of(model, 40), FIRST, exclude=["head"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CalibrationWarning)
+        _ = one.options
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_samples_of_another_type_are_cast(dtype: str) -> None:
+    model = small()
+    samples = [np.clip(60 * one + 60, 0, 255).astype(dtype) for one in samples_of(model, 20)]
+    as_floats = [one.astype("float32") for one in samples]
+    found, wanted = (Budget(model, some, ("svd",)).allocate({"flops": 0.5}) for some in (samples, as_floats))
+    assert found.plan == wanted.plan
+    made = Budget(model, samples, ("svd",)).fit(found.plan)
+    assert np.isfinite(outputs_of(made, as_floats)[0]).all()
+
+
+@pytest.mark.parametrize("kind", ["shared", "operations", "inner", "tokens", "gated", "unscaled", "volume"])
+def test_every_kind_of_graph_is_allocated_and_fitted(kind: str) -> None:
+    model, _ = network(kind)
+    one = Budget(model, samples_of(model), FIRST)
+    found = one.allocate({"flops": 0.8})
+    made = one.fit(found.plan)
+    assert cost_of(made) == found.cost
+    assert found.cost.flops <= 0.8 * one.total.flops
+    plain = distance(outputs_of(factorize(model, found.plan), one.samples), outputs_of(model, one.samples))
+    assert distance(outputs_of(made, one.samples), outputs_of(model, one.samples)) < plain
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    made = []
+    for _ in range(2):
+        model = small()
+        one = Budget(model, samples_of(model), seed=3)
+        found = one.allocate({"flops": 0.5})
+        made.append((found.plan, one.fit(found.plan).get_weights()))
+    assert made[0][0] == made[1][0]
+    for a, b in zip(made[0][1], made[1][1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def logits_of(model: keras.Model, samples: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The logits up to what is common to all of a sample."""
+    logarithms = np.log(outputs_of(model, samples)[0].astype(np.float64) + 1e-300)
+    return [logarithms - logarithms.mean(axis=1, keepdims=True)]
+
+
+def test_the_prediction_ranks_plans_as_the_outputs_do() -> None:
+    """Random plans: what is predicted for them, and how far their whitened outputs are from the original's."""
+    from scipy.stats import spearmanr
+
+    one = budget()
+    rng = np.random.default_rng(0)
+    predicted, measured = [], []
+    wanted = logits_of(one.model, one.samples)
+    for _ in range(20):
+        chosen = {path: some[rng.integers(len(some))] for path, some in one.options.items()}
+        plan = {path: option.choice for path, option in chosen.items() if option.choice}
+        predicted.append(sum(option.damage for option in chosen.values()))
+        measured.append(distance(logits_of(one.fit(plan, "whitened"), one.samples), wanted))
+    assert spearmanr(predicted, measured).statistic > 0.7

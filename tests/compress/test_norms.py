@@ -1,0 +1,83 @@
+"""Moments of BatchNorm in a network that has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from compress.norms import reestimate, reestimate_all, set_moments
+from compress.surgery import factorize
+from tests.compress.networks import distance, network, outputs_of, samples_of
+
+
+def norm_of(scale: bool = True, center: bool = True, axis: int = -1) -> keras.Layer:
+    norm = keras.layers.BatchNormalization(axis=axis, scale=scale, center=center)
+    norm.build((None, 4, 5, 3) if axis == -1 else (None, 3, 4, 5))
+    rng = np.random.default_rng(0)
+    norm.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in norm.get_weights()])
+    return norm
+
+
+def maps() -> Any:
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((6, 4, 5, 3)) * [1.0, 3.0, 0.2] + [2.0, -1.0, 0.0]
+    return keras.ops.convert_to_tensor(x.astype("float32"))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("center", [True, False])
+def test_set_moments_move_the_mean_and_nothing_else(scale: bool, center: bool) -> None:
+    norm, x = norm_of(scale, center), maps()
+    values = keras.ops.convert_to_numpy(x)
+    mean, variance = values.mean(axis=(0, 1, 2)), values.var(axis=(0, 1, 2))
+    wanted = np.array([5.0, 6.0, -7.0])
+    set_moments(norm, mean, variance, wanted)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm(x)), values - mean + wanted, atol=1e-4)
+    if scale and center:
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(norm(x, training=True)), values - mean + wanted, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_reestimated_moments_are_those_of_the_maps(axis: int) -> None:
+    norm, x = norm_of(axis=axis), maps()
+    given = x if axis == -1 else keras.ops.moveaxis(x, -1, 1)
+    reestimate(norm, [given[:1], given[1:4], given[4:]])
+    values = keras.ops.convert_to_numpy(x)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), values.mean(axis=(0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_variance), values.var(axis=(0, 1, 2)), rtol=1e-4)
+
+
+def test_moments_are_only_moved_by_what_changed() -> None:
+    norm, x = norm_of(), maps()
+    mean, variance = (keras.ops.convert_to_numpy(one) for one in (norm.moving_mean, norm.moving_variance))
+    reestimate(norm, [x], [x])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), mean, rtol=1e-6)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_variance), variance, rtol=1e-6)
+    reestimate(norm, [2 * x + 1], [x])
+    moved = keras.ops.convert_to_numpy(norm.moving_mean) - mean
+    np.testing.assert_allclose(moved, keras.ops.convert_to_numpy(x).mean(axis=(0, 1, 2)) + 1, atol=1e-4)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_variance), 4 * variance, rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["identity", "projection", "inner", "unscaled", "before the activation", "volume"])
+def test_all_norms_then_do_in_inference_what_they_do_in_training(kind: str) -> None:
+    model, plan = network(kind)
+    samples = samples_of(model)
+    made = factorize(model, plan)
+    assert distance(outputs_of(made, samples), outputs_of(made, samples, training=True)) > 0.1
+    reestimate_all(made, samples)
+    assert distance(outputs_of(made, samples), outputs_of(made, samples, training=True)) < 1e-3
+
+
+def test_nothing_but_moments_changes() -> None:
+    model, _ = network("projection")
+    before = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
+    reestimate_all(model, samples_of(model, 20))
+    for variable in model.variables:
+        same = np.array_equal(before[variable.path], keras.ops.convert_to_numpy(variable))
+        assert same != variable.name.startswith("moving")
