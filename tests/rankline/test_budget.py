@@ -22,8 +22,8 @@ from dse.errors import UserError
 from dse.source import load_model
 from rankline.cli.budget import kept, swept
 from tests.compress.models import residual
+from tests.digits_net import trained_on
 from tests.rankline.conftest import Run
-from tests.rankline.digits_net import trained
 
 STOCK = ["svd", "spatial_svd", "tucker"]
 """Methods whose factors are all layers of Keras."""
@@ -38,7 +38,7 @@ def digits() -> Data:
 
 @pytest.fixture(scope="module")
 def model(digits: Data) -> keras.Model:
-    return trained(digits)
+    return trained_on(digits)
 
 
 @pytest.fixture(scope="module")

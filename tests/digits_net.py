@@ -8,7 +8,7 @@ from compress.data import Data
 from compress.training import FineTuning, fine_tune
 
 
-def trained(data: Data) -> keras.Model:
+def trained_on(data: Data) -> keras.Model:
     """With a residual sum and a BatchNorm that is folded."""
     keras.utils.set_random_seed(1)
     layers = keras.layers
@@ -21,6 +21,6 @@ def trained(data: Data) -> keras.Model:
     x = layers.Flatten()(layers.Add()([x, y]))
     x = layers.Dense(32, activation="relu", name="hidden")(x)
     model = keras.Model(inputs, layers.Dense(10, activation="softmax", name="classes")(x), name="tiny")
-    settings = FineTuning(epochs=12, learning_rate=3e-3, patience=12)
+    settings = FineTuning(epochs=15, learning_rate=3e-3, patience=15)
     fine_tune(model, (data.x_train, data.y_train), (data.x_validation, data.y_validation), settings, seed=1)
     return model
