@@ -105,6 +105,12 @@ class Budget:
         stakes = stakes_of(self.model, self.passage, self.paths, self.samples, self.value, metrics, self.seed)
         return priced(stakes, self.layers, self.methods, self.wanted, self.progress)
 
+    @cached_property
+    def _inputs(self) -> dict[str, Reals]:
+        """The second moment of each layer's input patches, of all of them."""
+        seen = covariances(self.model, [tuple(self.samples)], list(self.passage.units))
+        return {path: one.matrix for path, one in seen.items()}
+
     @property
     def kept(self) -> Cost:
         """The cost of all that has no options."""
@@ -161,10 +167,8 @@ class Budget:
         if fit == "data":
             metrics = self.metrics if settings.metric else {}
             return refit(self.model, plan, self.samples, metrics, settings, paths=self.paths, known=self._known(plan))
-        seen = {}
-        if fit == "whitened":
-            seen = covariances(self.model, [tuple(self.samples)], [path for path in plan if path in self.passage.units])
-        made = factorize(self.model, plan, covariances={path: one.matrix for path, one in seen.items()})
+        seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
+        made = factorize(self.model, plan, covariances=seen)
         if settings.norms:
             reestimate_all(made, self.samples)
         return made
