@@ -42,7 +42,7 @@ Progress = Callable[[str, int, int], None]
 class Budget:
     """A trained model with calibration samples: an array (n, ..) for each input, without labels.
 
-    methods: those to choose from (default: all); value: see ``pricing``; include, exclude: names or patterns of the
+    methods: those to choose from (default: all); value: see ``stakes``; include, exclude: names or patterns of the
     layers that may change; metrics: the costs that budgets will be given for. Raises UserError where there is nothing
     to factorize, for unknown names, and samples that the model doesn't take.
     """

@@ -20,10 +20,13 @@ from dse.graph import trace
 
 
 def samples_of(data: Data, settings: Settings) -> Array:
-    """The training samples of a run, drawn by its seed: similarity is taken on them, and fits are made to them."""
+    """The training samples of a run, drawn by its seed: similarity is taken on them, and fits are made to them.
+
+    They are in no order, because the first of them stand for all where fewer will do.
+    """
     count = min(settings.samples, len(data.x_train))
     chosen: np.ndarray[Any, Any] = np.random.default_rng(settings.seed).choice(len(data.x_train), count, replace=False)
-    return np.asarray(data.x_train[np.sort(chosen)])
+    return np.asarray(data.x_train[chosen])
 
 
 class DataFit:

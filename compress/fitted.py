@@ -32,7 +32,8 @@ def fitted_factors(
         return [weights], weights
     method = get(choice.method)
     shape = tuple(unit.layer.kernel.shape)
-    root, back = metric_roots(metric) if metric is not None and method.ends_in_outputs else (None, None)
+    weighed = metric if metric is not None and metric.any() and method.ends_in_outputs else None
+    root, back = (None, None) if weighed is None else metric_roots(weighed)
     turned = weights if root is None else weights @ root
     given = None if covariance is None else tl.tensor(covariance)
     ends_free = given is not None and method.ends_in_outputs and not method.uses_covariance

@@ -34,17 +34,21 @@ def set_moments(norm: keras.Layer, mean: Reals, variance: Reals, wanted: Reals) 
     norm.moving_variance.assign(variance)
 
 
-def reestimate(norm: keras.Layer, maps: Sequence[Any], before: Sequence[Any] | None = None) -> None:
+def reestimate(
+    norm: keras.Layer, maps: Sequence[Any], original: keras.Layer | None = None, before: Sequence[Any] = ()
+) -> None:
     """Gives a BatchNorm the mean and variance of the maps that really go into it.
 
-    before: what went into it when its moments were taken, on the same samples; they are then only moved by what has
-    changed since, so that maps as they were leave them as they are, whatever samples there are.
+    original, before: the BatchNorm that it was made of, and what goes into that on the same samples: the moments are
+    then those of the original, moved by the difference of the maps, so that maps as they were give the moments as
+    they were, whatever samples there are.
     """
     mean, variance = _moments(maps, norm.axis)
-    if before is not None:
+    if original is not None:
         their_mean, their_variance = _moments(before, norm.axis)
         old_mean, old_variance = (
-            np.asarray(keras.ops.convert_to_numpy(one), np.float64) for one in (norm.moving_mean, norm.moving_variance)
+            np.asarray(keras.ops.convert_to_numpy(one), np.float64)
+            for one in (original.moving_mean, original.moving_variance)
         )
         mean = old_mean + mean - their_mean
         variance = old_variance * (variance + norm.epsilon) / (their_variance + norm.epsilon)

@@ -102,7 +102,9 @@ def _measured(
     intercept, slope = found.along(costs[0])
     spent = np.array([intercept[line] + slope[line] * k for line, k in places])
     below = [np.flatnonzero(spent <= share * original) for share in SHORT_LIST]
-    places = [places[index] for index in sorted({int(some[spent[some].argmax()]) for some in below if len(some)})]
+    # The cheapest is what tells how small the layer can be at all.
+    wanted = {int(spent.argmin()), *(int(some[spent[some].argmax()]) for some in below if len(some))}
+    places = [places[index] for index in sorted(wanted)]
     options = []
     for place in places:
         option = _option(found, place, decomposition.name, 0.0)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.fitted import fitted_factors
+from compress.memory import available_bytes
 from compress.methods import get
 from compress.norms import reestimate, set_moments
 from compress.passage import Passage, batches_of
@@ -29,7 +30,7 @@ from compress.statistics import Moments, best_weights, moments
 from compress.surgery import factor_chain, factorize, find_layer
 from compress.units import Reals, Unit, units_of
 from dse.errors import UserError
-from dse.graph import Call, trace
+from dse.graph import Call, peak_elements, trace
 
 ROWS_ELEMENTS = 2**25
 """Of a layer's patches that its fit looks at (128 MiB), at positions drawn at random; ..."""
@@ -81,6 +82,9 @@ def refit(
     return _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {}).run(samples)
 
 
+MEMORY_SHARE = 0.7
+"""Of the free memory, that feature maps may take."""
+
 Batches = list[list[Any]]
 """The outputs of a call, for each batch."""
 
@@ -111,6 +115,7 @@ class _Refit:
 
     def run(self, samples: Sequence[NDArray[Any]]) -> keras.Model:
         """Fits every unit on its way through the graph."""
+        check_memory(self.calls, len(samples[0]))
         batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
         for number, index in enumerate(self.passage.inputs):
             self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
@@ -141,15 +146,26 @@ class _Refit:
         if call.path in self.plan:
             chain = factor_chain(self.compressed, call.path, self.plan[call.path])
             self.ours[index] = [[_through(chain, given[0])] for given in sides[1]]
-        elif all(self.ours[source] is self.theirs[source] for source in call.inputs):
-            self.ours[index] = self.theirs[index]
-        elif type(call.layer) is keras.layers.BatchNormalization:
+            return
+        own = self._own(call)
+        same = all(self.ours[source] is self.theirs[source] for source in call.inputs)
+        if not same and type(call.layer) is keras.layers.BatchNormalization:
+            own = cast(keras.Layer, find_layer(self.compressed, call.path))
             theirs, ours = ([given[0] for given in side] for side in sides)
-            norm = cast(keras.Layer, find_layer(self.compressed, call.path))
-            reestimate(norm, ours, before=theirs)
-            self.ours[index] = [[norm(one, training=False)] for one in ours]
-        else:
+            reestimate(own, ours, call.layer, theirs)
+        if same and own is None:
+            self.ours[index] = self.theirs[index]
+        elif own is None:
             self.ours[index] = [self.passage.step(index, given) for given in sides[1]]
+        else:
+            self.ours[index] = [call.run(given, own) for given in sides[1]]
+
+    def _own(self, call: Call) -> keras.Layer | None:
+        """The compressed network's layer at a call; None where it is, weights and all, the original's."""
+        if not getattr(call.layer, "weights", ()):
+            return None
+        own = cast(keras.Layer, find_layer(self.compressed, call.path))
+        return None if _equal(own, call.layer) else own
 
     @property
     def count(self) -> int:
@@ -166,10 +182,12 @@ class _Refit:
         shortcuts = self._shortcuts(unit)
         sources = {source, *(place for place, _ in shortcuts)}
         choice = self.plan.get(unit.path)
-        if choice is None and all(self.ours[one] is self.theirs[one] for one in sources):
+        layers = self._layers(unit, choice)
+        originals = [unit.layer] if unit.normalization is None else [unit.layer, unit.normalization]
+        same = all(self.ours[one] is self.theirs[one] for one in sources)
+        if choice is None and same and all(map(_equal, layers, originals)):
             self.ours[unit.end] = self.theirs[unit.end]
             return
-        layers = self._layers(unit, choice)
         if unit.path in self.paths:
             found, factors, product = self._solved(unit, choice, self._rows(unit, ours, y, shortcuts))
             self._put(unit, choice, factors, product, found)
@@ -275,6 +293,23 @@ def _sum(
     for place, output in shortcuts:
         total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
     return total
+
+
+def _equal(one: keras.Layer, other: keras.Layer) -> bool:
+    """Whether two layers of one kind have the same weights."""
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def check_memory(calls: Sequence[Call], samples: int) -> None:
+    """Raises UserError where the feature maps that a fit holds, of both networks, take more than MEMORY_SHARE of what
+    memory is free, with the samples that there is room for."""
+    each, free = 2 * 4 * peak_elements(calls), available_bytes()
+    if free is not None and each * samples > MEMORY_SHARE * free:
+        raise UserError(
+            f"a fit to {samples:,} samples holds {each * samples / 2**30:.1f} GiB of feature maps, and "
+            f"{free / 2**30:.1f} GiB of memory are free; give at most {int(MEMORY_SHARE * free // each):,} (--samples)"
+        )
 
 
 def rows_wanted(dimensions: int) -> int:

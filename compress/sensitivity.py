@@ -31,7 +31,7 @@ MIXED = 0.1
 def output_metrics(passage: Passage, samples: Sequence[NDArray[Any]], seed: int = 0) -> dict[str, Reals]:
     """G (F, F) of each unit, by path; samples: an array for each input of the model. One backward pass.
 
-    v is drawn anew for each sample; MIXED is added.
+    v is drawn anew for each sample; MIXED is added. All zero for a layer that the outputs don't depend on.
     """
     rng = np.random.default_rng(seed)
     units = passage.units
@@ -42,12 +42,15 @@ def output_metrics(passage: Passage, samples: Sequence[NDArray[Any]], seed: int 
         def projected(taps: list[Any], batch: list[Any] = batch, weights: list[Any] = weights) -> Any:
             added = dict(zip(units, taps, strict=True))
             values = passage.run(passage.start(batch), passage.inner, lambda one, y: y + added[one.path])
-            logits = passage.logits(values)
+            logits = [keras.ops.cast(one, "float32") for one in passage.logits(values)]
             if not weights:
                 weights += [keras.ops.convert_to_tensor(rng.normal(size=one.shape), one.dtype) for one in logits]
             return sum(keras.ops.sum(v * one) for v, one in zip(weights, logits, strict=True))
 
-        taps = [keras.ops.zeros((len(batch[0]), *passage.calls[unit.end].out_shapes[0])) for unit in units.values()]
+        taps = [
+            keras.ops.zeros((len(batch[0]), *passage.calls[unit.end].out_shapes[0]), unit.layer.compute_dtype)
+            for unit in units.values()
+        ]
         for (path, unit), found in zip(units.items(), gradients(projected, taps), strict=True):
             rows = unit.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(totals[path])).astype(np.float64)
             totals[path] += rows.T @ rows
@@ -79,13 +82,15 @@ def logit_errors(
             for number, (weights, bias) in enumerate(some):
                 error = (rows @ weights.astype(rows.dtype) + bias.astype(rows.dtype)).reshape(y.shape)
                 changed = unit.map_of(y + error)
-                new = passage.changed(values, unit, keras.ops.convert_to_tensor(changed), after[path])
+                tensor = keras.ops.cast(keras.ops.convert_to_tensor(changed), unit.layer.compute_dtype)
+                new = passage.changed(values, unit, tensor, after[path])
                 found[path][number] += _squared(passage.logits(values), passage.logits(new))
     return {path: [one / len(samples[0]) for one in some] for path, some in found.items()}
 
 
 def _squared(one: Sequence[Any], other: Sequence[Any]) -> float:
-    return sum(float(keras.ops.sum((a - b) ** 2)) for a, b in zip(one, other, strict=True))
+    pairs = zip(one, other, strict=True)
+    return sum(float(keras.ops.sum(keras.ops.cast(a - b, "float32") ** 2)) for a, b in pairs)
 
 
 def _holding(calls: Sequence[Call]) -> int:
@@ -95,5 +100,4 @@ def _holding(calls: Sequence[Call]) -> int:
 
 
 def _mixed(metric: Reals) -> Reals:
-    mean = float(np.trace(metric)) / len(metric)
-    return np.asarray(metric + MIXED * (mean or 1.0) * np.eye(len(metric)))
+    return np.asarray(metric + MIXED * float(np.trace(metric)) / len(metric) * np.eye(len(metric)))

@@ -7,7 +7,6 @@ share: TensorFlow's seeds are a process's, so that threads would disturb each ot
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from compress.data import Data
 from compress.job import Job
+from compress.memory import available_bytes
 from compress.model_file import save_model
 from compress.parts import Part, part_of
 from compress.recording import key_of
@@ -156,14 +156,5 @@ def _fitting(job: Job) -> int:
     weights = sum(weight.size * 4 for weight in map(keras.ops.convert_to_numpy, job.model.weights))
     # The data is copied once to train on; of the model there are the original, two trials, and Adam's moments.
     needed = PROCESS_BYTES + MAP_BYTES + KEPT_BYTES + sum(array.nbytes for array in arrays) + 8 * weights
-    available = _available_bytes()
+    available = available_bytes()
     return 1 if available is None else max(1, available // needed)
-
-
-def _available_bytes() -> int | None:
-    """Memory that programs can still take; None where the system doesn't say."""
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        return None
-    return None if found is None else 1024 * int(found[1])

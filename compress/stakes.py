@@ -129,5 +129,5 @@ def _calibrated(
     for path, stake in stakes.items():
         predicted = [stake.energy(change) for change, _ in changes[path]]
         ratios = [m / p for m, p in zip(measured[path], predicted, strict=True) if m > 0 and p > 0]
-        scaled[path] = replace(stake, scale=float(np.exp(np.mean(np.log(ratios)))) if ratios else 1.0)
+        scaled[path] = replace(stake, scale=float(np.exp(np.mean(np.log(ratios)))) if ratios else 0.0)
     return scaled

@@ -89,15 +89,20 @@ class Unit:
 
     def inputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """A view of an input map (batch, ..) as its patches (batch, positions .., K_1, .., K_d, C)."""
-        return patches(self.layer, x)
+        return patches(self.layer, _floats(x))
 
     def outputs(self, y: NDArray[Any]) -> NDArray[Any]:
         """An output map (batch, ..) with its channels last."""
-        return np.moveaxis(y, 1, -1) if self.first_channels else y
+        return np.moveaxis(_floats(y), 1, -1) if self.first_channels else _floats(y)
 
     def map_of(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """The output map whose channels ``outputs`` has last."""
         return np.moveaxis(outputs, -1, 1) if self.first_channels else outputs
+
+
+def _floats(x: NDArray[Any]) -> NDArray[Any]:
+    """In float32 at least: what is summed of half precision would be lost."""
+    return x if x.dtype == np.float64 else np.asarray(x, np.float32)
 
 
 def units_of(calls: Sequence[Call]) -> dict[str, Unit]:
@@ -123,7 +128,7 @@ def _unit(calls: Sequence[Call], users: dict[int, list[int]], uses: Counter[int]
     layer = calls[index].layer
     own = layer.activation not in (None, keras.activations.linear)
     norm = add = None
-    relu = layer.activation is keras.activations.relu or isinstance(layer.activation, keras.layers.ReLU)
+    relu = layer.activation is keras.activations.relu or _is_relu(layer.activation)
     if not own:
         after = _only_user(calls, users, index)
         if after is not None and _folds(calls[after].layer, layer) and uses[id(calls[after].layer)] == 1:

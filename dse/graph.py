@@ -43,9 +43,12 @@ class Call:
     sources: tuple[int, ...] = ()
     node: Any = field(default=None, repr=False, compare=False)
 
-    def run(self, given: Sequence[Any]) -> list[Any]:
-        """The outputs for real tensors, one for each that goes in, in inference mode."""
-        return _run(self.node, given)
+    def run(self, given: Sequence[Any], layer: Any | None = None) -> list[Any]:
+        """The outputs for real tensors, one for each that goes in, in inference mode.
+
+        layer: what is called in the place of the call's own, with the same arguments.
+        """
+        return _run(self.node, given, layer)
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,15 @@ def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int], rec
     _expand(function, "", inputs, visit)
 
 
-def _run(node: Any, given: Sequence[Any]) -> list[Any]:
-    """What a node's operation makes of real tensors in inference mode."""
+def _run(node: Any, given: Sequence[Any], layer: Any | None = None) -> list[Any]:
+    """What a node's operation, or another, makes of real tensors in inference mode."""
     import keras
 
+    operation = layer or node.operation
     args, kwargs = node.arguments.fill_in({id(x): value for x, value in zip(node.input_tensors, given, strict=True)})
-    if getattr(node.operation, "_call_has_training_arg", False):
+    if getattr(operation, "_call_has_training_arg", False):
         kwargs["training"] = False
-    return list(keras.tree.flatten(node.operation(*args, **kwargs)))
+    return list(keras.tree.flatten(operation(*args, **kwargs)))
 
 
 def peak_elements(calls: Sequence[Call]) -> int:

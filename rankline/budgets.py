@@ -17,7 +17,7 @@ from compress.classifier import frozen_layers
 from compress.model_file import check_saving, check_target
 from compress.plan import Plan
 from compress.recording import VERSIONS
-from compress.refit import FitSettings
+from compress.refit import FitSettings, check_memory
 from compress.training import FineTuning, Score, evaluate
 from db.database import Database, open_database
 from db.export import write_text
@@ -168,6 +168,8 @@ def budget(
     for keep in keeps:
         check_possible(engine, keep)
     check_saving(trained, calibration.samples)
+    if fit == "data":
+        check_memory(engine.passage.calls, len(calibration.samples[0]))
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
     database.explore_missing(trained, network, engine.methods, progress)

@@ -285,3 +285,19 @@ def test_the_prediction_ranks_plans_as_the_outputs_do() -> None:
         predicted.append(sum(option.damage for option in chosen.values()))
         measured.append(distance(logits_of(one.fit(plan, "whitened"), one.samples), wanted))
     assert spearmanr(predicted, measured).statistic > 0.7
+
+
+def test_half_precision_is_summed_in_single() -> None:
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        inputs = keras.Input((6, 6, 3))
+        x = keras.layers.Conv2D(6, 3, activation="relu", name="a")(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3, name="b")(x))
+        model = keras.Model(inputs, keras.layers.Dense(4, dtype="float32", name="c")(x))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    samples = [np.random.default_rng(0).normal(size=(64, 6, 6, 3)).astype(np.float32)]
+    budget = Budget(model, samples, ["svd"])
+    made = budget.fit(budget.allocate({"flops": 0.7}).plan)
+    assert distance(outputs_of(made, samples), outputs_of(model, samples)) < 0.5

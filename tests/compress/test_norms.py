@@ -55,10 +55,10 @@ def test_reestimated_moments_are_those_of_the_maps(axis: int) -> None:
 def test_moments_are_only_moved_by_what_changed() -> None:
     norm, x = norm_of(), maps()
     mean, variance = (keras.ops.convert_to_numpy(one) for one in (norm.moving_mean, norm.moving_variance))
-    reestimate(norm, [x], [x])
+    reestimate(norm, [x], norm, [x])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), mean, rtol=1e-6)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_variance), variance, rtol=1e-6)
-    reestimate(norm, [2 * x + 1], [x])
+    reestimate(norm, [2 * x + 1], norm, [x])
     moved = keras.ops.convert_to_numpy(norm.moving_mean) - mean
     np.testing.assert_allclose(moved, keras.ops.convert_to_numpy(x).mean(axis=(0, 1, 2)) + 1, atol=1e-4)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_variance), 4 * variance, rtol=0.1)

@@ -276,3 +276,30 @@ def test_maps_whose_channels_come_first_are_fitted() -> None:
     plan: Plan = {"a": Choice("tucker", (2, 3)), "b": Choice("svd", (3,))}
     fitted, plain = (outputs_of(each, samples) for each in (refit(model, plan, samples), factorize(model, plan)))
     assert distance(fitted, wanted) < 0.8 * distance(plain, wanted)
+
+
+def test_a_fit_of_one_layer_sees_what_the_tuned_layers_before_it_give() -> None:
+    inputs = keras.Input((6, 6, 3))
+    x = layers.DepthwiseConv2D(3, padding="same", name="before")(inputs)
+    model = keras.Model(inputs, layers.Conv2D(4, 1, name="it")(x))
+    samples = [np.random.default_rng(0).normal(size=(32, 6, 6, 3)).astype(np.float32)]
+    tuned = factorize(model, {})
+    kernel, bias = tuned.get_layer("before").get_weights()
+    tuned.get_layer("before").set_weights([2 * kernel, bias])
+    refit(model, {}, samples, compressed=tuned, paths=["it"])
+    assert distance(outputs_of(tuned, samples), outputs_of(model, samples)) < 1e-2
+
+
+def test_a_batch_norm_that_is_not_folded_is_told_the_same_by_every_fit() -> None:
+    inputs = keras.Input((6, 6, 3))
+    x = layers.BatchNormalization(name="norm")(
+        layers.DepthwiseConv2D(3, name="depth")(layers.Conv2D(3, 3, name="a")(inputs))
+    )
+    model = keras.Model(inputs, layers.Flatten()(x))
+    samples = [np.random.default_rng(0).normal(size=(32, 6, 6, 3)).astype(np.float32)]
+    plan: Plan = {"a": Choice("svd", (1,))}
+    made = refit(model, plan, samples)
+    once = made.get_layer("norm").get_weights()
+    refit(model, plan, samples, compressed=made, paths=["a"])
+    for one, other in zip(made.get_layer("norm").get_weights(), once, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -88,11 +88,11 @@ def test_the_seed_decides() -> None:
     assert np.any(one != other)
 
 
-def test_an_output_that_reaches_nothing_has_a_metric_all_the_same() -> None:
+def test_an_output_that_reaches_nothing_has_no_metric() -> None:
     inputs = keras.Input((4,))
     x = layers.Dense(3, name="a")(inputs)
     model = randomized(keras.Model(inputs, layers.Dense(2, name="b")(keras.ops.relu(x * 0.0))))
-    np.testing.assert_allclose(output_metrics(passage_of(model), samples_of(model, 5))["a"], MIXED * np.eye(3))
+    assert not output_metrics(passage_of(model), samples_of(model, 5))["a"].any()
 
 
 @pytest.mark.parametrize("kind", ["identity", "projection", "branches", "tokens", "sound", "inner", "operations"])
