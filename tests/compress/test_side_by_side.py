@@ -100,12 +100,12 @@ def test_no_more_searches_run_at_a_time_than_memory_has_room_for(
 ) -> None:
     database = open_database(str(tmp_path / "space.db"))
     job = Job(trained, few, database, "tiny")
-    monkeypatch.setattr(module, "_available_bytes", lambda: 6 * 2**30)
+    monkeypatch.setattr(module, "available_bytes", lambda: 6 * 2**30)
     assert module._fitting(job) == 2
-    monkeypatch.setattr(module, "_available_bytes", lambda: 2**20)
+    monkeypatch.setattr(module, "available_bytes", lambda: 2**20)
     assert module._fitting(job) == 1
     large = replace(few, x_train=np.broadcast_to(np.float32(0), (2**30, 1)))
-    monkeypatch.setattr(module, "_available_bytes", lambda: 20 * 2**30)
+    monkeypatch.setattr(module, "available_bytes", lambda: 20 * 2**30)
     assert module._fitting(job) == 7
     assert module._fitting(replace(job, data=large)) == 3
     database.close()
