@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -35,23 +36,32 @@ class Passage:
     calls: Sequence[Call]
     units: Mapping[str, Unit]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_at", {unit.call: unit for unit in self.units.values()})
-        object.__setattr__(self, "_ending", {unit.end: unit for unit in self.units.values()})
+    @cached_property
+    def _at(self) -> dict[int, Unit]:
+        """The units by their first call."""
+        return {unit.call: unit for unit in self.units.values()}
+
+    @cached_property
+    def _ending(self) -> dict[int, Unit]:
+        """The units by their last call."""
+        return {unit.end: unit for unit in self.units.values()}
+
+    @cached_property
+    def _last(self) -> set[int]:
+        """The calls that make an output which nothing else takes."""
         used = {source for call in self.calls for source in call.inputs}
-        last = {index for index, call in enumerate(self.calls) if call.is_output and index not in used}
-        object.__setattr__(self, "_last", last)
+        return {index for index, call in enumerate(self.calls) if call.is_output and index not in used}
 
     def step(self, index: int, given: Sequence[Any], change: Change = unchanged) -> list[Any]:
         """The outputs of one call for the tensors that go in."""
-        call, unit = self.calls[index], self._at.get(index)  # type: ignore[attr-defined]
+        call, unit = self.calls[index], self._at.get(index)
         if unit is not None:
             outputs = [unit.linear(given[0])]
-        elif index in self._last and squashes(call.layer):  # type: ignore[attr-defined]
+        elif index in self._last and squashes(call.layer):
             return list(given)
         else:
             outputs = call.run(given)
-        if (ending := self._ending.get(index)) is not None:  # type: ignore[attr-defined]
+        if (ending := self._ending.get(index)) is not None:
             outputs = [self.activated(index, change(ending, outputs[0]))]
         return outputs
 
@@ -91,7 +101,7 @@ class Passage:
     def activated(self, index: int, y: Any) -> Any:
         """A call's outputs after the activation of its own layer, if it has any, but for a last squashing one."""
         activation = getattr(self.calls[index].layer, "activation", None)
-        if activation is None or (index in self._last and activation in SQUASHING):  # type: ignore[attr-defined]
+        if activation is None or (index in self._last and activation in SQUASHING):
             return y
         return activation(y)
 

@@ -25,7 +25,7 @@ from compress.methods import get
 from compress.norms import reestimate, set_moments
 from compress.passage import Passage, batches_of
 from compress.plan import Choice, Plan
-from compress.similarity import fitting_batch
+from compress.similarity import fitting_batch, through
 from compress.statistics import Moments, best_weights, moments
 from compress.surgery import factor_chain, factorize, find_layer
 from compress.units import Reals, Unit, units_of
@@ -145,7 +145,7 @@ class _Refit:
         self.theirs[index] = [self.passage.step(index, given) for given in sides[0]]
         if call.path in self.plan:
             chain = factor_chain(self.compressed, call.path, self.plan[call.path])
-            self.ours[index] = [[_through(chain, given[0])] for given in sides[1]]
+            self.ours[index] = [[through(chain, given[0])] for given in sides[1]]
             return
         own = self._own(call)
         same = all(self.ours[source] is self.theirs[source] for source in call.inputs)
@@ -190,8 +190,8 @@ class _Refit:
             return
         if unit.path in self.paths:
             found, factors, product = self._solved(unit, choice, self._rows(unit, ours, y, shortcuts))
-            self._put(unit, choice, factors, product, found)
-        self.ours[unit.end] = [[_through(layers, x)] for x in ours]
+            self._put(unit, choice, layers, factors, product, found)
+        self.ours[unit.end] = [[through(layers, x)] for x in ours]
 
     def _shortcuts(self, unit: Unit) -> list[tuple[int, int]]:
         """What else goes into the residual sum behind a unit, as call and output; nothing where it isn't known yet."""
@@ -248,10 +248,18 @@ class _Refit:
             layers = factor_chain(self.compressed, unit.path, choice)
         return layers if unit.norm is None else [*layers, find_layer(self.compressed, self.calls[unit.norm].path)]
 
-    def _put(self, unit: Unit, choice: Choice | None, factors: list[Any], product: Reals, found: Moments) -> None:
+    @staticmethod
+    def _put(
+        unit: Unit,
+        choice: Choice | None,
+        layers: Sequence[keras.Layer],
+        factors: list[Any],
+        product: Reals,
+        found: Moments,
+    ) -> None:
         """Gives the layers of a unit their weights, and the means of the targets."""
-        layers = self._layers(unit, choice)
-        norm = None if unit.norm is None else layers.pop()
+        norm = None if unit.norm is None else layers[-1]
+        layers = layers if norm is None else layers[:-1]
         if choice is None:
             layers[0].kernel.assign(np.reshape(factors[0], layers[0].kernel.shape))
         else:
@@ -336,9 +344,3 @@ def fitting_order(calls: Sequence[Call], units: Mapping[str, Unit]) -> list[int]
             done.add(index)
             order.append(index)
     return order
-
-
-def _through(layers: Sequence[keras.Layer], x: Any) -> Any:
-    for layer in layers:
-        x = layer(x, training=False) if layer._call_has_training_arg else layer(x)
-    return x

@@ -102,7 +102,7 @@ class Reference:
 
         def receive(index: int, given: Any, theirs: Any) -> None:
             if index in places:
-                waiting[index] = _through(ours[index], keras.ops.convert_to_tensor(given))
+                waiting[index] = through(ours[index], keras.ops.convert_to_tensor(given))
             place = self.place_of_end.get(index)
             if place is not None and place in places:
                 sums[places[place]] += _cosines(theirs, waiting.pop(place))
@@ -171,7 +171,8 @@ def _tail(calls: list[Call], index: int) -> list[int]:
         tail.append(index)
 
 
-def _through(layers: list[Any], tensor: Any) -> Any:
+def through(layers: Sequence[Any], tensor: Any) -> Any:
+    """What a chain of layers makes of a tensor in inference mode."""
     for layer in layers:
         tensor = layer(tensor, training=False) if layer._call_has_training_arg else layer(tensor)
     return tensor

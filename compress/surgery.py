@@ -129,7 +129,7 @@ def refusal(model: keras.Model, path: str) -> str | None:
     layer = find_layer(model, path)
     if layer is None:
         return "is a part of a layer, and only whole ones are factorized yet"
-    return _refusal(layer)
+    return refusal_of(layer)
 
 
 class _Rebuild:
@@ -255,13 +255,13 @@ def _planned(layers: Mapping[str, keras.Layer], path: str) -> keras.Layer:
         owner = layers.get(path.removesuffix("/pointwise"))
         if type(owner).__name__.startswith("SeparableConv"):
             raise UserError(f"layer '{path}': separable convolutions aren't factorized yet; take it out of the plan")
-        raise one_of("layer", path, [path for path, layer in layers.items() if _refusal(layer) is None])
-    if reason := _refusal(layers[path]):
+        raise one_of("layer", path, [path for path, layer in layers.items() if refusal_of(layer) is None])
+    if reason := refusal_of(layers[path]):
         raise UserError(f"layer '{path}' {reason}; take it out of the plan")
     return layers[path]
 
 
-def _refusal(layer: keras.Layer) -> str | None:
+def refusal_of(layer: keras.Layer) -> str | None:
     """Why a layer cannot be factorized; None where it can."""
     if type(layer) not in FACTORIZED:
         return f"is a {type(layer).__name__}, and only Dense, Conv1D, Conv2D and Conv3D are factorized"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from compress.covariance import LARGEST_PATCH, patches
 from compress.duplicate import duplicate
-from compress.surgery import FACTORIZED
+from compress.surgery import refusal_of
 from dse.graph import Call
 
 Reals = NDArray[np.float64]
@@ -116,11 +116,8 @@ def units_of(calls: Sequence[Call]) -> dict[str, Unit]:
     found = {}
     for index, call in enumerate(calls):
         layer = call.layer
-        if type(layer) not in FACTORIZED or getattr(layer, "groups", 1) > 1 or uses[id(layer)] > 1:
-            continue
-        if layer.quantization_mode or prod(layer.kernel.shape[:-1]) > LARGEST_PATCH:
-            continue
-        found[call.path] = _unit(calls, users, uses, index)
+        if refusal_of(layer) is None and uses[id(layer)] == 1 and prod(layer.kernel.shape[:-1]) <= LARGEST_PATCH:
+            found[call.path] = _unit(calls, users, uses, index)
     return found
 
 
