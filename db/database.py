@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     import keras
 
 
-def open_database(location: str, create: bool = True) -> Database:
+def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
     """The database at a path or SQLAlchemy URL; where there is none, ``explore`` makes it, unless ``create`` is False.
 
-    Raises UserError where it can't be opened, is no Rankline database, or is of another schema version.
+    With ``read_only`` nothing that is done with it can change it. Raises UserError where it can't be opened, is no
+    Rankline database, or is of another schema version.
     """
-    database = Database(str(location))
+    create = create and not read_only
+    database = Database(str(location), read_only)
     check_location(database.location, create)
     path = sqlite_path(database.location)
     if path is None or path.exists():
@@ -51,13 +53,14 @@ def _no_progress(label: str, done: int, total: int) -> None:
 class Database:
     """Solution spaces of the layers of networks; see ``open_database``."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, read_only: bool = False) -> None:
         self.location = location
+        self.read_only = read_only
 
     @cached_property
     def engine(self) -> Engine:
         """The connections; a file that does not exist yet is made when they are first needed."""
-        engine = connect(self.location)
+        engine = connect(self.location, read_only=self.read_only)
         finalize(self, engine.dispose)  # the last connection's end folds SQLite's log into the file
         return engine
 

@@ -27,7 +27,7 @@ _PRAGMAS = (
 )
 
 _ADVICE = {
-    "locked": "another program has been writing to it for two minutes; try again when that has ended",
+    "locked": "another program has kept it locked; try again when that has ended",
     "readonly": "it can only be read here; copy it to a folder of your own",
     "malformed": "the file is damaged; go back to a backup",
     "not a database": "the file is damaged; go back to a backup",
@@ -46,13 +46,14 @@ def sqlite_path(location: str) -> Path | None:
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
-def connect(location: str, create: bool = True) -> Engine:
-    """An engine on a database of this version; a missing or empty one is created and stamped.
+def connect(location: str, create: bool = True, read_only: bool = False) -> Engine:
+    """An engine on a database of this version; a missing or empty one is created and stamped, unless it is to be read
+    only.
 
     An SQLite file in a place that can't be written can still be read.
     Raises UserError where it can't be opened, is no Rankline database, or is of another version.
     """
-    engine = bare_engine(location, create)
+    engine = _reading_engine(location) if read_only else bare_engine(location, create)
     try:
         version = _version_of(engine, location)
     except DBAPIError as error:
@@ -64,6 +65,8 @@ def connect(location: str, create: bool = True) -> Engine:
         engine = _read_only_engine(path)
         version = _version_of(engine, location)
     explain_errors(engine, location)
+    if version is None and read_only:
+        raise UserError(f"the database {location} is empty; add a network with: rankline explore MODEL --db {location}")
     if version is None:
         _create(engine)
     elif version != SCHEMA_VERSION:
@@ -172,6 +175,15 @@ def other_version(location: str, version: str) -> str:
 def _version_of(engine: Engine, location: str) -> str | None:
     with engine.connect() as connection:
         return schema_version(connection, location)
+
+
+def _reading_engine(location: str) -> Engine:
+    """An engine that cannot write, whatever it is asked."""
+    path = sqlite_path(location)
+    if path is None:
+        return bare_engine(location, create=False).execution_options(postgresql_readonly=True)
+    check_location(location, create=False)
+    return _read_only_engine(path)
 
 
 def _read_only_engine(path: Path) -> Engine:

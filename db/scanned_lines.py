@@ -1,4 +1,5 @@
-"""The lines of a space computed anew and narrowed in memory: what errors are asked of, which SQL doesn't know.
+"""The lines of a space computed anew and narrowed in memory: for errors, which SQL doesn't know, and for many questions
+about one space, which are answered in milliseconds.
 
 The same answers as ``StoredLines``, over the same configurations in the same order.
 """
@@ -37,12 +38,15 @@ def _lines(space: Space) -> tuple[Lines, ...]:
 
 
 class ScannedLines:
-    """Counts and picks over the configurations whose error is known and within bounds."""
+    """Counts and picks over the configurations; with a ``spectrum``, over those whose error is known and within bounds.
+
+    ``least_error`` and ``front`` need the spectrum.
+    """
 
     def __init__(
         self,
         space: Space,
-        spectrum: Spectrum,
+        spectrum: Spectrum | None,
         chosen: str,
         windows: Sequence[Window],
         errors: tuple[float | None, float | None] = (None, None),
@@ -50,7 +54,9 @@ class ScannedLines:
         found = narrowed(_lines(space), chosen)
         for one in windows:
             found = found.between(*_interval(*found.along(one.metric), one))
-        self.found, self.curves = within_errors(*with_errors(found, spectrum), *errors)
+        self.found = found
+        if spectrum is not None:
+            self.found, self.curves = within_errors(*with_errors(found, spectrum), *errors)
 
     def count(self) -> int:
         """How many configurations there are."""

@@ -64,6 +64,7 @@ class Solutions:
     windows: tuple[Window, ...] = ()
     errors: LayerErrors | None = None
     error_bounds: tuple[tuple[float | None, float | None], ...] = ()
+    kept_in_memory: bool = False
 
     def where(self, **bounds: Bounds) -> Solutions:
         """Narrowed to windows, each a pair (low, high) with None for an open end.
@@ -85,6 +86,14 @@ class Solutions:
         if chosen not in SETS:
             raise one_of("set", chosen, list(SETS))
         return replace(self, chosen=chosen)
+
+    def in_memory(self) -> Solutions:
+        """The same configurations with the same answers, from lines that are computed anew and kept in memory.
+
+        For many questions about one space: the first takes longer, the others milliseconds. The last eight spaces are
+        kept.
+        """
+        return replace(self, kept_in_memory=True)
 
     def at(self, level: float, objective: str = "params", tolerance: float = 0.005) -> Solutions:
         """The configurations at a reduction ``level`` of the objective (params, fm, flops or memory).
@@ -269,16 +278,23 @@ class Solutions:
 
     def _lines(self) -> StoredLines | ScannedLines:
         """The configurations asked for: by SQL, unless an error must be known, which SQL doesn't."""
-        return self._scanned() if self.error_bounds else self._stored(self.windows)
+        if self.error_bounds:
+            return self._scanned()
+        if self.kept_in_memory:
+            return ScannedLines(self._space(), None, self.chosen, self.windows)
+        return self._stored(self.windows)
 
     def _stored(self, windows: tuple[Window, ...]) -> StoredLines:
         return StoredLines(self.engine, self.space.id, self.space.n_lines, self.chosen, windows)
 
     def _scanned(self) -> ScannedLines:
-        space, spectrum = Space.from_definition(json.loads(self.space.options)), self._known_errors().spectrum
+        spectrum = self._known_errors().spectrum
         low = max((low for low, _ in self.error_bounds if low is not None), default=None)
         high = min((high for _, high in self.error_bounds if high is not None), default=None)
-        return ScannedLines(space, spectrum, self.chosen, self.windows, (low, high))
+        return ScannedLines(self._space(), spectrum, self.chosen, self.windows, (low, high))
+
+    def _space(self) -> Space:
+        return Space.from_definition(json.loads(self.space.options))
 
     def _known_errors(self) -> LayerErrors:
         if self.errors is None:

@@ -5,8 +5,11 @@ Lebedev et al., "Speeding-up Convolutional Neural Networks Using Fine-tuned CP-D
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
+from dse.chain import Link, along_axes, depthwise, first_sizes, pointwise
 from dse.formula import Formula
 from dse.layer import Layer
 from dse.methods.method import Method, spatial_only
@@ -31,3 +34,10 @@ class CP(Method):
             ranks=ranks,
             caps=(sp.prod(kernel) * sp.Min(C, F),),
         )
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        (r,) = ranks
+        yield pointwise(layer, layer.in_channels, r, first_sizes(layer))
+        for kernel, sizes in along_axes(layer):
+            yield depthwise(kernel, r, sizes)
+        yield pointwise(layer, r, layer.out_channels, layer.out_size)

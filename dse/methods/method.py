@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cache
 
+from dse.chain import Link
 from dse.formula import Formula, Polynomials, substitute
 from dse.layer import Layer
 from dse.options import Options
@@ -28,6 +29,10 @@ class Method(ABC):
     @abstractmethod
     def formula(self, axes: int) -> Formula:
         """The costs for a layer with ``axes`` spatial axes that have a factor (0: a matrix)."""
+
+    @abstractmethod
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        """The factors in the order in which a sample passes them. shape: T3F's tensor shape, for others None."""
 
     def polynomials(self, shape: LayerShape, options: Options) -> Iterator[tuple[str | None, Polynomials]]:
         """The costs with the layer's numbers put in, for every tensor shape the method can choose.

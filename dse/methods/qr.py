@@ -5,10 +5,13 @@ Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from dse.chain import Link
 from dse.formula import Formula
 from dse.layer import Layer
 from dse.methods.method import Method, matrix_only
-from dse.methods.svd import matrix_formula
+from dse.methods.svd import matrix_chain, matrix_formula
 
 
 class QR(Method):
@@ -20,3 +23,6 @@ class QR(Method):
 
     def formula(self, axes: int) -> Formula:
         return matrix_formula(axes)
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        return matrix_chain(layer, *ranks)

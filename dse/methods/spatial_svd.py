@@ -5,6 +5,9 @@ Jaderberg et al., "Speeding up Convolutional Neural Networks with Low Rank Expan
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from dse.chain import Link, along_axes, convolution
 from dse.formula import Formula, chain_caps
 from dse.layer import Layer
 from dse.methods.method import Method
@@ -33,3 +36,8 @@ class SpatialSVD(Method):
             caps=chain_caps(modes),
             modes=modes,
         )
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        channels = (layer.in_channels, *ranks, layer.out_channels)
+        for j, (kernel, sizes) in enumerate(along_axes(layer)):
+            yield convolution(kernel, channels[j], channels[j + 1], sizes)

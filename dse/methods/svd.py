@@ -5,8 +5,11 @@ Zhang et al., "Accelerating Very Deep Convolutional Networks for Classification 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
+from dse.chain import Link, convolution, pointwise
 from dse.formula import Formula, chain_caps
 from dse.layer import Layer
 from dse.methods.method import Method
@@ -30,6 +33,12 @@ def matrix_formula(axes: int) -> Formula:
     )
 
 
+def matrix_chain(layer: Layer, rank: int) -> Iterator[Link]:
+    """The original kernel to ``rank`` channels, and from there to the outputs."""
+    yield convolution(layer.kernel, layer.in_channels, rank, layer.out_size)
+    yield pointwise(layer, rank, layer.out_channels, layer.out_size)
+
+
 class SVD(Method):
     name = "svd"
     title = "SVD"
@@ -39,3 +48,6 @@ class SVD(Method):
 
     def formula(self, axes: int) -> Formula:
         return matrix_formula(axes)
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        return matrix_chain(layer, *ranks)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
+from math import prod
 
 import sympy as sp
 
+from dse.chain import Link
 from dse.formula import Formula, Polynomials, chain_caps, substitute
 from dse.layer import Layer
 from dse.methods.method import Method, matrix_only
@@ -40,6 +42,14 @@ class T3F(Method):
             m, n = mode_symbols(len(outputs))
             values = dict(zip((T, *m, *n), (shape.positions, *outputs, *inputs), strict=True))
             yield shape_text(outputs, inputs), substitute(_formula(len(outputs)), values)
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        m, n = (tuple(map(int, modes.split("x"))) for modes in (shape or "").split(":"))
+        bounds = (1, *ranks, 1)
+        for t in reversed(range(len(m))):
+            left, right = bounds[t], bounds[t + 1]
+            sizes = (*layer.out_size, prod(n[:t]), prod(m[t + 1 :]))
+            yield Link(f"core {t + 1}", (left, m[t], n[t], right), sizes, left * m[t])
 
 
 @cache

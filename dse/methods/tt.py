@@ -5,6 +5,10 @@ Oseledets, "Tensor-Train Decomposition", SIAM J. Sci. Comput. 33(5), 2011, for t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
+from dse.chain import Link, along_axes, convolution, first_sizes, pointwise
 from dse.formula import Formula, chain_caps
 from dse.layer import Layer
 from dse.methods.method import Method, spatial_only
@@ -34,3 +38,9 @@ class TT(Method):
             caps=chain_caps(modes),
             modes=modes,
         )
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        yield pointwise(layer, layer.in_channels, ranks[0], first_sizes(layer))
+        for (kernel, sizes), (left, right) in zip(along_axes(layer), pairwise(ranks), strict=True):
+            yield convolution(kernel, left, right, sizes)
+        yield pointwise(layer, ranks[-1], layer.out_channels, layer.out_size)

@@ -6,8 +6,11 @@ ICLR 2016, section 3.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sympy as sp
 
+from dse.chain import Link, convolution, first_sizes, pointwise
 from dse.formula import Formula
 from dse.layer import Layer
 from dse.methods.method import Method
@@ -34,3 +37,9 @@ class Tucker(Method):
             caps=(C, F),
             modes=(C, taps, F),
         )
+
+    def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
+        r1, r2 = ranks
+        yield pointwise(layer, layer.in_channels, r1, first_sizes(layer))
+        yield convolution(layer.kernel, r1, r2, layer.out_size)
+        yield pointwise(layer, r2, layer.out_channels, layer.out_size)

@@ -68,6 +68,8 @@ def test_windows_and_picks_equal_brute_force(
     ceiling = data.draw(st.integers(1, 2 * whole.flops))
     solutions = explored(shared, layer, method).within(within)
     solutions = solutions.where(**{f"{metric}_reduction": (low, high)}, flops=(None, ceiling))
+    if data.draw(st.booleans()):
+        solutions = solutions.in_memory()
     wanted = [
         one
         for one in in_set(layer, method, within)

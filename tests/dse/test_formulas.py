@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from math import prod
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse import methods
+from dse.chain import cost_of, whole
 from dse.errors import UserError
 from dse.layer import Layer, conv, dense
 from dse.lines import Lines, lines_of
@@ -19,6 +21,18 @@ from dse.space import FORMULA_VERSION, Space, spaces_of
 from dse.symbols import layer_shape
 from tests import brute
 from tests.layers import layers_with_method
+
+
+@settings(max_examples=150, deadline=None)
+@given(layers_with_method(), st.data())
+def test_a_chain_of_factors_costs_what_the_formula_says(chosen: tuple[Layer, str], data: st.DataObject) -> None:
+    layer, method = chosen
+    one = data.draw(st.sampled_from(list(brute.configurations(layer, method, Options(t3f_order="all")))))
+    links = list(methods.get(method).chain(layer, one.ranks, one.shape))
+    assert cost_of(links, layer.positions) == one.cost
+    last = links[-1]
+    assert prod(last.sizes) * last.channels == prod(layer.out_size) * layer.out_channels
+    assert whole(layer).cost(layer.positions) == brute.original(layer)
 
 
 def space_of(layer: Layer, method: str, **options: object) -> Space:
