@@ -6,12 +6,14 @@ The options and the statistics are made once, for as many budgets as are asked f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
+from numbers import Integral, Rational, Real
 from typing import Any
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 
 from compress.allocate import METRICS, Allocation, Option, allocate, measure
@@ -22,9 +24,11 @@ from compress.plan import Plan
 from compress.pricing import priced
 from compress.refit import FitSettings, refit
 from compress.sensitivity import METRIC_SAMPLES, output_metrics
+from compress.settings import Settings
 from compress.stakes import VALUES, stakes_of
 from compress.surgery import factorize, refusal
-from compress.units import Reals, units_of
+from compress.targets import chosen_layers
+from compress.units import Reals, out_of_reach, units_of
 from dse import methods as known_methods
 from dse.errors import UserError, one_of
 from dse.formula import Cost
@@ -36,6 +40,13 @@ FITS = ("data", "whitened", "weights")
 """How factors are made: fitted to the original's outputs on data (see ``refit``), to the covariance of the original's
 inputs, or to the weights alone."""
 
+TOLD = 5
+
+LEFT_OUT = "left out by include or exclude"
+
+Keep = float | Fraction | np.floating[Any] | np.integer[Any]
+"""What a budget lets be kept (see ``Budget.limits``): a share or a whole number, of Python's or NumPy's types."""
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -43,8 +54,9 @@ class Budget:
     """A trained model with calibration samples: an array (n, ..) for each input, without labels.
 
     methods: those to choose from (default: all); value: see ``stakes``; include, exclude: names or patterns of the
-    layers that may change; metrics: the costs that budgets will be given for. Raises UserError where there is nothing
-    to factorize, for unknown names, and samples that the model doesn't take.
+    layers that may change; metrics: the costs that budgets will be given for. ``paths`` are the layers that may change
+    then, ``skipped`` why the others with a kernel may not. Raises UserError where there is nothing to factorize, for
+    unknown names, and samples that the model doesn't take.
     """
 
     def __init__(
@@ -75,40 +87,43 @@ class Budget:
         self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
         self.passage = Passage(calls, units_of(calls))
-        self.paths = self._chosen(include, exclude)
-
-    def _chosen(self, include: Sequence[str], exclude: Sequence[str]) -> list[str]:
-        """The units that may change."""
-        possible = [path for path in self.passage.units if path in self.layers and refusal(self.model, path) is None]
-        for pattern in (*include, *exclude):
-            if not any(fnmatchcase(path, pattern) for path in possible):
-                raise one_of("layer", pattern, possible)
-        chosen = [
-            path
-            for path in possible
-            if (not include or any(fnmatchcase(path, one) for one in include))
-            and not any(fnmatchcase(path, one) for one in exclude)
-        ]
-        if not chosen:
-            raise UserError(f"model '{self.model.name}' has no layer left that can be factorized")
-        return chosen
+        wanted = Settings(include=tuple(include), exclude=tuple(exclude))
+        chosen = chosen_layers([{"name": layer.name} for layer in shape.layers], wanted)
+        beyond = out_of_reach(calls)
+        self.skipped: dict[str, str] = {}
+        for layer in shape.layers:
+            name = layer.name
+            if layer.kept_because:
+                self.skipped[name] = layer.kept_because
+            elif name not in chosen:
+                self.skipped[name] = LEFT_OUT
+            elif reason := refusal(model, name):
+                self.skipped[name] = f"it {reason}"
+            elif name not in self.passage.units:
+                self.skipped[name] = beyond[name]
+        self.paths = [path for path in self.passage.units if path in self.layers and path not in self.skipped]
+        if not self.paths:
+            reasons = f" ({by_reason(self.skipped)})" if self.skipped else ""
+            raise UserError(f"model '{model.name}' has no layer left that can be factorized{reasons}")
 
     @cached_property
     def metrics(self) -> dict[str, Reals]:
         """G (F, F) of each layer's outputs (see ``sensitivity.output_metrics``)."""
-        return output_metrics(self.passage, [one[:METRIC_SAMPLES] for one in self.samples], self.seed)
+        samples = [one[:METRIC_SAMPLES] for one in self.samples]
+        return output_metrics(self.passage, samples, self.seed, self.progress)
 
     @cached_property
     def options(self) -> dict[str, list[Option]]:
         """Each layer's options; made at the first call, which takes the longest."""
         metrics = self.metrics if self.value == "damage" else None
+        self.progress("statistics of the inputs", 0, 0)
         stakes = stakes_of(self.model, self.passage, self.paths, self.samples, self.value, metrics, self.seed)
         return priced(stakes, self.layers, self.methods, self.wanted, self.progress)
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:
-        """The second moment of each layer's input patches, of all of them."""
-        seen = covariances(self.model, [tuple(self.samples)], list(self.passage.units))
+        """The second moment of the input patches, of all of them, of each layer that may change."""
+        seen = covariances(self.model, [tuple(self.samples)], self.paths)
         return {path: one.matrix for path, one in seen.items()}
 
     @property
@@ -118,31 +133,39 @@ class Budget:
         sums = [sum(getattr(cost, name) for cost in originals) for name in ("params", "fm", "flops")]
         return Cost(self.total.params - sums[0], self.total.fm - sums[1], self.total.flops - sums[2])
 
-    def limits(self, budgets: Mapping[str, float | int]) -> dict[str, int]:
-        """Budgets as numbers: a float is a share of what the model has, an int the number itself.
+    def limits(self, budgets: Mapping[str, Keep]) -> dict[str, int]:
+        """Budgets as whole numbers (params, FLOPs, bytes of memory), by metric.
 
-        Raises UserError for a share outside (0, 1] and a number below 1.
+        Given as a share of what the model has, above 0 and at most 1 (a float or a Fraction), or as the number itself,
+        an int of at least 2. A 1 is the share, of any type: it keeps all, as on the command line; one FLOP would be no
+        budget. Raises UserError for anything else.
         """
         found = {}
         for metric, given in budgets.items():
             if metric not in METRICS:
                 raise one_of("budget", metric, list(METRICS))
-            if isinstance(given, float) and not 0 < given <= 1:
-                raise UserError(f"the share of the {metric} to keep must be above 0 and at most 1; got {given:g}")
-            if not isinstance(given, float) and given < 1:
-                raise UserError(f"a budget of {metric} must be at least 1; got {given}")
-            # From the decimal text, because 0.3 as a float may be a unit more or less.
-            found[metric] = (
-                int(Fraction(str(given)) * measure(self.total, metric)) if isinstance(given, float) else given
-            )
+            found[metric] = _limit(given, metric, measure(self.total, metric))
         return found
 
-    def allocate(self, budgets: Mapping[str, float | int], solver: str = "exact") -> Allocation:
+    def allocate(self, budgets: Mapping[str, Keep], solver: str = "exact") -> Allocation:
         """The choice with the least damage within budgets (see ``limits`` and ``allocate.allocate``)."""
         for metric in budgets:
             if metric not in self.wanted:
                 raise one_of("budget", metric, list(self.wanted))
         return allocate(self.options, self.limits(budgets), self.kept, solver)
+
+    def sweep(self, budgets: Sequence[Mapping[str, Keep]], solver: str = "exact") -> list[Allocation]:
+        """The choice for each of some budgets, the smallest first, of which each holds all that the one before does.
+
+        A choice that isn't proven the best can be worse than a smaller budget's, which fits too, and is taken then.
+        """
+        found: list[Allocation] = []
+        for one in budgets:
+            new = self.allocate(one, solver)
+            if found and found[-1].damage < new.damage:
+                new = replace(found[-1], bound=min(new.bound, found[-1].damage))
+            found.append(new)
+        return found
 
     def _known(self, plan: Plan) -> dict[str, Sequence[Any]]:
         """The factors of a plan's choices that were made to price them."""
@@ -154,10 +177,17 @@ class Budget:
             if one.choice == choice and one.factors is not None
         }
 
-    def fit(self, plan: Plan, fit: str = "data", settings: FitSettings | None = None) -> keras.Model:
+    def fit(
+        self,
+        plan: Plan,
+        fit: str = "data",
+        settings: FitSettings | None = None,
+        progress: Progress | None = None,
+    ) -> keras.Model:
         """The factorized model of a plan, with factors made as ``fit`` (one of FITS) says.
 
-        Fitted to data, layers that may change and stay as they are in the plan get other weights too.
+        Fitted to data, layers that may change and stay as they are in the plan get other weights too; those of the plan
+        that may not change (see ``skipped``) get factors of their weights alone, whatever ``fit`` says.
 
         ``settings.norms`` gives the BatchNorms of an unfitted model the moments of what they are really given.
         """
@@ -166,9 +196,36 @@ class Budget:
         settings = settings or FitSettings(seed=self.seed)
         if fit == "data":
             metrics = self.metrics if settings.metric else {}
-            return refit(self.model, plan, self.samples, metrics, settings, paths=self.paths, known=self._known(plan))
+            known, told = self._known(plan), progress or self.progress
+            return refit(self.model, plan, self.samples, metrics, settings, None, self.paths, known, told)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
         made = factorize(self.model, plan, covariances=seen)
         if settings.norms:
             reestimate_all(made, self.samples)
         return made
+
+
+def by_reason(skipped: Mapping[str, str]) -> str:
+    """Layers with the reason why they are skipped, those of one reason together, the first TOLD of them by name."""
+    layers: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        layers.setdefault(reason, []).append(name)
+    some = {
+        reason: ", ".join(names[:TOLD]) + (f" and {len(names) - TOLD} more" if len(names) > TOLD else "")
+        for reason, names in layers.items()
+    }
+    return "; ".join(f"{names}: {reason}" for reason, names in some.items())
+
+
+def _limit(given: Any, metric: str, whole: int) -> int:
+    """A budget of a metric, of which the model has ``whole``, as a number of it."""
+    if isinstance(given, Real) and not isinstance(given, bool):
+        if isinstance(given, Integral) and int(given) > 1:
+            return int(given)
+        if 0 < float(given) <= 1:
+            # From the decimal text, because 0.3 as a float may be a unit more or less.
+            return int((Fraction(given) if isinstance(given, Rational) else Fraction(str(given))) * whole)
+    raise UserError(
+        f"a budget of {metric} is a share above 0 and at most 1, such as 0.5 (1 keeps all), or an int of at least 2, "
+        f"the {metric} themselves; got {given}"
+    )

@@ -11,7 +11,7 @@ et al., "Accelerating Very Deep Convolutional Networks for Classification and De
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.fit_rows import Batches, Rows, rows_of
 from compress.fitted import fitted_factors
 from compress.memory import available_bytes
 from compress.methods import get
@@ -37,6 +38,9 @@ ROWS_ELEMENTS = 2**25
 
 ROWS_PER_DIMENSION = 10
 """... but at least so many patches for each of their dimensions."""
+
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def refit(
     compressed: keras.Model | None = None,
     paths: Collection[str] | None = None,
     known: Mapping[str, Sequence[Any]] | None = None,
+    progress: Progress = lambda label, done, total: None,
 ) -> keras.Model:
     """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
 
@@ -73,20 +78,19 @@ def refit(
     outputs matter (see ``sensitivity.output_metrics``); without, all outputs matter the same. compressed: the model
     that is fitted, in place, by default ``factorize(model, plan)``; paths: the layers that are fitted, by default all.
     known: by path factors to begin with, of methods whose last factor alone is fitted (see ``fitted_factors``).
+    progress: is told of the layers that are done.
     Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
     it; a BatchNorm behind them gets the moments of what it really is given.
     """
     calls = trace(model)
     passage = Passage(calls, units_of(calls))
     compressed = compressed or factorize(model, plan, known=known)
-    return _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {}).run(samples)
+    fit = _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {})
+    return fit.run(samples, progress)
 
 
 MEMORY_SHARE = 0.7
 """Of the free memory, that feature maps may take."""
-
-Batches = list[list[Any]]
-"""The outputs of a call, for each batch."""
 
 
 class _Refit:
@@ -113,7 +117,7 @@ class _Refit:
         self.ours: dict[int, Batches] = {}
         self.theirs: dict[int, Batches] = {}
 
-    def run(self, samples: Sequence[NDArray[Any]]) -> keras.Model:
+    def run(self, samples: Sequence[NDArray[Any]], progress: Progress) -> keras.Model:
         """Fits every unit on its way through the graph."""
         check_memory(self.calls, len(samples[0]))
         batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
@@ -122,9 +126,12 @@ class _Refit:
         starts = {unit.call: unit for unit in self.passage.units.values()}
         folded = {unit.norm for unit in starts.values()}
         left = Counter(source for call in self.calls for source in call.inputs)
+        fitted = 0
         for index in fitting_order(self.calls, self.passage.units):
             if index in starts:
                 self._fit(starts[index])
+                fitted += 1
+                progress("layers fitted", fitted, len(starts))
             elif index not in folded and self.calls[index].inputs:
                 self._pass(index)
             for source in self.calls[index].inputs:
@@ -189,7 +196,9 @@ class _Refit:
             self.ours[unit.end] = self.theirs[unit.end]
             return
         if unit.path in self.paths:
-            found, factors, product = self._solved(unit, choice, self._rows(unit, ours, y, shortcuts))
+            sides, seed = (self.theirs, self.ours), [self.settings.seed, unit.call]
+            rows = rows_of(unit, ours, y, sides, shortcuts, rows_wanted(unit.weights_shape[0]), seed)
+            found, factors, product = self._solved(unit, choice, rows)
             self._put(unit, choice, layers, factors, product, found)
         self.ours[unit.end] = [[through(layers, x)] for x in ours]
 
@@ -202,25 +211,7 @@ class _Refit:
         known = len(others) == len(call.inputs) - 1 and all(place in self.ours for place, _ in others)
         return others if known else []
 
-    def _rows(self, unit: Unit, ours: list[Any], y: list[Any], shortcuts: list[tuple[int, int]]) -> _Rows:
-        """Patches of our maps at positions drawn at random, with the original's outputs and both sides' shortcuts."""
-        rng = np.random.default_rng([self.settings.seed, unit.call])
-        dimensions, _ = unit.weights_shape
-        total = sum(unit.positions(keras.ops.shape(one)) for one in y)
-        wanted = rows_wanted(dimensions)
-        parts = []
-        for number, (x, whole) in enumerate(zip(ours, y, strict=True)):
-            view, whole = unit.inputs(keras.ops.convert_to_numpy(x)), unit.outputs(keras.ops.convert_to_numpy(whole))
-            size = whole.shape[:-1]
-            count = int(np.prod(size))
-            some = min(count, -(-wanted * count // total))
-            index = np.unravel_index(np.sort(rng.choice(count, some, replace=False)), size)
-            sums = [_sum(unit, side, number, shortcuts, size) for side in (self.theirs, self.ours)]
-            parts.append((view[index].reshape(some, dimensions), *(one[index] for one in (whole, *sums))))
-        x, whole, their_sum, our_sum = (np.concatenate(one) for one in zip(*parts, strict=True))
-        return _Rows(x, whole, their_sum, our_sum, bool(shortcuts))
-
-    def _solved(self, unit: Unit, choice: Choice | None, rows: _Rows) -> tuple[Moments, list[Any], Reals]:
+    def _solved(self, unit: Unit, choice: Choice | None, rows: Rows) -> tuple[Moments, list[Any], Reals]:
         """The moments of the last targets, the best factors for them and their product."""
         weights = unit.kernel()
         # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
@@ -270,37 +261,6 @@ class _Refit:
             layers[-1].bias.assign(np.zeros(len(mean)) if norm is not None else found.t_mean - mean)
         if norm is not None:
             set_moments(norm, mean, np.einsum("df,df->f", product, found.xx @ product).clip(0), found.t_mean)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Patches of our inputs (n, D), the original's outputs (n, F), both sides' shortcuts (n, F) or zeros (n, 1)."""
-
-    x: NDArray[Any]
-    y: NDArray[Any]
-    their_shortcut: NDArray[Any]
-    our_shortcut: NDArray[Any]
-    is_of_sum: bool
-
-    def target(self) -> NDArray[Any]:
-        """What makes our sum the original's."""
-        return np.asarray(self.y + self.their_shortcut - self.our_shortcut)
-
-    def target_before_relu(self, product: Reals, offset: Reals) -> NDArray[Any]:
-        """The same where the original's sum is positive; elsewhere what we have, as far as it isn't."""
-        ours = self.x @ product.astype(self.x.dtype) + offset.astype(self.x.dtype) + self.our_shortcut
-        theirs = self.y + self.their_shortcut
-        return np.asarray(np.where(theirs > 0, theirs, np.minimum(ours, 0)) - self.our_shortcut)
-
-
-def _sum(
-    unit: Unit, side: Mapping[int, Batches], number: int, shortcuts: Sequence[tuple[int, int]], size: tuple[int, ...]
-) -> NDArray[Any]:
-    """What one side adds to a unit's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
-    total: NDArray[Any] = np.zeros((*size, 1), np.float32)
-    for place, output in shortcuts:
-        total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
-    return total
 
 
 def _equal(one: keras.Layer, other: keras.Layer) -> bool:

@@ -8,7 +8,7 @@ JMLR 21, 2020, section 8), and alpha, from 1 to 6 in practice, what two measured
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,12 +28,22 @@ MIXED = 0.1
 """Share of the mean of its diagonal that is added to a metric's diagonal, so that no output is free."""
 
 
-def output_metrics(passage: Passage, samples: Sequence[NDArray[Any]], seed: int = 0) -> dict[str, Reals]:
+Progress = Callable[[str, int, int], None]
+
+
+def output_metrics(
+    passage: Passage,
+    samples: Sequence[NDArray[Any]],
+    seed: int = 0,
+    progress: Progress = lambda label, done, total: None,
+) -> dict[str, Reals]:
     """G (F, F) of each unit, by path; samples: an array for each input of the model. One backward pass.
 
-    v is drawn anew for each sample; MIXED is added. All zero for a layer that the outputs don't depend on.
+    v is drawn anew for each sample; MIXED is added. All zero for a layer that the outputs don't depend on. progress:
+    is told of the samples that have passed.
     """
     rng = np.random.default_rng(seed)
+    passed = 0
     units = passage.units
     totals = {path: np.zeros((unit.layer.kernel.shape[-1],) * 2) for path, unit in units.items()}
     for batch in batches_of(samples, max(1, fitting_batch(passage.calls) // 2), passage.calls):
@@ -54,16 +64,23 @@ def output_metrics(passage: Passage, samples: Sequence[NDArray[Any]], seed: int 
         for (path, unit), found in zip(units.items(), gradients(projected, taps), strict=True):
             rows = unit.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(totals[path])).astype(np.float64)
             totals[path] += rows.T @ rows
+        passed += len(batch[0])
+        progress("samples sent back", passed, len(samples[0]))
     return {path: _mixed(total / len(samples[0])) for path, total in totals.items()}
 
 
 def logit_errors(
-    passage: Passage, samples: Sequence[NDArray[Any]], changes: Mapping[str, Sequence[tuple[Reals, Reals]]]
+    passage: Passage,
+    samples: Sequence[NDArray[Any]],
+    changes: Mapping[str, Sequence[tuple[Reals, Reals]]],
+    progress: Progress = lambda label, done, total: None,
 ) -> dict[str, list[float]]:
     """The mean squared change of a sample's logits when one layer alone is changed, for each change of each layer.
 
     changes: by path, what is added to a unit's weights (K C, F), BatchNorm's scale included, and to its bias (F,).
+    progress: is told of the samples that were probed, a layer at a time.
     """
+    probed = 0
     found = {path: [0.0] * len(some) for path, some in changes.items()}
     after = {path: passage.after(passage.units[path].end) for path in changes}
     for batch in batches_of(samples, _holding(passage.calls), passage.calls):
@@ -85,6 +102,8 @@ def logit_errors(
                 tensor = keras.ops.cast(keras.ops.convert_to_tensor(changed), unit.layer.compute_dtype)
                 new = passage.changed(values, unit, tensor, after[path])
                 found[path][number] += _squared(passage.logits(values), passage.logits(new))
+            probed += len(batch[0])
+            progress("samples probed", probed, len(samples[0]) * len(changes))
     return {path: [one / len(samples[0]) for one in some] for path, some in found.items()}
 
 

@@ -105,9 +105,25 @@ def _floats(x: NDArray[Any]) -> NDArray[Any]:
     return x if x.dtype == np.float64 else np.asarray(x, np.float32)
 
 
+def out_of_reach(calls: Sequence[Call]) -> dict[str, str]:
+    """Why layers are no units, by path."""
+    uses = Counter(id(call.layer) for call in calls)
+    return {call.path: reason for call in calls if (reason := _reason(call.layer, uses)) is not None}
+
+
+def _reason(layer: keras.Layer, uses: Counter[int]) -> str | None:
+    if (refused := refusal_of(layer)) is not None:
+        return f"it {refused}"
+    if uses[id(layer)] > 1:
+        return f"it is called at {uses[id(layer)]} places, and only layers that are called once are fitted"
+    if (dimensions := prod(layer.kernel.shape[:-1])) > LARGEST_PATCH:
+        return f"its patches have {dimensions:,} dimensions, and layers are fitted up to {LARGEST_PATCH:,}"
+    return None
+
+
 def units_of(calls: Sequence[Call]) -> dict[str, Unit]:
     """The units by path, in the order of ``calls`` (see ``dse.graph.trace``): every layer that can be factorized and
-    is called once, with patches of at most LARGEST_PATCH dimensions."""
+    is called once, with patches of at most LARGEST_PATCH dimensions; ``out_of_reach`` tells of the others."""
     users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
     for index, call in enumerate(calls):
         for source in call.inputs:
@@ -115,8 +131,7 @@ def units_of(calls: Sequence[Call]) -> dict[str, Unit]:
     uses = Counter(id(call.layer) for call in calls)
     found = {}
     for index, call in enumerate(calls):
-        layer = call.layer
-        if refusal_of(layer) is None and uses[id(layer)] == 1 and prod(layer.kernel.shape[:-1]) <= LARGEST_PATCH:
+        if _reason(call.layer, uses) is None:
             found[call.path] = _unit(calls, users, uses, index)
     return found
 

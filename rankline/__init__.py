@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compress.refit import FitSettings
     from compress.surgery import factorize
     from db.database import open_database as open
     from dse.errors import UserError
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from rankline.errors import measure_errors
 
 __all__ = [
-    "UserError", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit", "resume",
+    "FitSettings", "UserError", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit",
+    "resume",
 ]  # fmt: skip
 
 _HOMES = {
@@ -23,6 +25,7 @@ _HOMES = {
     "allocate": ("rankline.budgets", "allocate"),
     "refit": ("rankline.budgets", "refit"),
     "budget": ("rankline.budgets", "budget"),
+    "FitSettings": ("compress.refit", "FitSettings"),
     "factorize": ("compress.surgery", "factorize"),
     "measure_errors": ("rankline.errors", "measure_errors"),
     "UserError": ("dse.errors", "UserError"),

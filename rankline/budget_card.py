@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compress.allocate import measure
+from compress.budget import by_reason
 from reports.numbers import change, percent, points
 from reports.sweep import METRIC_NAMES
 
@@ -63,6 +64,8 @@ def budget_card(done: Budgeted, point: Point) -> str:
         ),
         "",
     ]
+    if done.skipped:
+        lines += [f"Left as they are: {by_reason(done.skipped)}.", ""]
     if not point.plan:
         return "\n".join([*lines, "No layer is factorized."]) + "\n"
     rows = [

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compress.allocate import measure
-from compress.budget import Budget
+from compress.budget import Budget, Keep
 from dse.errors import UserError
 from dse.formula import Cost
 from dse.space import spaces_of
-
-Keep = float | int
-"""A share of what the model has, a float above 0 and at most 1, or a whole number."""
 
 
 def least_possible(engine: Budget, metric: str) -> int:
@@ -43,6 +40,11 @@ def check_possible(engine: Budget, keep: Mapping[str, Keep]) -> None:
                 f"a budget of {limit:,} {metric} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
                 f"with these methods and layers; the least is {least:,} ({-(-10_000 * least // whole) / 100:.2f} %)"
             )
+
+
+def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:
+    """Budgets as JSON has them: a share as a float, a whole number as an int."""
+    return {metric: float(value) if value <= 1 else int(value) for metric, value in keep.items()}
 
 
 def asked(flops: Keep | None, params: Keep | None, memory: Keep | None) -> dict[str, Keep]:

@@ -16,13 +16,14 @@ from compress.allocate import Allocation
 from compress.budget import Budget, Progress
 from compress.covariance import CalibrationWarning
 from compress.plan import Plan
+from compress.refit import FitSettings
 from compress.search import cost_of
 from compress.similarity import Reference
 from compress.training import FineTuning, Score, evaluate, fine_tune
 from db.database import Database
 from db.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_trial
 from dse.formula import Cost
-from rankline.budget_limits import Keep
+from dse.source import load_model
 from rankline.calibration import Calibration
 from rankline.handing_over import hand_over
 
@@ -34,17 +35,23 @@ SIMILARITY_SAMPLES = 256
 class Point:
     """One budget: what was allocated, the model that came of it, and its last trial on record.
 
-    keep: the budgets as they were asked for; test: the score of the saved and reloaded model on the test part, where
-    there is one; file: where it lies; fit_seconds: of the closed-form fit alone.
+    keep: the budgets as they were asked for; held: the model where it is in memory, not in its file alone; test: the
+    score of the saved and reloaded model on the test part, where there is one; file: where it lies; fit_seconds: of the
+    closed-form fit alone.
     """
 
-    keep: Mapping[str, Keep]
+    keep: Mapping[str, float | int]
     allocation: Allocation
-    model: keras.Model
+    held: keras.Model | None
     trial: TrialRecord
     test: Score | None
     file: Path | None
     fit_seconds: float
+
+    @property
+    def model(self) -> keras.Model:
+        """The model; one of a sweep that was written is loaded from its file each time."""
+        return load_model(str(self.file)) if self.held is None else self.held
 
     @property
     def plan(self) -> Plan:
@@ -54,13 +61,18 @@ class Point:
 
 @dataclass(eq=False)
 class BudgetRun:
-    """A run under way: makes, judges, records and writes one model after the other."""
+    """A run under way: makes, judges, records and writes one model after the other.
+
+    models: how many it makes; fit, fit_settings: how (see ``Budget.fit``).
+    """
 
     database: Database
     run: int
     engine: Budget
     calibration: Calibration
+    models: int
     fit: str
+    fit_settings: FitSettings
     fine_tuning: FineTuning | None
     on_trial: Callable[[TrialRecord], None]
     callbacks: Sequence[keras.callbacks.Callback]
@@ -78,13 +90,25 @@ class BudgetRun:
         started = perf_counter()
         return self._record(ORIGINAL, self._score(self.engine.model), self.engine.total, started, ())
 
-    def point(self, keep: Mapping[str, Keep], allocation: Allocation, path: Path | None, is_chosen: bool) -> Point:
-        """The model of an allocation: fitted, fine-tuned if that is wanted, on record and in its file."""
+    def point(
+        self, number: int, keep: Mapping[str, float | int], allocation: Allocation, path: Path | None, is_chosen: bool
+    ) -> Point:
+        """The model of an allocation: fitted, fine-tuned if that is wanted, on record and in its file.
+
+        number: of this model among all, from 1; is_chosen: whether it is the run's result, and not one of a sweep,
+        whose models are let go of as soon as they are written.
+        """
         started = perf_counter()
-        self.progress("fitting to data", 0, 1)
+        of = "" if self.models == 1 else f"model {number} of {self.models}: "
+
+        def progress(label: str, done: int, total: int) -> None:
+            self.progress(f"{of}{label}", done, total)
+
+        progress(f"fitting to {'data' if self.fit == 'data' else 'weights'}", 0, 0)
         with silent() if self.engine.value != "uniform" else told_once():
-            model = self.engine.fit(allocation.plan, self.fit)
+            model = self.engine.fit(allocation.plan, self.fit, self.fit_settings, progress)
         fitted = perf_counter() - started
+        progress("judging", 0, 0)
         # Taken with the fit alone: fine-tuning moves feature maps on purpose.
         layers = self._layers(allocation, model)
         last = CHOSEN if is_chosen else TRIED
@@ -100,10 +124,12 @@ class BudgetRun:
             trial = self._record(last, self._score(model), cost_of(model), started, layers, 0.0, made_by)
         written = model
         if path is not None:
+            progress("writing", 0, 0)
             path.parent.mkdir(parents=True, exist_ok=True)
             written = hand_over(model, allocation.plan, allocation.cost, path, self.calibration.samples)
         test = None if self.calibration.data is None else evaluate(written, *labelled_test(self.calibration))
-        return Point(keep, allocation, model, trial, test, path, fitted)
+        held = model if is_chosen or path is None else None
+        return Point(keep, allocation, held, trial, test, path, fitted)
 
     def _score(self, model: keras.Model) -> Score | None:
         """On the validation part, where there is one."""

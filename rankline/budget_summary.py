@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from compress.allocate import Allocation, measure
+from compress.budget import LEFT_OUT, by_reason
 from compress.plan import plan_to_json
 from dse.formula import Cost
 from dse.reader import describe
@@ -13,8 +14,10 @@ from dse.totals import uncounted
 from rankline.budget_run import Point
 from rankline.budgets import Budgeted
 from rankline.cli.output import note, write_table
+from rankline.cli.table import share
 from reports.numbers import percent, points
 from reports.sweep import COLUMNS, LEAST_IMPORTANT, METRIC_NAMES, sweep_rows
+from reports.sweep import as_csv as sweep_csv
 
 UNITS = {
     "damage": "squared error of the logits",
@@ -29,7 +32,8 @@ EXACT = 1e-6
 def budget_summary(done: Budgeted) -> dict[str, Any]:
     """The run's id, what it was made with, the original's figures, and those of each point with its layers and plan.
 
-    Accuracies are fractions (None: no labels), damages in the unit of ``value``, seconds of the whole work by part.
+    Accuracies are fractions (None: no labels), damages in the unit of ``value``, seconds of the whole work by part;
+    skipped: why layers couldn't change.
     """
     settings = done.settings
     return {
@@ -40,6 +44,7 @@ def budget_summary(done: Budgeted) -> dict[str, Any]:
         "fine_tuned": settings["fine_tuning"] is not None,
         "labels": done.calibration.data is not None,
         "uncounted": uncounted(describe(done.original).layers),
+        "skipped": dict(done.skipped),
         "seconds": dict(done.seconds),
         "original": {
             **_costs(done.total),
@@ -96,16 +101,20 @@ def _layers(done: Budgeted, allocation: Allocation) -> list[dict[str, Any]]:
     return rows
 
 
-def write_budget(found: dict[str, Any]) -> None:
-    """The summary as tables for people, and what they should know about it on standard error."""
+def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
+    """The summary as a table for people, or as CSV, and what they should know about it on standard error."""
     if found["is_sweep"]:
-        _write_sweep(found)
+        _write_sweep(found, as_csv)
     else:
-        _write_point(found, found["points"][0])
+        _write_point(found, found["points"][0], as_csv)
     if not found["labels"]:
         note("no accuracy is known: the calibration data has no labels")
     if found["uncounted"]:
         note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
+    # Who leaves a layer out knows why.
+    beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
+    if beyond:
+        note(f"left as they are: {by_reason(beyond)}")
     seconds = found["seconds"]
     note(
         f"{seconds['statistics']:.1f} s of statistics, {seconds['allocation']:.2f} s of allocation, "
@@ -131,29 +140,32 @@ def exactness(point: dict[str, Any], value: str) -> str:
     return f"predicted damage {point['damage']:.3g} ({UNITS[value]}): {least}, by the {point['solver']} solver"
 
 
-def _write_point(found: dict[str, Any], point: dict[str, Any]) -> None:
+def _write_point(found: dict[str, Any], point: dict[str, Any], as_csv: bool) -> None:
     rows = [
         [
             one["layer"],
             choice_text(one),
-            percent(one["kept"]["flops"]),
-            percent(one["kept"]["params"]),
-            percent(one["damage_share"]),
+            share(one["kept"]["flops"], bar=True),
+            share(one["kept"]["params"]),
+            share(one["damage_share"], bar=True),
         ]
         for one in point["layers"]
     ]
-    kept = [percent(point["kept"][metric]) for metric in ("flops", "params")]
+    kept = [share(point["kept"][metric], bar=metric == "flops") for metric in ("flops", "params")]
     rows.append(["whole model", None, *kept, None])
     columns = ["layer", "by", "FLOPs kept", "params kept", "of the damage"]
     unasked = [f"{METRIC_NAMES[metric]} kept" for metric in ("params", "flops") if metric not in point["keep"]]
-    write_table(headline(found, point), columns, rows, least_important=unasked)
+    write_table(headline(found, point), columns, rows, least_important=unasked, as_csv=as_csv)
     note(exactness(point, found["value"]))
 
 
-def _write_sweep(found: dict[str, Any]) -> None:
+def _write_sweep(found: dict[str, Any], as_csv: bool) -> None:
     tuned = "fine-tuned" if found["fine_tuned"] else "without training"
     title = f"run {found['run']}: a sweep of {len(found['points'])} budgets, {tuned}"
-    write_table(title, COLUMNS, sweep_rows(found), least_important=LEAST_IMPORTANT)
+    if as_csv:
+        print(sweep_csv(found), end="")
+    else:
+        write_table(title, COLUMNS, sweep_rows(found), least_important=LEAST_IMPORTANT)
     gap = max(point["gap"] for point in found["points"])
     if gap > EXACT:
         note(f"predicted damages are at most {max(0.1, 100 * gap):.1f} % above the least possible")

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from compress.allocate import Allocation
-from compress.budget import FITS, Budget, Progress
+from compress.budget import FITS, Budget, Keep, Progress
 from compress.classifier import frozen_layers
 from compress.model_file import check_saving, check_target
 from compress.plan import Plan
@@ -26,7 +26,7 @@ from dse.errors import UserError, one_of
 from dse.formula import Cost
 from dse.source import load_model, network_name
 from rankline.budget_card import budget_card
-from rankline.budget_limits import Keep, asked, budgets_of, check_possible
+from rankline.budget_limits import asked, budgets_of, check_possible, recorded
 from rankline.budget_run import BudgetRun, Point, labelled_test, told_once
 from rankline.calibration import Calibration, calibration_of
 from rankline.handing_over import check_folder
@@ -41,7 +41,7 @@ class Budgeted:
     """A finished run under one budget, or a sweep over some: a point for each.
 
     originals: the cost of each layer that might change; total: of the whole model as it was; test: the original's
-    score on the test part; seconds: of ``statistics``, ``allocation`` and ``fit``.
+    score on the test part; seconds: of ``statistics``, ``allocation`` and ``fit``; skipped: why layers were left out.
     """
 
     run: int
@@ -55,6 +55,7 @@ class Budgeted:
     points: tuple[Point, ...]
     seconds: Mapping[str, float]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> keras.Model:
@@ -87,9 +88,10 @@ def allocate(
 
     model: a Keras model or a MODEL text; data: calibration samples without labels (an array, or one for each input),
     or what ``rankline.compress`` takes, of whose training part ``samples`` are drawn by ``seed``. keep_flops,
-    keep_params, keep_memory (bytes), two of them at most: a share (a float) or a whole number; methods: those to choose
-    from (default: all); value: what an error of a layer is worth, ``damage``, ``energy`` or ``uniform``; include,
-    exclude: names or patterns of the layers that may change; solver: ``exact`` or ``price``. Raises UserError.
+    keep_params, keep_memory (bytes), two of them at most: a share above 0 and at most 1, or an int of at least 2, the
+    number itself (1 keeps all: see ``Budget.limits``); methods: those to choose from (default: all); value: what an
+    error of a layer is worth, ``damage``, ``energy`` or ``uniform``; include, exclude: names or patterns of the layers
+    that may change; solver: ``exact`` or ``price``. Raises UserError.
     """
     keep = asked(keep_flops, keep_params, keep_memory)
     trained = load_model(model) if isinstance(model, str) else model
@@ -106,17 +108,23 @@ def refit(
     *,
     fit: str = "data",
     settings: FitSettings | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     samples: int = 1024,
     seed: int = 0,
+    progress: Progress = _no_progress,
 ) -> keras.Model:
     """The model factorized by a plan, its factors made in closed form as ``fit`` says, without labels or training.
 
     fit: ``data``, to the original's outputs on what the factorized network itself gives each layer; ``whitened``, to
-    the covariance of the original's inputs; ``weights``. Others as in ``allocate``. Raises UserError.
+    the covariance of the original's inputs; ``weights``. settings: the parts of the fit (``rankline.FitSettings``).
+    include, exclude: names or patterns of the layers that are fitted, with those among them that the plan leaves as
+    they are; the plan's others are made from their weights. Others as in ``allocate``. Raises UserError.
     """
     trained = load_model(model) if isinstance(model, str) else model
     found = calibration_of(trained, data, samples, seed)
-    return Budget(trained, found.samples, seed=seed).fit(plan, fit, settings or FitSettings(seed=seed))
+    engine = Budget(trained, found.samples, include=include, exclude=exclude, seed=seed, progress=progress)
+    return engine.fit(plan, fit, settings or FitSettings(seed=seed))
 
 
 def budget(
@@ -132,6 +140,7 @@ def budget(
     methods: Sequence[str] | None = None,
     value: str = "damage",
     fit: str = "data",
+    fit_settings: FitSettings | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     samples: int = 1024,
@@ -147,10 +156,10 @@ def budget(
 
     data: as in ``allocate``; where it has labels, the accuracy is told, on the validation part of every trial, and on
     the test part of the saved and reloaded model. sweep: instead of a budget, the shares of one metric to keep,
-    ``{"flops": [0.3, 0.5]}``, which share all work but the fit; out: the .keras file to write, of a sweep the folder;
-    fine_tuning: one-shot, of the result, which needs labels; name: of the network in the database, which is explored
-    first by the methods that it lacks; on_trial: is told every trial. Others as in ``allocate`` and ``refit``. Raises
-    UserError.
+    ``{"flops": [0.3, 0.5]}``, which share all work but the fit; fit_settings: the ``settings`` of ``refit``;
+    out: the .keras file to write, of a sweep the folder; fine_tuning: one-shot, of the result, which needs labels;
+    name: of the network in the database, which is explored first by the methods that it lacks; on_trial: is told every
+    trial. Others as in ``allocate`` and ``refit``. Raises UserError.
     """
     keeps = budgets_of(keep_flops, keep_params, keep_memory, sweep)
     for what, given, possible in (("fit", fit, list(FITS)), ("solver", solver, ["exact", "price"])):
@@ -165,8 +174,8 @@ def budget(
         raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
     metrics = tuple(keeps[0])
     engine = Budget(trained, calibration.samples, methods, value, metrics, include, exclude, seed, progress)
-    for keep in keeps:
-        check_possible(engine, keep)
+    for one in keeps:
+        check_possible(engine, one)
     check_saving(trained, calibration.samples)
     if fit == "data":
         check_memory(engine.passage.calls, len(calibration.samples[0]))
@@ -178,19 +187,23 @@ def budget(
         _ = engine.options
     seconds = {"statistics": perf_counter() - started}
     started = perf_counter()
-    allocations = [engine.allocate(keep, solver) for keep in keeps]
+    allocations = engine.sweep(keeps, solver)
     seconds["allocation"] = perf_counter() - started
+    how = fit_settings or FitSettings(seed=seed)
+    plain = [recorded(keep) for keep in keeps]
     settings = {
         "strategy": "budget",
-        "keep": {metric: [keep[metric] for keep in keeps] if sweep else keeps[0][metric] for metric in metrics},
+        "keep": {metric: [keep[metric] for keep in plain] if sweep else plain[0][metric] for metric in metrics},
         "is_sweep": bool(sweep),
         "methods": list(engine.methods),
         "value": value,
         "fit": fit,
+        "fit_settings": asdict(how),
         "solver": solver,
         "samples": len(calibration.samples[0]),
         "include": list(include),
         "exclude": list(exclude),
+        "skipped": engine.skipped,
         "seed": seed,
         "fine_tuning": None if fine_tuning is None else asdict(fine_tuning),
         "data": calibration.name,
@@ -202,19 +215,21 @@ def budget(
     }
     run = start_run(database.engine, database.network_id(network), settings, seed)
     with recorded_end(database.engine, run):
-        made = BudgetRun(database, run, engine, calibration, fit, fine_tuning, on_trial, callbacks, progress)
+        made = BudgetRun(
+            database, run, engine, calibration, len(keeps), fit, how, fine_tuning, on_trial, callbacks, progress
+        )
         before = made.original()
         points = []
-        for number, (keep, allocation) in enumerate(zip(keeps, allocations, strict=True), start=1):
+        for number, (keep, allocation) in enumerate(zip(plain, allocations, strict=True), start=1):
             path = target if not sweep or target is None else target / f"{metrics[0]}-{keep[metrics[0]]:g}.keras"
-            points.append(made.point(keep, allocation, path, is_chosen=not sweep))
-            progress("models made", number, len(keeps))
+            points.append(made.point(number, keep, allocation, path, is_chosen=not sweep))
         seconds["fit"] = sum(point.fit_seconds for point in points)
         test = None if calibration.data is None else evaluate(trained, *labelled_test(calibration))
         originals = {path: some[0].cost for path, some in engine.options.items()}
         done = Budgeted(
-            run, network, trained, calibration, engine.total, originals, before, test, tuple(points), seconds, settings
-        )
+            run, network, trained, calibration, engine.total, originals, before, test, tuple(points), seconds, settings,
+            engine.skipped,
+        )  # fmt: skip
         for point in points:
             if point.file is not None:
                 write_text(point.file.with_suffix(".md"), budget_card(done, point))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.allocate import measure
-from compress.budget import FITS, Budget
+from compress.allocate import Allocation, measure
+from compress.budget import FITS, Budget, by_reason
 from compress.covariance import CalibrationWarning
 from compress.plan import Choice
 from compress.refit import FitSettings
@@ -73,6 +75,49 @@ def test_numbers_and_shares_are_the_same_budget(metric: str) -> None:
     assert measure(share.cost, metric) <= 0.5 * measure(one.total, metric)
 
 
+@pytest.mark.parametrize("share", [0.3, np.float64(0.3), np.float32(0.3), Fraction(3, 10)])
+def test_a_share_may_be_of_any_type(share: Any) -> None:
+    assert budget().limits({"flops": share}) == {"flops": budget().total.flops * 3 // 10}
+
+
+@pytest.mark.parametrize("number", [2, np.int32(2), np.uint8(2)])
+def test_a_whole_number_is_the_budget_itself_whatever_its_type(number: Any) -> None:
+    found = budget().limits({"flops": number})["flops"]
+    assert (found, type(found)) == (2, int)
+
+
+@pytest.mark.parametrize("one", [1, 1.0, np.int64(1), np.float32(1), Fraction(1)])
+def test_one_keeps_all_whatever_its_type(one: Any) -> None:
+    assert budget().limits({"flops": one}) == {"flops": budget().total.flops}
+
+
+def test_a_third_is_a_third() -> None:
+    one = budget()
+    assert one.limits({"flops": Fraction(1, 3)}) == {"flops": one.total.flops // 3}
+
+
+def test_a_larger_budget_of_a_sweep_never_does_more_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What isn't proven the best may be worse than what was found for less: that fits too."""
+    from compress import budget as module
+
+    one, found = budget(), module.allocate
+
+    def worse_for_more(options: Any, budgets: Any, kept: Any, solver: str) -> Allocation:
+        best = found(options, budgets, kept, solver)
+        unproven = budgets["flops"] > 0.5 * one.total.flops
+        return replace(best, damage=1e9, solver="price") if unproven else best
+
+    monkeypatch.setattr(module, "allocate", worse_for_more)
+    shares = (0.3, 0.4, 0.6, 0.9)
+    small, middle, *larger = one.sweep([{"flops": share} for share in shares])
+    assert small.damage > middle.damage
+    for found_, share in zip(larger, shares[2:], strict=True):
+        assert found_.plan == middle.plan
+        assert found_.damage == middle.damage
+        assert found_.cost.flops <= share * one.total.flops
+        assert found_.bound < middle.bound
+
+
 def test_two_budgets_are_both_kept() -> None:
     one = budget(metrics=("params", "flops", "memory"))
     both = one.allocate({"params": 0.5, "flops": 0.4})
@@ -85,11 +130,19 @@ def test_two_budgets_are_both_kept() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"flops": 0.0}, "share of the flops to keep must be above 0 and at most 1; got 0"),
-        ({"flops": 1.5}, "must be above 0 and at most 1; got 1.5"),
-        ({"flops": float("nan")}, "must be above 0 and at most 1; got nan"),
-        ({"flops": 0}, "a budget of flops must be at least 1; got 0"),
-        ({"flops": -5}, "a budget of flops must be at least 1; got -5"),
+        (
+            {"flops": 0.0},
+            "a budget of flops is a share above 0 and at most 1, such as 0.5 .1 keeps all., or .*; got 0.0",
+        ),
+        ({"flops": 1.5}, "got 1.5"),
+        ({"flops": np.float32(1.5)}, "got 1.5"),
+        ({"flops": Fraction(3, 2)}, "got 3/2"),
+        ({"flops": 2e6}, "or an int of at least 2, the flops themselves; got 2000000.0"),
+        ({"flops": float("nan")}, "got nan"),
+        ({"flops": 0}, "got 0"),
+        ({"flops": -5}, "got -5"),
+        ({"flops": True}, "got True"),
+        ({"flops": "0.5"}, "got 0.5"),
         ({"flop": 0.5}, "unknown budget 'flop'; did you mean 'flops'"),
     ],
 )
@@ -172,8 +225,48 @@ def test_only_layers_that_are_included_and_not_excluded_change() -> None:
     for given in ({"include": ["aa"]}, {"exclude": ["heads"]}):
         with pytest.raises(UserError, match="unknown layer '(aa|heads)'.* Possible: a, b, head"):
             Budget(model, samples, **given)
-    with pytest.raises(UserError, match="model 'small' has no layer left that can be factorized"):
+    message = r"model 'small' has no layer left that can be factorized \(a, b, head: left out by include or exclude\)"
+    with pytest.raises(UserError, match=message):
         Budget(model, samples, exclude=["*"])
+
+
+def test_layers_out_of_reach_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compress.units.LARGEST_PATCH", 31)
+    inputs = keras.Input((6, 6, 4))
+    twice = layers.Conv2D(4, 3, padding="same", name="twice")
+    x = layers.Conv2D(8, 3, groups=2, name="grouped")(twice(twice(inputs)))
+    x = layers.Conv2D(8, 1, name="fine")(layers.Conv2D(8, 1, name="out")(x))
+    x = layers.Dense(5, name="wide")(layers.Flatten()(layers.DepthwiseConv2D(3, name="depthwise")(x)))
+    model = randomized(keras.Model(inputs, layers.Dense(3, name="head")(x), name="many"))
+    one = Budget(model, samples_of(model, 40), FIRST, exclude=["out"])
+    assert one.paths == ["fine", "head"]
+    assert list(one.skipped) == ["twice", "grouped", "out", "depthwise", "wide"]
+    assert one.skipped["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
+    assert "grouped convolution (groups 2)" in one.skipped["grouped"]
+    assert one.skipped["out"] == "left out by include or exclude"
+    assert "depthwise" in one.skipped["depthwise"].lower()
+    assert one.skipped["wide"] == "its patches have 32 dimensions, and layers are fitted up to 31"
+    with pytest.raises(UserError, match=r"twice: it is called at 2 places, .*; .*: left out by include"):
+        Budget(model, samples_of(model, 40), FIRST, include=["twice"])
+
+
+def test_many_layers_of_one_reason_are_told_together() -> None:
+    skipped = {**{f"depthwise_{number}": "it is kept" for number in range(7)}, "head": "it is quantized"}
+    assert by_reason(skipped) == (
+        "depthwise_0, depthwise_1, depthwise_2, depthwise_3, depthwise_4 and 2 more: it is kept; head: it is quantized"
+    )
+
+
+def test_progress_is_told_of_every_part() -> None:
+    model = small()
+    told: dict[str, tuple[int, int]] = {}
+    one = Budget(model, samples_of(model), FIRST, progress=lambda label, *done: told.update({label: done}))
+    one.fit(one.allocate({"flops": 0.5}).plan)
+    count = len(one.samples[0])
+    assert told["samples sent back"] == (count, count)
+    assert told["layers fitted"] == (3, 3)
+    done, total = told["layers and methods priced"]
+    assert done == total
 
 
 def test_a_network_with_nothing_to_factorize_is_told() -> None:

@@ -138,3 +138,15 @@ def test_a_small_error_costs_what_the_metric_says() -> None:
     metric = metrics["b"] - MIXED / (1 + MIXED) * np.trace(metrics["b"]) / 2 * np.eye(2)
     # The same error at both positions adds up, so that the sum over positions is a bound of half of it at worst.
     assert 0.3 * measured < change @ metric @ change < 3 * measured
+
+
+def test_the_probe_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensitivity, "_holding", lambda calls: 3)
+    passage, samples = passage_of(smooth()), samples_of(smooth(), 4)
+    told: list[tuple[str, int, int]] = []
+    changes = {
+        path: [(np.zeros(passage.units[path].weights_shape), np.zeros(passage.units[path].weights_shape[1]))]
+        for path in ("a", "b")
+    }
+    logit_errors(passage, samples, changes, lambda *one: told.append(one))
+    assert told == [("samples probed", done, 8) for done in (3, 6, 7, 8)]

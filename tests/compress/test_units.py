@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from compress.units import Unit, units_of
+from compress.units import Unit, out_of_reach, units_of
 from dse.graph import Call, trace
 from tests.compress import networks
 from tests.compress.networks import network, samples_of
@@ -36,6 +36,23 @@ def test_batch_norm_sum_and_relu_belong_to_the_layer_before() -> None:
         "d": (None, False, False),
     }
     assert facts(network("projection")[0])["p"] == ("p_bn", True, True)
+
+
+def test_what_is_no_unit_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compress.units.LARGEST_PATCH", 40)
+    inputs = keras.Input((6, 6, 4))
+    twice = layers.Conv2D(4, 3, padding="same", name="twice")
+    x = layers.Conv2D(4, 3, groups=2, name="grouped")(twice(twice(inputs)))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten(name="flat")(x)))
+    calls, units = found(model)
+    reasons = out_of_reach(calls)
+    assert not units
+    assert reasons["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
+    assert reasons["grouped"].startswith("it is a grouped convolution")
+    assert reasons["head"] == "its patches have 64 dimensions, and layers are fitted up to 40"
+    monkeypatch.setattr("compress.units.LARGEST_PATCH", 64)
+    assert set(units_of(calls)) == {"head"}
+    assert "head" not in out_of_reach(calls)
 
 
 def test_an_activation_of_its_own_ends_the_unit() -> None:
