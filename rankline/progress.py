@@ -8,9 +8,18 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
+from rankline.cli.terminal import console
 from reports.numbers import percent, si
 
 if TYPE_CHECKING:
@@ -23,30 +32,61 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bar(unit: str, label: str = "") -> Iterator[Report]:
-    """A bar of how much is done; yields the function that moves it: (label, done, total). ``label``: the first one."""
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    """A bar of how much is done of each part of the work, how fast, and how long the rest of it takes.
+
+    Yields the function that moves it: (label, done, total); a new total, or less done than before, begins a new part,
+    and a total of 0 is not known. label: of the first part. Only on a terminal.
+    """
+    with _bars(TextColumn("{task.fields[count]}")) as progress:
         task = progress.add_task(label, total=None, count="")
-        started = perf_counter()
+        reached, began, last = (0, 0), perf_counter(), perf_counter()
 
         def report(label: str, done: int, total: int) -> None:
-            count = f"{si(done)} of {si(total)} {unit}, {si(done / (perf_counter() - started))} a second"
-            progress.update(task, description=label, completed=done, total=total, count=count)
+            nonlocal reached, began, last
+            now = perf_counter()
+            if total != reached[1] or done < reached[0]:
+                # A part is told of when some of it is done: it began when the last was told of.
+                began = last
+                progress.reset(task, description=label, count="")
+                progress.tasks[0].total = total or None  # to ``reset``, None is no change
+            if total and done:
+                speed = si(done / max(now - began, 1e-9))
+                count = " ".join(filter(None, (f"{si(done)} of {si(total)}", unit))) + f", {speed} a second"
+                progress.update(task, description=label, completed=done, count=count)
+            reached, last = (done, total), now
 
         yield report
 
 
+def _bars(count: ProgressColumn) -> Progress:
+    """Bars on standard error, which leave nothing behind, and nothing at all where that is no terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), _TimeLeft()
+    return Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, with a word that says so."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else Text.assemble(super().render(task), " left")
+
+
+class _Epochs(ProgressColumn):
+    """Epochs done, of how many, and how fast."""
+
+    def render(self, task: Task) -> Text:
+        speed = f", {si(task.speed)} a second" if task.speed else ""
+        return Text(f"{int(task.completed)} of {int(task.total or 0)}{speed}")
+
+
 class TrialProgress:
-    """A bar over the epochs of each trial, and a line for each finished trial."""
+    """A bar over the epochs of each trial, with their rate and the time left, and a line for each finished trial."""
 
     def __init__(self, epochs: int, label: str = "trial") -> None:
         self.epochs = epochs
         self.label = label
         self.trials = 0
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        self.progress = Progress(
-            *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-        )
+        self.progress = _bars(_Epochs())
 
     def __enter__(self) -> TrialProgress:
         self.progress.start()

@@ -19,6 +19,7 @@ from db.runs import FELL_SHORT, INTERRUPTED
 from dse.reader import describe
 from dse.totals import uncounted
 from rankline.cli.output import note, write_table
+from rankline.cli.table import Shown, rounded, share
 from rankline.compression import Compression
 from reports.numbers import percent, points
 
@@ -63,8 +64,8 @@ def summary(done: Compression) -> dict[str, Any]:
     }
 
 
-def write_summary(found: dict[str, Any]) -> None:
-    """The summary as a table for people, and what they should know about it on standard error."""
+def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
+    """The summary as a table for people, or as CSV, and what they should know about it on standard error."""
     before, after = found["original"], found["compressed"]
     least = ", at least" if found["uncounted"] else ""
     labels = {
@@ -76,16 +77,18 @@ def write_summary(found: dict[str, Any]) -> None:
         "bytes_on_disk": "file (bytes)",
         "latency_ms": f"latency of a batch of {LATENCY_BATCH} (ms)",
     }
-    rows = []
+    rows: list[list[Any]] = []
     for key, label in labels.items():
+        sides = [before[key], after[key]]
         if key.endswith("accuracy"):
-            rows.append([label, percent(before[key]), percent(after[key]), points(after[key] - before[key])])
+            rows.append([label, *map(share, sides), Shown(sides[1] - sides[0], points(sides[1] - sides[0]))])
         else:
-            shown = [f"{side[key]:,.1f}" if key == "latency_ms" else f"{side[key]:,}" for side in (before, after)]
-            change = after[key] / before[key] - 1
-            rows.append([label, *shown, f"{'+' if change > 0 else ''}{percent(change)}"])
+            change = sides[1] / sides[0] - 1
+            signed = f"{'+' if change > 0 else ''}{percent(change)}"
+            shown = [rounded(side, 1 if key == "latency_ms" else 0) for side in sides]
+            rows.append([label, *shown, Shown(change, signed, sides[1] / sides[0])])
     title = f"run {found['run']}: {found['status']} after {found['trials']} trials"
-    write_table(title, ["", "original", "compressed", "change"], rows)
+    write_table(title, ["", "original", "compressed", "change"], rows, as_csv=as_csv)
     if found["uncounted"]:
         note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
     if found["frozen"]:

@@ -11,10 +11,28 @@ from importlib.metadata import version
 import typer
 
 from dse.errors import UserError
-from rankline.cli import bench, budget, compress, demo, explore, factorize, maintain, query, report, runs, sql, study
+from rankline.cli import (
+    bench,
+    budget,
+    compress,
+    demo,
+    explore,
+    factorize,
+    maintain,
+    query,
+    report,
+    runs,
+    serve,
+    sql,
+    study,
+)
+from rankline.cli.terminal import has_colours, leave_out_colours, settle_streams
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
+
+ANYWHERE = ("--debug", "--no-color")
+"""Options that are looked for before a command is."""
 
 app = typer.Typer(
     name="rankline",
@@ -37,6 +55,7 @@ app.command("compress")(compress.compress)
 app.command("budget")(budget.budget)
 app.command("factorize")(factorize.factorize)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("study")(study.study)
 app.command("bench")(bench.bench)
 app.add_typer(runs.app, name="runs")
@@ -52,18 +71,25 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    no_color: bool = typer.Option(False, "--no-color", help="No colours, as with NO_COLOR in the environment."),
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_show_version, is_eager=True),
 ) -> None:
     """Every low-rank factorization of a network's layers, in a database, and compression driven by it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command. Exit code 2 for a user's mistake, 1 for a failure, without a traceback unless ``--debug``."""
+    """Runs a command. Exit code 2 for a user's mistake, 1 for a failure, without a traceback unless ``--debug``.
+
+    ``--debug`` and ``--no-color`` may stand anywhere.
+    """
+    settle_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    if "--no-color" in given or not has_colours():
+        leave_out_colours()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end: as after Ctrl-C, runs are closed
     try:
-        app(args=[argument for argument in given if argument != "--debug"], prog_name="rankline")
+        app(args=[argument for argument in given if argument not in ANYWHERE], prog_name="rankline")
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             print("rankline: interrupted; whole spaces and finished trials are kept", file=sys.stderr)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dse.errors import UserError
+from rankline.cli import completion
 from rankline.cli.explore import SAMPLES, ModelArgument
 from rankline.cli.output import (
     DEFAULT_DATABASE,
+    CsvOption,
     DatabaseOption,
     JsonOption,
+    MethodsOption,
     NameOption,
     SeedOption,
     note,
@@ -32,7 +35,7 @@ METRICS = ("flops", "params", "memory")
 
 MOST_POINTS = 100
 
-KEEP_HELP = "{}: a share above 0 and at most 1, such as 0.5, or a whole number."
+KEEP_HELP = "{}: a share above 0 and at most 1, such as 0.5, or a whole number from 2."
 
 
 def budget(
@@ -60,11 +63,28 @@ def budget(
         ),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Calibrate on so many training inputs.")] = SAMPLES,
-    methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
+    methods: MethodsOption = None,
     value: Annotated[
-        str, typer.Option(help="What a layer's error is worth: damage (to the logits), energy or uniform.")
+        str,
+        typer.Option(
+            help="What a layer's error is worth: damage (to the logits), energy or uniform.",
+            autocompletion=completion.among("damage", "energy", "uniform"),
+        ),
     ] = "damage",
-    fit: Annotated[str, typer.Option(help="What factors are fitted to: data, whitened or weights.")] = "data",
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="What factors are fitted to: data, whitened or weights.",
+            autocompletion=completion.among("data", "whitened", "weights"),
+        ),
+    ] = "data",
+    norms: Annotated[
+        bool,
+        typer.Option(
+            "--norms/--no-norms",
+            help="With --fit whitened or weights: give every BatchNorm the mean and variance of what it gets now.",
+        ),
+    ] = False,
     include: Annotated[
         list[str] | None, typer.Option(help="Only layers of this name or pattern. May be repeated.")
     ] = None,
@@ -84,6 +104,7 @@ def budget(
     std: StdOption = "1",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Factorize a trained model within a budget so that least is lost, fitted to data without labels or training.
 
@@ -94,10 +115,13 @@ def budget(
         f"keep_{metric}": kept(text, f"--keep-{metric}") for metric, text in asked.items() if text is not None
     }
     shares = None if sweep is None else swept(sweep)
+    if norms and fit == "data":
+        raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
     chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
     from compress.covariance import CalibrationWarning
     from compress.methods.cp import ConvergenceWarning
+    from compress.refit import FitSettings
     from compress.training import FineTuning
     from rankline.budget_summary import budget_summary, write_budget
     from rankline.budgets import budget as run_budget
@@ -109,7 +133,7 @@ def budget(
     with (
         warnings_as_notes(CalibrationWarning),
         warnings_as_notes(ConvergenceWarning),
-        bar("parts", "statistics") as progress,
+        bar("", "reading the data") as progress,
     ):
         import keras
 
@@ -126,6 +150,7 @@ def budget(
             methods=chosen,
             value=value,
             fit=fit,
+            fit_settings=FitSettings(norms=norms, seed=seed),
             include=tuple(include or ()),
             exclude=tuple(exclude or ()),
             samples=samples,
@@ -142,7 +167,7 @@ def budget(
     if as_json:
         write_json({**found, "files": [str(page) for page in pages]} if shares else found)
         return
-    write_budget(found)
+    write_budget(found, as_csv)
     if shares:
         note(f"wrote {len(done.points)} models into {out}; look at {pages[0]}; run {done.run} is in {db}")
     else:
@@ -151,7 +176,9 @@ def budget(
 
 def kept(text: str, option: str) -> float | int:
     """A share above 0 and at most 1 as a float, or a whole number above as it is. Raises UserError."""
-    expected = f"{option} takes a share above 0 and at most 1, such as 0.5, or a whole number, such as 2000000"
+    expected = (
+        f"{option} takes a share above 0 and at most 1, such as 0.5 (1 keeps all), or a whole number, such as 2000000"
+    )
     try:
         value = Fraction(text.replace("_", "").replace(",", ""))
     except (ValueError, ZeroDivisionError):

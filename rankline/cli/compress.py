@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from dse.errors import UserError
+from rankline.cli import completion
 from rankline.cli.explore import MODEL_HELP
 from rankline.cli.output import (
     DEFAULT_DATABASE,
+    CsvOption,
     DatabaseOption,
     JsonOption,
     NameOption,
@@ -24,7 +26,7 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 
-GOES_ON_WITH = ("resume", "db", "max_trials", "max_minutes", "as_json")
+GOES_ON_WITH = ("resume", "db", "max_trials", "max_minutes", "as_json", "as_csv")
 """Options beside ``--resume``: the others are the run's own."""
 
 
@@ -45,17 +47,28 @@ def compress(
         str,
         typer.Option(
             help="similarity (one pair of methods), hybrid (all pairs, then the best for each layer), or a baseline: "
-            "vbmf, pruning."
+            "vbmf, pruning.",
+            autocompletion=completion.among("similarity", "hybrid", "vbmf", "pruning"),
         ),
     ] = "similarity",
     db: DatabaseOption = DEFAULT_DATABASE,
     name: NameOption = None,
-    objective: Annotated[str, typer.Option(help="params, flops or memory.")] = "params",
+    objective: Annotated[
+        str, typer.Option(help="params, flops or memory.", autocompletion=completion.among("params", "flops", "memory"))
+    ] = "params",
     conv_method: Annotated[
-        str | None, typer.Option(help="Method for convolutions (tucker); for the hybrid several, with commas.")
+        str | None,
+        typer.Option(
+            help="Method for convolutions (tucker); for the hybrid several, with commas.",
+            autocompletion=completion.methods,
+        ),
     ] = None,
     dense_method: Annotated[
-        str | None, typer.Option(help="Method for dense layers (svd); for the hybrid several, with commas.")
+        str | None,
+        typer.Option(
+            help="Method for dense layers (svd); for the hybrid several, with commas.",
+            autocompletion=completion.methods,
+        ),
     ] = None,
     metric: Annotated[str, typer.Option(help="What is judged by: accuracy or loss.")] = "accuracy",
     max_drop: Annotated[float, typer.Option(help="Most points of accuracy to lose (of the loss: hundredths).")] = 1.5,
@@ -93,6 +106,7 @@ def compress(
     ] = 0,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Compress a trained model until its accuracy is within reach of the original's.
 
@@ -151,7 +165,7 @@ def compress(
     if as_json:
         write_json(found)
     else:
-        write_summary(found)
+        write_summary(found, as_csv)
         note(f"wrote {done.delivered.model} and {done.delivered.plan}; run {done.run.id} is in {db}")
     if done.run.status == INTERRUPTED:
         raise typer.Exit(130)

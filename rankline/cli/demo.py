@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rankline.cli.output import JsonOption, SeedOption, note, write_json
+from rankline.cli.output import CsvOption, JsonOption, SeedOption, note, write_json
 from rankline.cli.quiet import load_keras
 
 
@@ -15,6 +15,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Folder for the files it writes.")] = Path("demo"),
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Train LeNet-5 on real digits, explore it, compress it, and write a report.
 
@@ -29,7 +30,7 @@ def demo(
     if as_json:
         write_json(found)
         return
-    write_summary(found)
+    write_summary(found, as_csv)
     note(f"model    {made.compressed}   (before: {made.original})")
     note(f"report   {made.report}")
     note(f"database {made.database}")

@@ -9,9 +9,11 @@ import typer
 from rankline.cli.looking import UNTRAINED, calibration_inputs, look, write_looked
 from rankline.cli.output import (
     DEFAULT_DATABASE,
+    CsvOption,
     DatabaseOption,
     InputShapeOption,
     JsonOption,
+    MethodsOption,
     NameOption,
     NetworkOption,
     note,
@@ -23,7 +25,7 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras_for
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
-from reports.numbers import si
+from rankline.cli.table import part, rounded
 
 MODEL_HELP = "A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file."
 
@@ -37,7 +39,7 @@ def explore(
     db: DatabaseOption = DEFAULT_DATABASE,
     zoo: Annotated[bool, typer.Option("--zoo", help="The fourteen networks of the zoo instead of a MODEL.")] = False,
     name: NameOption = None,
-    methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
+    methods: MethodsOption = None,
     input_shape: InputShapeOption = None,
     rank_multiple: Annotated[int, typer.Option(help="Keep only ranks that are multiples of this.")] = 1,
     max_rank: Annotated[int | None, typer.Option(help="Cut every rank here.")] = None,
@@ -60,6 +62,7 @@ def explore(
     mean: MeanOption = "0",
     std: StdOption = "1",
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Compute and store every configuration of a model's layers; with --errors or --calibrate, its error too.
 
@@ -121,6 +124,9 @@ def explore(
         found = [asdict(one) for one in done] if zoo else asdict(done[0])
         write_json(found if trained is None else {"explored": found, "errors": [asdict(one) for one in looked]})
         return
+    if as_csv and trained is not None:
+        write_looked(looked, done[0].network, as_csv)
+        return
     write_table(
         f"explored into {db}",
         ["network", "layers", "kept", "spaces", "computed now", "configurations", "lines", "seconds"],
@@ -133,11 +139,12 @@ def explore(
                 one.n_new_spaces,
                 one.n_total,
                 one.n_lines,
-                round(one.seconds, 2),
+                rounded(one.seconds, 2),
             ]
             for one in done
         ],
         least_important=["seconds", "computed now", "lines", "kept"],
+        as_csv=as_csv,
     )
     if trained is not None:
         write_looked(looked, done[0].network)
@@ -149,6 +156,7 @@ def layers(
     network: NetworkOption = None,
     input_shape: InputShapeOption = None,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """List the layers of a model with their costs; --json writes a layers file.
 
@@ -167,9 +175,10 @@ def layers(
     if as_json:
         print(write_layers(found), end="")
         return
+    costs = [known_cost(layer) for layer in found]
+    wholes = [sum(cost[j] or 0 for cost in costs) for j in range(3)]
     rows = []
-    for layer in found:
-        params, fm, flops = known_cost(layer)
+    for layer, (params, fm, flops) in zip(found, costs, strict=True):
         rows.append(
             [
                 layer.name,
@@ -178,18 +187,18 @@ def layers(
                 layer.in_channels,
                 layer.out_channels,
                 "x".join(map(str, layer.out_size)),
-                params,
+                part(params, wholes[0]),
                 fm,
-                si(flops),
+                part(flops, wholes[2], short=True),
                 layer.kept_because,
             ]
         )
     columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
     least = ["FM elements", "kind", "in", "out", "output size"]
-    write_table(f"{len(found)} layers", columns, rows, least_important=least)
+    write_table(f"{len(found)} layers", columns, rows, least_important=least, as_csv=as_csv)
 
 
-def zoo(as_json: JsonOption = False) -> None:
+def zoo(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     """List the networks that can be named as zoo:NAME.
 
     Example: [bold]rankline zoo[/bold]
@@ -200,10 +209,15 @@ def zoo(as_json: JsonOption = False) -> None:
     if as_json:
         write_json(rows)
         return
-    write_table(f"{len(rows)} networks", list(rows[0]), (list(row.values()) for row in rows))
+    write_table(f"{len(rows)} networks", list(rows[0]), (list(row.values()) for row in rows), as_csv=as_csv)
 
 
-def spaces(db: DatabaseOption = DEFAULT_DATABASE, network: NetworkOption = None, as_json: JsonOption = False) -> None:
+def spaces(
+    db: DatabaseOption = DEFAULT_DATABASE,
+    network: NetworkOption = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
     """List the spaces of a network's layers: how many configurations each method has.
 
     Example: [bold]rankline spaces --network lenet5[/bold]
@@ -216,7 +230,6 @@ def spaces(db: DatabaseOption = DEFAULT_DATABASE, network: NetworkOption = None,
         return
     columns = ["layer", "method", "n_total", "n_better", "n_useful", "n_lines"]
     titles = ["layer", "method", "configurations", "better", "useful", "lines"]
-    write_table(
-        f"{len(rows)} spaces", titles, ([row[column] for column in columns] for row in rows), least_important=["lines"]
-    )
+    body = [[row[column] for column in columns] for row in rows]
+    write_table(f"{len(rows)} spaces", titles, body, least_important=["lines"], as_csv=as_csv)
     note("better: params and FLOPs below the original's; useful: also no rank that its neighbours cannot feed")

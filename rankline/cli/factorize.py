@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dse.errors import UserError
+from rankline.cli import completion
 from rankline.cli.explore import ModelArgument
-from rankline.cli.output import InputShapeOption, JsonOption, note, sizes, whole_numbers, write_json, write_table
+from rankline.cli.output import (
+    CsvOption,
+    InputShapeOption,
+    JsonOption,
+    note,
+    sizes,
+    whole_numbers,
+    write_json,
+    write_table,
+)
 from rankline.cli.quiet import load_keras
-from reports.numbers import change, percent
+from rankline.cli.table import Shown, share
+from reports.numbers import change
 
 if TYPE_CHECKING:
     from compress.plan import Plan
@@ -24,12 +35,15 @@ def factorize(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(help="The .keras file to write.")],
     layer: Annotated[str | None, typer.Option(help="The layer, as `rankline layers` lists it.")] = None,
-    method: Annotated[str | None, typer.Option(help="The method, such as tucker or svd.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="The method, such as tucker or svd.", autocompletion=completion.method)
+    ] = None,
     ranks: Annotated[str | None, typer.Option(help="Its ranks, such as 8,16.")] = None,
     shape: Annotated[str | None, typer.Option(help="T3F's tensor shape, such as 4x8:8x4.")] = None,
     plan: Annotated[Path | None, typer.Option(help="A plan instead, as `rankline compress` writes it.")] = None,
     input_shape: InputShapeOption = None,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Decompose a layer of a trained model, or those of a plan, at ranks of your own.
 
@@ -39,12 +53,14 @@ def factorize(
     from compress.model_file import check_target, save_model
     from dse.source import load_model
     from rankline.factorization import factorize_by_hand
+    from rankline.progress import bar
 
     chosen = _plan(layer, method, ranks, shape, plan)
     check_target(out)
     given = sizes(input_shape)
-    done = factorize_by_hand(load_model(model, given), chosen, given)
-    save_model(done.model, out)
+    with bar("layers", f"decomposing {len(chosen)} layer{'' if len(chosen) == 1 else 's'}"):
+        done = factorize_by_hand(load_model(model, given), chosen, given)
+        save_model(done.model, out)
     if as_json:
         layers = [
             {
@@ -64,7 +80,7 @@ def factorize(
         [
             one.layer,
             f"{one.choice.method} {'x'.join(map(str, one.choice.ranks))} {one.choice.shape or ''}".strip(),
-            percent(one.error),
+            share(one.error, bar=True),
             *_changes(one.before, one.after),
         ]
         for one in done.layers
@@ -80,6 +96,7 @@ def factorize(
         ],
         [*rows, [whole, None, None, *_changes(done.before, done.after)]],
         least_important=[f"{name} before" for name in SHOWN.values()],
+        as_csv=as_csv,
     )
     if done.uncounted:
         note(f"the FLOPs of {', '.join(done.uncounted)} are not known, and not in the sums")
@@ -105,4 +122,8 @@ def _before_and_after(before: Cost, after: Cost) -> dict[str, Any]:
 
 def _changes(before: Cost, after: Cost) -> list[Any]:
     pairs = [(getattr(before, name), getattr(after, name)) for name in SHOWN]
-    return [value for was, now in pairs for value in (was, now, change(1 - now / was) if was else None)]
+    return [value for was, now in pairs for value in (was, now, _change(was, now))]
+
+
+def _change(was: int, now: int) -> Shown | None:
+    return Shown(now / was - 1, change(1 - now / was)) if was else None

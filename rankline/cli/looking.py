@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rankline.cli.output import note, warnings_as_notes, write_table
-from reports.numbers import percent
+from rankline.cli.table import rounded, share
 
 if TYPE_CHECKING:
     import keras
@@ -47,9 +47,9 @@ def look(
         )
 
 
-def write_looked(looked: Sequence[Looked], network: str) -> None:
-    """A table of what was stored now."""
-    if not looked:
+def write_looked(looked: Sequence[Looked], network: str, as_csv: bool = False) -> None:
+    """A table of what was stored now, or as CSV."""
+    if not looked and not as_csv:
         note(f"{network}: the errors of these weights are there already")
         return
     columns = ["layer", "method", "error of", "certainty", "spread", "tensor shapes", "seconds"]
@@ -59,15 +59,14 @@ def write_looked(looked: Sequence[Looked], network: str) -> None:
             one.method,
             one.of,
             one.certainty,
-            percent(one.spread) if one.spread else None,
+            share(one.spread) if one.spread else None,
             one.shapes if one.shapes > 1 else None,
-            round(one.seconds, 3),
+            rounded(one.seconds, 3),
         ]
         for one in looked
     ]
     spaces = "1 space" if len(rows) == 1 else f"{len(rows)} spaces"
-    write_table(
-        f"{network}: errors of {spaces} stored", columns, rows, least_important=["tensor shapes", "seconds", "spread"]
-    )
+    least = ["tensor shapes", "seconds", "spread"]
+    write_table(f"{network}: errors of {spaces} stored", columns, rows, least_important=least, as_csv=as_csv)
     if any(one.spread for one in looked):
         note("spread: the largest deviation of an estimate, where the truth was computed to see")

@@ -9,7 +9,10 @@ import typer
 
 from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json
 
-app = typer.Typer(help="Upgrade, check or copy a database.", no_args_is_help=True)
+app = typer.Typer(
+    help="Upgrade, check or copy a database.\n\nExample: [bold]rankline db check --db space.db[/bold]",
+    no_args_is_help=True,
+)
 
 
 @app.command()

@@ -7,30 +7,40 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from dse.errors import UserError
-from reports.numbers import MISSING
+from rankline.cli import completion
+from rankline.cli.table import drawn, for_machines
 
-if TYPE_CHECKING:
-    from rich.table import Table
+
+def _one_format(context: typer.Context, value: bool) -> bool:
+    if value and (context.params.get("as_json") or context.params.get("as_csv")):
+        raise UserError("--json and --csv are both given; choose one")
+    return value
+
 
 DatabaseOption = Annotated[
     str, typer.Option("--db", envvar="RANKLINE_DB", help="Database: a file or a SQLAlchemy URL.", metavar="DB")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.", callback=_one_format)]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Write CSV for machines.", callback=_one_format)]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything that chance enters.")]
-NetworkOption = Annotated[str | None, typer.Option("--network", help="Network; not needed where there is one.")]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option("--network", help="Network; not needed where there is one.", autocompletion=completion.network),
+]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option("--methods", help="Only these methods, separated by commas.", autocompletion=completion.methods),
+]
 InputShapeOption = Annotated[
     str | None, typer.Option(help="Size of one input without the batch axis, such as 224,224,3.", metavar="SIZES")
 ]
 
 DEFAULT_DATABASE = "rankline.db"
-
-WORD = 10
-"""Up to so many characters, a text in a table is not folded."""
 
 
 def write_json(value: Any) -> None:
@@ -39,12 +49,12 @@ def write_json(value: Any) -> None:
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A header and the rows on standard output; None is an empty field."""
+    """A header and the rows on standard output as they are computed; None is an empty field."""
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([for_machines(value) for value in row] for row in rows)
 
 
 def write_table(
@@ -53,64 +63,15 @@ def write_table(
     rows: Iterable[Sequence[Any]],
     drop_empty: bool = True,
     least_important: Sequence[str] = (),
+    as_csv: bool = False,
 ) -> None:
-    """A table for people under a title; numbers to the right, columns without any value left out by default.
-
-    Numbers and ``least_important`` columns are never folded: on a narrow terminal the titles of numbers are, and then
-    the least important are left out, in that order, with a note.
-    """
-    from rich.console import Console
-
-    body = [list(row) for row in rows]
-    shown = [
-        column
-        for j, column in enumerate(columns)
-        if not (drop_empty and body) or any(row[j] not in (None, "") for row in body)
-    ]
-    # Where nobody looks, nothing is folded: a pipe gets every column whole.
-    console = Console(width=None if sys.stdout.isatty() else max(160, 24 * len(columns)))
-    boundless = console.options.update_width(10_000)
-    whole = set(least_important)
-    table, left_out = _table(columns, body, shown, whole, fold_titles=False), []
-    if console.measure(table, options=boundless).maximum > console.width:
-        table = _table(columns, body, shown, whole, fold_titles=True)
-    for column in least_important:
-        if column in shown and console.measure(table, options=boundless).minimum > console.width:
-            shown.remove(column)
-            left_out.append(column)
-            table = _table(columns, body, shown, whole, fold_titles=True)
-    console.print(title, highlight=False, markup=False)
-    console.print(table)
+    """A table for people under a title, or as CSV; see ``table.drawn`` for what a narrow terminal has no room for."""
+    if as_csv:
+        write_csv(columns, rows)
+        return
+    left_out = drawn(title, columns, [list(row) for row in rows], drop_empty, least_important)
     if left_out:
         note(f"left out for want of space: {', '.join(left_out)}")
-
-
-def _table(
-    columns: Sequence[str], body: Sequence[Sequence[Any]], shown: Sequence[str], whole: set[str], fold_titles: bool
-) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    places = [j for j, column in enumerate(columns) if column in shown]
-    for j in places:
-        if _is_numeric([row[j] for row in body]):
-            title = columns[j].replace(" ", "\n") if fold_titles else columns[j]
-            table.add_column(escape(title), justify="right", no_wrap=True)
-        else:
-            longest = max((len(_cell(row[j])) for row in body), default=0)
-            room = longest if columns[j] in whole else min(WORD, longest)
-            table.add_column(escape(columns[j]), overflow="fold", min_width=room)
-    for row in body:
-        table.add_row(*(_cell(row[j]) for j in places))
-    return table
-
-
-def _is_numeric(values: Sequence[Any]) -> bool:
-    """Whether a column holds numbers, also written ones such as "93.8 %" or "<= 5.0 %"; some may be missing."""
-    known = [str(value) for value in values if value not in (None, MISSING)]
-    return bool(known) and all(text.lstrip("−-<=~ ")[:1].isdigit() for text in known)
 
 
 def note(message: str) -> None:
@@ -181,15 +142,3 @@ def _named(value: str | None) -> str | None:
 
 
 NameOption = Annotated[str | None, typer.Option(help="Name of the network in the database.", callback=_named)]
-
-
-def _cell(value: Any) -> str:
-    from rich.markup import escape
-
-    if value is None:
-        return MISSING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dse.errors import UserError
+from rankline.cli import completion
 from rankline.cli.output import (
     DEFAULT_DATABASE,
+    CsvOption,
     DatabaseOption,
     JsonOption,
+    MethodsOption,
     NetworkOption,
     SeedOption,
     note,
@@ -21,6 +24,8 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
+from rankline.cli.table import Shown, part, share
+from rankline.cli.windows import WhereOption, Windows, WithinOption, windows_of
 from reports.numbers import percent
 
 if TYPE_CHECKING:
@@ -30,19 +35,12 @@ if TYPE_CHECKING:
     from db.solution import Solution
 
 
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Window METRIC=LOW:HIGH, either end may be open; METRIC is params, fm, flops, memory (bytes), one "
-        "of these with _reduction (a fraction), or error (relative, such as :0.05). May be repeated.",
-        metavar="WINDOW",
-    ),
+MethodArgument = Annotated[
+    str, typer.Argument(help="tucker, cp, tt, svd, spatial_svd, qr or t3f.", autocompletion=completion.method)
 ]
-WithinOption = Annotated[str, typer.Option(help="all, better or useful configurations.")]
-MethodArgument = Annotated[str, typer.Argument(help="tucker, cp, tt, svd, spatial_svd, qr or t3f.")]
-LayerArgument = Annotated[str, typer.Argument(help="Layer, as `rankline layers` lists it.")]
-
-Windows = dict[str, tuple[str | None, str | None]]
+LayerArgument = Annotated[
+    str, typer.Argument(help="Layer, as `rankline layers` lists it.", autocompletion=completion.layer)
+]
 
 PICK_COLUMNS = [
     "ranks",
@@ -67,8 +65,14 @@ def _finite(value: float | None) -> float | None:
 
 
 def query(
-    layer: Annotated[str | None, typer.Argument(help="Layer; without it, the best of every layer.")] = None,
-    method: Annotated[str | None, typer.Argument(help="Method; without it, the best of every method.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Argument(help="Layer; without it, the best of every layer.", autocompletion=completion.layer),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Argument(help="Method; without it, the best of every method.", autocompletion=completion.method),
+    ] = None,
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     where: WhereOption = None,
@@ -84,6 +88,7 @@ def query(
     random: Annotated[int, typer.Option(min=0, help="Also this many random configurations.")] = 0,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Count and pick configurations of a layer by a method; or find the best of every method, or of every layer.
 
@@ -92,18 +97,19 @@ def query(
     from db.database import open_database
 
     database = open_database(db, create=False)
-    windows = _windows(where)
+    windows = windows_of(where)
     if layer is None or method is None:
         if at is not None or steps is not None or random:
             raise typer.BadParameter("--at, --steps and --random need a LAYER and a METHOD")
-        _best(database, network, layer, lowest, within, windows, as_json)
+        _best(database, network, layer, lowest, within, windows, as_json, as_csv)
         return
     solutions = database.solutions(layer, method, network).within(within)
     solutions = solutions.where(**windows)
     if at is not None:
         solutions = solutions.at(at, objective)
     if steps is not None:
-        _steps(solutions.steps(steps, objective), f"{layer} by {method}: {within} by {objective} reduction", as_json)
+        title = f"{layer} by {method}: {within} by {objective} reduction"
+        _steps(solutions.steps(steps, objective), title, as_json, as_csv)
         return
     picks = solutions.picks()
     if solutions.errors is not None:
@@ -124,13 +130,14 @@ def query(
         ["pick", *PICK_COLUMNS],
         [[name, *_pick_row(one)] for name, one in picks.items()],
         least_important=LEAST_IMPORTANT,
+        as_csv=as_csv,
     )
     _tell_of_errors(picks.values())
 
 
 def pareto(
     layer: LayerArgument,
-    methods: Annotated[str | None, typer.Option(help="Only these methods, separated by commas.")] = None,
+    methods: MethodsOption = None,
     cost: Annotated[
         list[str] | None, typer.Option(help="params, fm, flops or memory. May be repeated, for a front over several.")
     ] = None,
@@ -138,8 +145,9 @@ def pareto(
     network: NetworkOption = None,
     where: WhereOption = None,
     within: WithinOption = "useful",
-    points: Annotated[int, typer.Option(min=2, help="Rows of the table, evenly taken; --json has all.")] = 20,
+    points: Annotated[int, typer.Option(min=2, help="Rows of the table, evenly taken; --json, --csv: all.")] = 20,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """The front of error against cost over a layer's methods: the configurations that nothing beats.
 
@@ -150,11 +158,13 @@ def pareto(
     costs = list(dict.fromkeys(cost or ["params"]))
     names = words(methods, "--methods")
     database = open_database(db, create=False)
-    front = database.pareto(layer, *costs, network=network, within=within, methods=names, **_windows(where))
+    front = database.pareto(layer, *costs, network=network, within=within, methods=names, **windows_of(where))
     if as_json:
         write_json([one.as_dict() for one in front])
         return
-    shown = [front[j * (len(front) - 1) // (points - 1)] for j in range(points)] if len(front) > points else front
+    shown = front
+    if len(front) > points and not as_csv:
+        shown = [front[j * (len(front) - 1) // (points - 1)] for j in range(points)]
     title = f"{layer}: {len(front):,} configurations that no other beats in error and {' and '.join(costs)}"
     if len(shown) < len(front):
         title += f"; {len(shown)} of them"
@@ -163,6 +173,7 @@ def pareto(
         ["method", *PICK_COLUMNS],
         [[one.method, *_pick_row(one)] for one in shown],
         least_important=LEAST_IMPORTANT,
+        as_csv=as_csv,
     )
     _tell_of_errors(front)
 
@@ -186,7 +197,7 @@ def export(
     from db.export import export as run_export
 
     solutions = open_database(db, create=False).solutions(layer, method, network).within(within)
-    solutions = solutions.where(**_windows(where))
+    solutions = solutions.where(**windows_of(where))
     count = run_export(solutions, out, limit, lambda count: note(f"{count:,} configurations meet the windows"))
     if as_json:
         write_json({"file": str(out), "configurations": count})
@@ -202,6 +213,7 @@ def _best(
     within: str,
     bounds: Windows,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     from dse.totals import uncounted
 
@@ -228,36 +240,38 @@ def _best(
     columns = [first, "by", *PICK_COLUMNS]
     if layer is not None:
         rows, columns = [[row[0], *row[2:]] for row in rows], [first, *PICK_COLUMNS]
-    write_table(title, columns, rows, least_important=LEAST_IMPORTANT)
+    write_table(title, columns, rows, least_important=LEAST_IMPORTANT, as_csv=as_csv)
     _tell_of_errors(found.values())
     if "error" in bounds and None in found.values():
         note("rows without a configuration: none is within the error, or its errors aren't known (explore --errors)")
-    for metric, (was, now) in (totals or {}).items():
+    for metric, (was, now) in ({} if as_csv else totals or {}).items():
         least = "at least " if unknown and metric != "params" else ""
         print(f"network's {metric}: {least}{was:,} before, {least}{now:,} with these ({percent(1 - now / was)} saved)")
     if unknown:
         note(f"the FLOPs of {', '.join(unknown)} are not known, and not in the sums")
 
 
-def _steps(frame: pd.DataFrame, title: str, as_json: bool) -> None:
+def _steps(frame: pd.DataFrame, title: str, as_json: bool, as_csv: bool) -> None:
     rows = frame.to_dict(orient="records")
     if as_json:
         write_json(rows)
         return
     columns = ["reduction from", "configurations", "fewest FLOPs", "most FLOPs"]
-    write_table(title, columns, ([percent(row["level"]), row["n"], row["min_flops"], row["max_flops"]] for row in rows))
+    most = max((row["n"] for row in rows), default=0)
+    body = [[share(row["level"]), part(row["n"], most), row["min_flops"], row["max_flops"]] for row in rows]
+    write_table(title, columns, body, as_csv=as_csv)
 
 
 def _pick_row(one: Solution) -> list[Any]:
-    saved = [percent(one.reduction(metric)) for metric in ("params", "flops")]
+    saved = [share(one.reduction(metric), bar=True) for metric in ("params", "flops")]
     errors = [None, None] if one.error is None else [_error(one), f"{one.error_of}, {one.certainty}"]
     return [" ".join(map(str, one.ranks)), one.shape, one.params, one.fm, one.flops, one.memory, *saved, *errors]
 
 
-def _error(one: Solution) -> str:
-    """The error, with what tells that it is a bound or an estimate."""
+def _error(one: Solution) -> Shown:
+    """The error, with what tells people that it is a bound or an estimate."""
     sign = {"bound": "<= ", "estimate": "~ "}.get(one.certainty or "", "")
-    return f"{sign}{percent(one.error)}"
+    return Shown(one.error, f"{sign}{percent(one.error)}")
 
 
 def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
@@ -270,17 +284,3 @@ def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
         note("<=: the error is at most that")
     if "estimate" in certainties:
         note("~: an estimate")
-
-
-def _windows(texts: list[str] | None) -> Windows:
-    """Name and bounds of each ``name=low:high``."""
-    found: Windows = {}
-    for text in texts or []:
-        name, equals, bounds = text.partition("=")
-        low, colon, high = bounds.partition(":")
-        if not equals or not colon:
-            raise typer.BadParameter(f"a window is METRIC=LOW:HIGH, such as params_reduction=0.6:0.7; got '{text}'")
-        if name in found:
-            raise typer.BadParameter(f"there are two windows on {name}; give one")
-        found[name] = low or None, high or None
-    return found

@@ -1,4 +1,4 @@
-"""``report``: one HTML file to look at and to send."""
+"""``report``: one file to look at and to send, its figures as pictures, and a page of benchmark results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dse.errors import UserError
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
@@ -19,22 +20,51 @@ from rankline.cli.output import (
 
 
 def report(
-    out: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[
+        Path, typer.Argument(help="The file to write: .html; .md or .tex, tables; or .csv, a row a layer.")
+    ] = Path("report.html"),
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     run: Annotated[int | None, typer.Option(help="Run to show; the network's latest by default.")] = None,
     seed: SeedOption = 0,
+    images: Annotated[
+        Path | None, typer.Option(help="Also write every figure as a picture into this folder.", metavar="FOLDER")
+    ] = None,
+    image_format: Annotated[str, typer.Option(help="svg, png or pdf.")] = "svg",
+    benchmarks: Annotated[
+        Path | None,
+        typer.Option(help="Instead, a page of the results that `rankline bench` left in a folder.", metavar="FOLDER"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a self-contained HTML report of a network and its latest run.
+    """Write a self-contained HTML report of a network and its latest run; or Markdown, LaTeX or CSV.
 
     Example: [bold]rankline report lenet5.html[/bold]
     """
-    from db.database import open_database
-    from reports.html import write_report
+    if benchmarks is not None:
+        from reports.benchmarks import write_benchmarks
 
-    written = write_report(open_database(db, create=False), out, network=network, run=run, seed=seed)
+        if images is not None or network is not None or run is not None:
+            raise UserError("--benchmarks makes a page of its own; leave out --network, --run and --images")
+        _tell(write_benchmarks(benchmarks, out), [], as_json)
+        return
+    from db.database import open_database
+    from reports.content import content
+    from reports.formats import write_as, writer_for
+    from reports.images import check_images, write_images
+
+    writer_for(out)  # before the work
+    if images is not None:
+        check_images(image_format)
+    found = content(open_database(db, create=False), network, run, seed)
+    pictures = [] if images is None else write_images(found.figures(), images, image_format)
+    _tell(write_as(out, found, pictures), [one.path for one in pictures], as_json)
+
+
+def _tell(written: Path, pictures: list[Path], as_json: bool) -> None:
     if as_json:
-        write_json({"file": str(written)})
-    else:
-        note(f"wrote {written}")
+        write_json({"file": str(written), **({"images": [str(path) for path in pictures]} if pictures else {})})
+        return
+    note(f"wrote {written}")
+    if pictures:
+        note(f"wrote {len(pictures)} pictures into {pictures[0].parent}")

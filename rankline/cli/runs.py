@@ -8,15 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dse.errors import UserError
-from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, is_given, note, write_json, write_table
-from reports.numbers import percent
+from rankline.cli.output import (
+    DEFAULT_DATABASE,
+    CsvOption,
+    DatabaseOption,
+    JsonOption,
+    is_given,
+    note,
+    write_csv,
+    write_json,
+    write_table,
+)
+from rankline.cli.table import rounded, share
 
 if TYPE_CHECKING:
     from db.database import Database
 
-app = typer.Typer(help="List compression runs, show their trials, compare and export them.")
+app = typer.Typer(
+    help="List compression runs, show their trials, compare and export them.\n\nExample: [bold]rankline runs[/bold]"
+)
 
 RunArgument = Annotated[int, typer.Argument(help="The number of a run, as `rankline runs` lists it.")]
+
+LAYER_COLUMNS = ("layer", "method", "ranks", "shape", "params", "params saved", "similarity", "error")
 
 NOT_COMPARED = ("key", "skipped", "request", "made_by", "damages")
 """What is recorded with a run's settings and says nothing to a reader of two runs."""
@@ -27,13 +41,14 @@ def runs(
     context: typer.Context,
     db: DatabaseOption = DEFAULT_DATABASE,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """List compression runs.
 
     Example: [bold]rankline runs[/bold]
     """
     if context.invoked_subcommand is not None:
-        for name in ("db", "as_json"):
+        for name in ("db", "as_json", "as_csv"):
             if is_given(context, name):
                 option = f"--{name.removeprefix('as_')}"
                 raise UserError(f"give {option} after the command: rankline runs {context.invoked_subcommand} {option}")
@@ -51,19 +66,24 @@ def runs(
             _methods(row),
             row["status"],
             row["trials"],
-            percent(row["accuracy"]),
+            share(row["accuracy"]),
             row["seed"],
             row["started"],
         ]
         for row in found
     ]
     title = f"{len(found)} run{'' if len(found) == 1 else 's'}"
-    write_table(title, columns, rows, least_important=["seed", "started", "strategy"])
+    write_table(title, columns, rows, least_important=["seed", "started", "strategy"], as_csv=as_csv)
 
 
 @app.command()
-def show(run: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
-    """Show a run's trials, and each layer of them.
+def show(
+    run: RunArgument,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Show a run's trials, and each layer of them; as CSV the trials' columns stand before their layers'.
 
     Example: [bold]rankline runs show 1[/bold]
     """
@@ -80,26 +100,35 @@ def show(run: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonO
             row["number"],
             row["status"],
             _text(row["made_by"]) if row["made_by"] else None,
-            percent(row["accuracy"]),
-            _figure(row["loss"], 4),
+            share(row["accuracy"]),
+            rounded(row["loss"], 4),
             row["params"],
             row["flops"],
-            _figure(row["seconds"], 1),
-            _figure(row["construct_seconds"], 1),
+            rounded(row["seconds"], 1),
+            rounded(row["construct_seconds"], 1),
         ]
         for row in found
     ]
-    write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", "FLOPs"])
     originals = _original_params(database, run)
-    layers = [[row["number"], *_layer(one, originals)] for row in found for one in row["layers"]]
-    columns = ["trial", "layer", "method", "ranks", "shape", "params", "params saved", "similarity", "error"]
-    if layers:
-        write_table("its layers", columns, layers, least_important=["params", "shape"])
+    layers = [[_layer(one, originals) for one in row["layers"]] for row in found]
+    if as_csv:
+        each = zip(rows, layers, strict=True)
+        joined = [[*row, *one] for row, some in each for one in some or [[None] * len(LAYER_COLUMNS)]]
+        write_csv([*columns, *(f"layer's {name}" if name in columns else name for name in LAYER_COLUMNS)], joined)
+        return
+    write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", "FLOPs"])
+    numbered = [[row["number"], *one] for row, some in zip(found, layers, strict=True) for one in some]
+    if numbered:
+        write_table("its layers", ["trial", *LAYER_COLUMNS], numbered, least_important=["params", "shape"])
 
 
 @app.command()
 def compare(
-    one: RunArgument, other: RunArgument, db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False
+    one: RunArgument,
+    other: RunArgument,
+    db: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Put two runs side by side: their settings where they differ, their models, and each layer's choice.
 
@@ -117,22 +146,26 @@ def compare(
     names = [
         name
         for name in dict.fromkeys(name for side in settings for name in side)
-        if name not in ("key", "skipped", "request", "made_by", "damages")
-        and settings[0].get(name) != settings[1].get(name)
+        if name not in NOT_COMPARED and settings[0].get(name) != settings[1].get(name)
     ]
     different = [[name, *(_text(side.get(name)) for side in settings)] for name in names]
-    write_table("where they differ", ["setting", *titles], different, drop_empty=False)
     figures = [
-        ("validation accuracy", lambda side: percent(side["trial"]["accuracy"])),
-        ("test accuracy", lambda side: percent(side["test_accuracy"])),
+        ("validation accuracy", lambda side: share(side["trial"]["accuracy"])),
+        ("test accuracy", lambda side: share(side["test_accuracy"])),
         ("params", lambda side: side["trial"]["params"]),
         ("FLOPs", lambda side: side["trial"]["flops"]),
         ("trials", lambda side: side["trials"]),
     ]
-    write_table("their models", ["", *titles], [[name, *map(of, sides)] for name, of in figures], drop_empty=False)
+    models = [[name, *map(of, sides)] for name, of in figures]
     choices = [{layer["layer"]: layer for layer in side["trial"]["layers"]} for side in sides]
     layers = dict.fromkeys(name for side in choices for name in side)
     rows = [[name, *(_choice(side.get(name)) for side in choices)] for name in layers]
+    if as_csv:
+        parts = {"setting": different, "model": models, "layer": rows}
+        write_csv(["what", "name", *titles], ([what, *row] for what, some in parts.items() for row in some))
+        return
+    write_table("where they differ", ["setting", *titles], different, drop_empty=False)
+    write_table("their models", ["", *titles], models, drop_empty=False)
     if rows:
         write_table("each layer", ["layer", *titles], rows, drop_empty=False)
 
@@ -193,9 +226,9 @@ def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
         _ranks(one["ranks"]),
         one["shape"],
         one["params"],
-        percent(1 - one["params"] / originals[one["layer"]]),
-        None if one["method"] is None else _figure(one["similarity"], 3),
-        None if one["error"] is None or one["method"] is None else percent(one["error"]),
+        share(1 - one["params"] / originals[one["layer"]], bar=True),
+        None if one["method"] is None else rounded(one["similarity"], 3),
+        None if one["error"] is None or one["method"] is None else share(one["error"]),
     ]
 
 
@@ -224,10 +257,6 @@ def _choice(layer: dict[str, Any] | None) -> str | None:
 
 def _ranks(ranks: list[int] | None) -> str:
     return "" if ranks is None else "x".join(map(str, ranks))
-
-
-def _figure(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:,.{digits}f}"
 
 
 def _text(value: Any) -> str | None:

@@ -9,14 +9,23 @@ from typing import Annotated, Any
 import typer
 
 from dse.errors import UserError
-from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_csv, write_json, write_table
+from rankline.cli.output import (
+    DEFAULT_DATABASE,
+    CsvOption,
+    DatabaseOption,
+    JsonOption,
+    note,
+    write_csv,
+    write_json,
+    write_table,
+)
 
 
 def sql(
     statement: Annotated[str, typer.Argument(help="One SELECT; - reads it from standard input.", metavar="SQL")],
     db: DatabaseOption = DEFAULT_DATABASE,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV for machines.")] = False,
+    as_csv: CsvOption = False,
     limit_rows: Annotated[int, typer.Option(help="Show at most this many rows.")] = 10_000,
     limit_seconds: Annotated[float, typer.Option(help="Stop the query after this time.")] = 10.0,
 ) -> None:
@@ -26,8 +35,6 @@ def sql(
     """
     from db.sql import run_sql
 
-    if as_json and as_csv:
-        raise UserError("--json and --csv are both given; choose one")
     found = run_sql(db, _standard_input() if statement == "-" else statement, limit_rows, limit_seconds)
     if as_csv:
         write_csv(found.columns, ([_for_machines(value) for value in row] for row in found.rows))

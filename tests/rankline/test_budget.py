@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import gc
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import weakref
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -185,6 +191,98 @@ def test_fine_tuning_adds_a_trial_and_keeps_the_plan(model: keras.Model, digits:
     assert set(rankline.open(str(tmp_path / "tuned.db")).runs()[0]["settings"]["damages"]) == {"1", "2"}
 
 
+def test_layers_that_could_not_change_are_told_with_the_reason(
+    run: Run, saved: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dense layer behind the flattened maps has 256 inputs."""
+    monkeypatch.setattr("compress.units.LARGEST_PATCH", 150)
+    half = ("budget", saved, "--calibrate", "digits", *FEW, "--exclude", "stem", "--keep-flops", "0.6")
+    code, out, err = run(*half, "--out", "small.keras")
+    assert code == 0
+    reason = "its patches have 256 dimensions, and layers are fitted up to 150"
+    assert f"left as they are: hidden: {reason}\n" in err
+    assert not re.search("^ hidden", out, flags=re.MULTILINE)
+    assert f"Left as they are: stem: left out by include or exclude; hidden: {reason}." in Path("small.md").read_text()
+    wanted = {"stem": "left out by include or exclude", "hidden": reason}
+    assert rankline.open("rankline.db").runs()[0]["settings"]["skipped"] == wanted
+    assert json.loads(run(*half, "--out", "again.keras", "--json")[1])["skipped"] == wanted
+
+
+def test_what_was_skipped_is_in_the_result(half: rankline.budgets.Budgeted, saved: str, digits: Data) -> None:
+    assert half.skipped == half.settings["skipped"] == {}
+    assert set(half.originals) == {"stem", "conv", "branch", "hidden", "classes"}
+
+
+def test_only_layers_that_are_included_are_refitted(model: keras.Model, digits: Data) -> None:
+    plan = {"conv": Choice("svd", (3,)), "branch": Choice("svd", (3,))}
+    some = {"samples": 64, "settings": rankline.FitSettings(relu_steps=0)}
+    made = rankline.refit(model, plan, digits, include=["conv"], **some)
+    plain = rankline.refit(model, plan, digits, fit="weights", **some)
+    whole = rankline.refit(model, plan, digits, exclude=["stem"], **some)
+    for name in ("branch_svd_in", "branch_svd_out", "stem", "hidden", "classes"):
+        for now, was in zip(made.get_layer(name).get_weights(), plain.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(now, was)
+    for name, other in (("conv_svd_in", plain), ("branch_svd_in", whole), ("hidden", whole)):
+        assert np.any(made.get_layer(name).get_weights()[0] != other.get_layer(name).get_weights()[0])
+    np.testing.assert_array_equal(whole.get_layer("stem").kernel, model.get_layer("stem").kernel)
+    with pytest.raises(UserError, match="unknown layer 'cnov'; did you mean 'conv'"):
+        rankline.refit(model, plan, digits, include=["cnov"])
+
+
+def test_norms_are_reestimated_on_request(run: Run, saved: str) -> None:
+    arguments = ("budget", saved, "--keep-flops", "0.4", "--calibrate", "digits", "--fit", "weights", *FEW)
+    moments = {}
+    for name, more in (("plain", ()), ("no", ("--no-norms",)), ("told", ("--norms",))):
+        assert run(*arguments, "--out", f"{name}.keras", *more)[0] == 0
+        moments[name] = load_model(f"{name}.keras").get_layer("norm").get_weights()[2]
+    assert np.array_equal(moments["plain"], moments["no"])
+    assert np.any(moments["plain"] != moments["told"])
+    recorded = [row["settings"]["fit_settings"]["norms"] for row in rankline.open("rankline.db").runs()]
+    assert recorded == [False, False, True]
+
+
+def test_a_third_of_the_flops_is_recorded_as_a_number(model: keras.Model, digits: Data, tmp_path: Path) -> None:
+    done = rankline.budget(
+        model, digits, str(tmp_path / "a.db"), keep_flops=Fraction(1, 3), methods=["svd"], samples=64,
+        keep_params=np.int64(model.count_params() // 2),
+    )  # fmt: skip
+    assert done.points[0].allocation.cost.flops <= done.total.flops // 3
+    kept_ = rankline.open(str(tmp_path / "a.db")).runs()[0]["settings"]["keep"]
+    assert kept_ == {"flops": 1 / 3, "params": model.count_params() // 2}
+
+
+def test_a_sweep_lets_go_of_the_models_that_it_has_written(
+    model: keras.Model, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compress.budget import Budget
+
+    made, fit = [], Budget.fit
+
+    def noted(*given: Any, **more: Any) -> keras.Model:
+        made.append(weakref.ref(found := fit(*given, **more)))
+        return found
+
+    monkeypatch.setattr(Budget, "fit", noted)
+    sweep = {"sweep": {"flops": [0.4, 0.7]}, "methods": ["svd"], "samples": 64}
+    written = rankline.budget(model, digits, str(tmp_path / "a.db"), out=tmp_path / "curve", **sweep)
+    gc.collect()
+    assert [one() for one in made] == [None, None]
+    assert [cost_of(point.model) for point in written.points] == [point.allocation.cost for point in written.points]
+    kept_ = rankline.budget(model, digits, str(tmp_path / "a.db"), **sweep)
+    assert all(one() is point.model for one, point in zip(made[2:], kept_.points, strict=True))
+
+
+def test_a_budget_is_told_to_machines_as_csv(run: Run, saved: str) -> None:
+    arguments = ("budget", saved, "--calibrate", "digits", *FEW, "--csv")
+    _, out, _ = run(*arguments, "--keep-flops", "0.5", "--out", "small.keras")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["layer"] for row in rows] == ["stem", "conv", "branch", "hidden", "classes", "whole model"]
+    assert sum(float(row["of the damage"] or 0) for row in rows) == pytest.approx(1)
+    assert 0 < float(rows[-1]["FLOPs kept"]) <= 0.5
+    _, out, _ = run(*arguments, "--sweep", "0.5:0.9:0.4", "--out", "curve")
+    assert out == Path("curve/sweep.csv").read_text()
+
+
 def test_the_command_tells_what_was_kept_and_lost(run: Run, saved: str) -> None:
     arguments = ("budget", saved, "--keep-flops", "0.5", "--calibrate", "digits", "--out", "small.keras", *FEW)
     code, out, err = run(*arguments)
@@ -299,6 +397,7 @@ HALF = ("--calibrate", "digits", "--keep-flops", "0.5")
     ("more", "message"),
     [
         (HALF[:2], "give a budget"),
+        ((*HALF, "--norms"), "--norms is for --fit whitened or weights"),
         ((*HALF[:2], "--keep-flops", "0"), "--keep-flops takes a share above 0"),
         ((*HALF[:2], "--keep-flops", "0.001"), "below what is possible with these methods and layers; the least is"),
         ((*HALF[:2], "--keep-params", "10"), "a budget of 10 params"),

@@ -11,10 +11,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from rankline.cli import app
 from tests.rankline.conftest import Run
@@ -352,13 +355,39 @@ def test_a_failure_has_exit_code_1_and_its_traceback_only_with_debug(
     assert "Traceback" in explored("--debug", "spaces")[2]
 
 
-def test_every_command_has_a_help_with_an_example() -> None:
-    groups = [group.typer_instance for group in app.registered_groups]
-    commands = [*app.registered_commands, *(one for group in groups for one in group.registered_commands)]  # type: ignore[union-attr]
-    assert len(commands) >= 18
-    for command in commands:
-        assert command.callback is not None
-        assert "Example: [bold]rankline " in (command.callback.__doc__ or ""), command.callback
+def commands_in(command: Any, path: str = "rankline") -> Iterator[tuple[str, Any]]:
+    """Every command and group below one, with what is typed to reach it."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield f"{path} {name}", one
+        yield from commands_in(one, f"{path} {name}")
+
+
+COMMANDS = dict(commands_in(get_command(app)))
+
+NO_TABLE = {
+    "rankline bench", "rankline db", "rankline db backup", "rankline db check", "rankline db upgrade",
+    "rankline export", "rankline report", "rankline runs export", "rankline serve", "rankline study",
+}  # fmt: skip
+"""Commands that write files, or a line, or whose tables are of other columns each."""
+
+
+def test_all_commands_are_found() -> None:
+    assert {"rankline query", "rankline runs show", "rankline db backup"} <= set(COMMANDS)
+    assert len(COMMANDS) >= 24
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_and_group_has_a_help_with_an_example_of_its_own(path: str) -> None:
+    command = COMMANDS[path]
+    assert f"Example: [bold]{path} " in f"{command.help} ".replace("[/bold]", " "), path
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{path} {parameter.name}"
+
+
+@pytest.mark.parametrize("path", sorted(set(COMMANDS) - NO_TABLE))
+def test_every_table_is_to_be_had_as_json_and_csv(path: str) -> None:
+    options = {option for parameter in COMMANDS[path].params for option in parameter.opts}
+    assert {"--json", "--csv"} <= options, path
 
 
 def test_the_import_and_the_help_load_nothing_heavy() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -106,6 +108,28 @@ def test_runs_show_has_every_trial_and_layer(recorded: Database, run: Run) -> No
     assert [trial["metric"] for trial in found] == [None, None, 0.5]
     assert found[2]["construct_seconds"] == 0.75
     assert [layer["ranks"] for layer in found[2]["layers"]] == [[4, 6], None]
+
+
+def csv_of(out: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(out)))
+
+
+def test_runs_are_told_to_machines_as_csv(recorded: Database, run: Run) -> None:
+    rows = csv_of(run("runs", "--csv")[1])
+    assert [(row["id"], row["status"], row["test accuracy"]) for row in rows] == [
+        ("1", SUCCESS, "0.96"), ("2", FELL_SHORT, "0.975"), ("3", RUNNING, ""),
+    ]  # fmt: skip
+    rows = csv_of(run("runs", "show", "1", "--csv")[1])
+    assert [(row["trial"], row["layer"]) for row in rows] == [
+        ("0", ""), ("1", "conv"), ("1", "dense"), ("2", "conv"), ("2", "dense"),
+    ]  # fmt: skip
+    assert (rows[3]["params"], rows[3]["layer's params"], rows[3]["similarity"]) == ("700", "320", "0.93124")
+    assert csv_of(run("runs", "show", "3", "--csv")[1]) == []
+    rows = csv_of(run("runs", "compare", "1", "2", "--csv")[1])
+    assert {row["what"] for row in rows} == {"setting", "model", "layer"}
+    (params,) = [row for row in rows if row["name"] == "params"]
+    assert (params["run 1"], params["run 2"]) == ("700", "1500")
+    assert "give --csv after the command: rankline runs show --csv" in run("runs", "--csv", "show", "1")[2]
 
 
 def test_a_run_without_layers_or_trials_is_shown_too(recorded: Database, run: Run) -> None:
