@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 JAX_TESTS := backends covariance cp depthwise fitted gradients methods norms qr surgery t3f tt tt_matrix tucker_svd whitened
 
-.PHONY: demo test test-jax lint bench clean
+.PHONY: demo test test-jax lint bench docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankline needs Python 3.11 or newer")'
@@ -32,5 +32,9 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks.lines
 
+# The pages of docs/ as a site that needs no server: open site/index.html.
+docs: $(VENV)/ready
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
