@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -216,12 +216,23 @@ class Solutions:
         drawn = self.random(max_solutions - 3, seed) if max_solutions > 3 else []
         return list(dict.fromkeys([*list(self.picks().values())[:max_solutions], *drawn]))
 
-    def envelope(self, levels: int = 60) -> pd.DataFrame:
-        """The lowest and highest FLOPs at each level of params: low, high, n, min_flops, max_flops."""
+    def envelope(self, levels: int = 60, metric: str = "params") -> pd.DataFrame:
+        """The lowest and highest FLOPs at each level of a metric: low, high, n, min_flops, max_flops.
+
+        ``low`` and ``high`` count elements, also of memory.
+        """
         lines = self._lines()
-        low, high = lines.extreme("params", highest=False), lines.extreme("params", highest=True)
+        low, high = lines.extreme(_metric(metric), highest=False), lines.extreme(metric, highest=True)
         bounds = [] if low is None or high is None else equal_levels(low, high, levels)
-        return levels_of(lines.spans("params"), bounds)
+        return levels_of(lines.spans(metric), bounds)
+
+    def configuration(self, ranks: Sequence[int], shape: str | None = None) -> Solution:
+        """The configuration of these ranks, whatever the set and the windows. Raises UserError where there is none."""
+        cost = self._space().cost_at(tuple(ranks), shape)
+        if cost is None:
+            named = f"{'x'.join(map(str, ranks))} {shape or ''}".strip()
+            raise UserError(f"'{self.layer}' has no configuration {named} by {self.method}")
+        return self._solution(Place(shape, tuple(ranks), cost))
 
     def steps(self, step: float = 0.1, objective: str = "params") -> pd.DataFrame:
         """How many configurations there are at each level of reduction: level, n, min_flops, max_flops.

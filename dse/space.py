@@ -90,6 +90,16 @@ class Space:
         """Configurations over all branches."""
         return sum(branch.n_total for branch in self.branches)
 
+    def cost_at(self, ranks: tuple[int, ...], shape: str | None) -> Cost | None:
+        """The cost of one configuration; None where the space has none of these ranks and this tensor shape."""
+        step = self.options.rank_multiple
+        for branch in self.branches:
+            if branch.shape == shape and len(ranks) == len(branch.steps):
+                pairs = zip(ranks, branch.steps, strict=True)
+                if all(rank % step == 0 and 1 <= rank // step <= last for rank, last in pairs):
+                    return branch.polynomials.cost(ranks)
+        return None
+
     def definition(self) -> dict[str, object]:
         """What the space is made from, as plain JSON; ``digest`` is its hash."""
         options = asdict(self.options)

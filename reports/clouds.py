@@ -1,52 +1,66 @@
-"""Each layer's figure of what its configurations can cost, from the database."""
+"""Each layer's figures, from the database: what its configurations can cost, and what they leave of its error."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from db.database import Database
 from db.solutions import Solutions
 from dse.formula import Cost
+from reports.drawn import Drawn
+from reports.figures.front import front
 from reports.figures.solution_cloud import VIEW, solution_cloud
 from reports.outcome import cost_of
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 Row = Mapping[str, Any]
 
-LEVELS, SAMPLE = 60, 300
-"""Levels of an envelope, and the most points of a cloud, for each method."""
+LEVELS, SAMPLE, FRONT = 60, 300, 40
+"""Levels of an envelope, and the most points of a cloud and of a front, for each method."""
 
 
-def layer_clouds(
+@dataclass(frozen=True)
+class LayerFigures:
+    """A layer, its cloud, and its front of error against params; None where no error is known."""
+
+    layer: Row
+    cloud: Drawn
+    front: Drawn | None
+
+
+def layer_figures(
     database: Database, network: str, layers: Sequence[Row], choices: Sequence[Row], seed: int
-) -> Iterator[tuple[Row, go.Figure]]:
-    """Every layer that has spaces, with its figure; ``choices`` are a trial's layers, or none.
+) -> Iterator[LayerFigures]:
+    """Every layer that has spaces, with its figures; ``choices`` are a trial's layers, or none.
 
-    The envelope is over all configurations that the figure has room for, the cloud a sample of the useful ones.
+    The envelope is over all configurations that the cloud has room for, its points a sample of the useful ones.
     """
     methods: dict[str, list[str]] = {}
     for space in database.spaces(network):
         methods.setdefault(space["layer"], []).append(space["method"])
     chosen = {choice["layer"]: choice for choice in choices if choice["method"]}
     cache: dict[tuple[int, Cost], tuple[pd.DataFrame, pd.DataFrame]] = {}
+    drawn: dict[tuple[Any, ...], str] = {}
     for layer in layers:
-        frames = []
-        for method in methods.get(layer["name"], []):
-            solutions = database.solutions(layer["name"], method, network)
+        spaces = [database.solutions(layer["name"], method, network) for method in methods.get(layer["name"], [])]
+        if not spaces:
+            continue
+        keys = [(solutions.space.id, solutions.original) for solutions in spaces]
+        for key, solutions in zip(keys, spaces, strict=True):
             # Equal layers share their spaces; the larger ones take a second to go through.
-            key = solutions.space.id, solutions.original
             if key not in cache:
                 cache[key] = _envelope(solutions), _sample(solutions, seed)
-            frames.append(cache[key])
-        if frames:
-            envelope, sample = (_joined(parts) for parts in zip(*frames, strict=True))
-            mark = _chosen(chosen.get(layer["name"]), layer)
-            yield layer, solution_cloud(envelope, sample, cost_of(layer), mark, title="")
+        envelope, sample = (_joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
+        choice = chosen.get(layer["name"])
+        figure = solution_cloud(envelope, sample, cost_of(layer), _chosen(choice, layer), title="")
+        name = f"cloud-{layer['position']}"
+        first = drawn.setdefault((*keys, _mark(choice)), name)
+        label = f"FLOPs against params of the configurations of {layer['name']}"
+        cloud = Drawn(name, label, figure, layer["name"], same_as="" if first == name else first)
+        yield LayerFigures(layer, cloud, _front(layer, spaces))
 
 
 def _envelope(solutions: Solutions) -> pd.DataFrame:
@@ -64,8 +78,26 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
+def _mark(choice: Row | None) -> tuple[Any, ...] | None:
+    """What of a choice its mark in the figure shows."""
+    return None if choice is None else (choice["method"], tuple(choice["ranks"]), choice["shape"])
+
+
 def _chosen(choice: Row | None, layer: Row) -> pd.DataFrame:
     if choice is None:
         return pd.DataFrame()
     reductions = {f"{metric}_reduction": 1 - choice[metric] / layer[metric] for metric in ("params", "flops")}
     return pd.DataFrame([{**choice, **reductions}])
+
+
+def _front(layer: Row, spaces: Sequence[Solutions]) -> Drawn | None:
+    """Each method's own front, evenly thinned out."""
+    rows = []
+    for solutions in spaces:
+        found = solutions.pareto("params") if solutions.errors is not None else []
+        last = min(len(found), FRONT) - 1
+        rows += [found[j * (len(found) - 1) // max(last, 1)].as_dict() for j in range(last + 1)]
+    if not rows:
+        return None
+    label = f"Relative error against params of the configurations of {layer['name']}"
+    return Drawn(f"front-{layer['position']}", label, front(pd.DataFrame(rows), ""), layer["name"])

@@ -9,16 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from db.database import Database
-from db.runs import CHOSEN, ORIGINAL
-from reports.clouds import layer_clouds
+from reports.answer import answer
+from reports.clouds import LayerFigures, layer_figures
+from reports.drawn import Drawn
 from reports.formulas import Written, written_formulas
 from reports.outcome import Outcome, Row, choose, outcome
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from reports.run_figures import drawn_curve, drawn_path, drawn_reductions, drawn_similarity
 
 PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
 
@@ -29,20 +28,33 @@ trial, of a run under a budget. Both are told with the layers instead."""
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that the template shows; ``outcome`` is None without a run, and figures without a trial."""
+    """Everything that a report tells; ``outcome`` is None without a run, and the figures of a run without a trial.
+
+    ``answer`` is what it says first, in sentences; ``by_layer`` are the figures of the layers that have spaces.
+    """
 
     network: Row
     outcome: Outcome | None
+    answer: Sequence[str]
     layers: Sequence[Row]
     spaces: Sequence[Row]
-    clouds: Sequence[tuple[Row, go.Figure]]
-    path: go.Figure | None
-    similarity: go.Figure | None
+    costs: Drawn | None
+    reductions: Drawn | None
+    path: Drawn | None
+    curve: Drawn | None
+    similarity: Drawn | None
+    by_layer: Sequence[LayerFigures]
     formulas: Sequence[Written]
     settings: Sequence[tuple[str, str]]
     versions: Sequence[tuple[str, str]]
     made: str
     seed: int
+
+    def figures(self) -> list[Drawn]:
+        """All figures, in the order of a page."""
+        layers = [one for layer in self.by_layer for one in (layer.cloud, layer.front)]
+        found = (self.reductions, self.path, self.curve, self.similarity, self.costs, *layers)
+        return [one for one in found if one is not None]
 
 
 def content(database: Database, network: str | None, run: int | None, seed: int) -> Content:
@@ -52,15 +64,20 @@ def content(database: Database, network: str | None, run: int | None, seed: int)
     result = None if run_row is None else outcome(run_row, database.trials(run_row["id"]), found, layers)
     choices = result.best["layers"] if result and result.best else []
     spaces = database.spaces(found["name"])
+    fates = [_with_fate(row, choices, run_row, _damage_shares(result)) for row in layers]
     axes = {row["name"]: sum(size > 1 for size in row["kernel"]) for row in layers}
     return Content(
         network=found,
         outcome=result,
-        layers=[_with_fate(row, choices, run_row, _damage_shares(result)) for row in layers],
+        answer=answer(found, fates, spaces, result),
+        layers=fates,
         spaces=spaces,
-        clouds=list(layer_clouds(database, found["name"], layers, choices, seed)),
-        path=_path(result) if result else None,
-        similarity=_similarity(result) if result else None,
+        costs=_costs(layers),
+        reductions=drawn_reductions(fates),
+        path=drawn_path(result) if result else None,
+        curve=drawn_curve(result) if result else None,
+        similarity=drawn_similarity(result) if result else None,
+        by_layer=list(layer_figures(database, found["name"], layers, choices, seed)),
         formulas=written_formulas((row["method"], axes[row["layer"]]) for row in spaces),
         settings=[] if run_row is None else _settings(run_row),
         versions=_versions(),
@@ -94,42 +111,17 @@ def _damage_shares(result: Outcome | None) -> dict[str, float]:
     return {name: value / total if total else 0.0 for name, value in found.items()}
 
 
-def _path(result: Outcome) -> go.Figure | None:
+def _costs(layers: Sequence[Row]) -> Drawn | None:
     import pandas as pd
 
-    from reports.figures.run_path import run_path
+    from reports.figures.network_costs import network_costs
 
-    if not any(trial["accuracy"] is not None for trial in result.tried):
+    keys = ("name", "kind", "params", "fm", "flops")
+    known = [{key: row[key] for key in keys} for row in layers if row["params"] is not None]
+    if not known:
         return None
-    best = result.best["number"] if result.best else None
-    rows = [
-        {
-            "number": trial["number"],
-            "status": CHOSEN if trial["number"] == best else trial["status"],
-            "accuracy": trial["accuracy"],
-            "params": trial["params"],
-        }
-        for trial in result.trials
-        if trial["accuracy"] is not None
-    ]
-    baseline = result.original["accuracy"] if result.original else None
-    frame = pd.DataFrame(rows, columns=["number", "status", "accuracy", "params"])
-    return run_path(frame, baseline, _mapping(result.run["settings"]).get("max_drop"))
-
-
-def _similarity(result: Outcome) -> go.Figure | None:
-    import pandas as pd
-
-    from reports.figures.similarity import similarity
-
-    rows = [
-        {"trial": trial["number"], "layer": choice["layer"], "similarity": choice["similarity"]}
-        for trial in result.trials
-        if trial["status"] != ORIGINAL
-        for choice in trial["layers"]
-        if choice["similarity"] is not None
-    ]
-    return similarity(pd.DataFrame(rows)) if rows else None
+    frame = pd.DataFrame(known, dtype=object)
+    return Drawn("costs", "Shares of the layers in params, feature maps and FLOPs", network_costs(frame, ""))
 
 
 def _settings(run: Row) -> list[tuple[str, str]]:

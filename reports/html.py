@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports import numbers
+from reports.plotly_script import packed_plotly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from db.database import Database
+    from reports.content import Content
 
 UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 """Characters that could end a script element or a line of script; JSON has them in strings alone."""
@@ -27,9 +29,15 @@ def write_report(
     Without ``run``, the network's latest that has ended, if there is one. ``seed`` draws the sampled points.
     Raises UserError for an unknown network or run, and where the file can't be written.
     """
+    from reports.content import content
+
+    return write_page(path, render(content(database, network, run, seed)))
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Writes a text file whole or not at all; returns ``path``. Raises UserError where it can't be written."""
     from dse.errors import UserError
 
-    text = render(database, network, run, seed)
     try:
         write_whole(path, text)
     except OSError as error:
@@ -47,15 +55,9 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def render(database: Database, network: str | None, run: int | None, seed: int) -> str:
-    """The report as text; see ``write_report``."""
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    from reports.content import content
-
-    found = content(database, network, run, seed)
-    return environment().get_template("report.html").render(content=found, plotly=Markup(get_plotlyjs()))
+def render(found: Content) -> str:
+    """The report as one HTML text that needs nothing else."""
+    return environment().get_template("report.html").render(content=found)
 
 
 def figure_json(figure: go.Figure) -> Markup:
@@ -80,6 +82,7 @@ def environment() -> Environment:
     )
     shown = (numbers.si, numbers.count, numbers.percent, numbers.change, numbers.points, numbers.decimals)
     made.filters.update({function.__name__: function for function in shown})
+    made.globals["packed_plotly"] = packed_plotly
     made.filters["figure_json"] = figure_json
     made.filters["method_title"] = lambda name: METHODS[name].title if name in METHODS else name
     made.filters["sizes"] = lambda sizes: "×".join(map(str, sizes))

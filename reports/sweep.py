@@ -95,8 +95,6 @@ def as_csv(found: Found) -> str:
 def page(found: Found) -> str:
     """The sweep as one HTML file that needs nothing else."""
     import pandas as pd
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     from reports.figures.sweep_curve import sweep_curve
 
@@ -113,5 +111,4 @@ def page(found: Found) -> str:
         columns=COLUMNS,
         rows=sweep_rows(found),
         curve=sweep_curve(frame, METRIC_NAMES[metric]),
-        plotly=Markup(get_plotlyjs()),
     )

@@ -1,4 +1,4 @@
-"""FLOPs against params: what a layer's configurations can cost."""
+"""FLOPs against params or memory: what a layer's configurations can cost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 VIEW = 1.25
 """The axes end at this multiple of the original's params and FLOPs; a double click shows all there is."""
 
+AGAINST = {"params": "params (weights)", "memory_bytes": "memory (bytes)"}
+"""What FLOPs can be drawn against: the column of a configuration, with the axis' title."""
+
 HOVER = "<br>".join(
     (
         "<b>%{customdata[0]}</b>",
@@ -28,28 +31,37 @@ HOVER = "<br>".join(
 
 
 def solution_cloud(
-    envelope: pd.DataFrame, sample: pd.DataFrame, original: Cost, chosen: pd.DataFrame, title: str
+    envelope: pd.DataFrame,
+    sample: pd.DataFrame,
+    original: Cost,
+    chosen: pd.DataFrame,
+    title: str,
+    picks: pd.DataFrame | None = None,
+    against: str = "params",
 ) -> go.Figure:
     """The configurations of one layer by one or several methods, FLOPs of a sample against params in weights.
 
-    ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band a
-    method; ``sample`` and ``chosen`` have those of ``Solution.as_dict`` and become points; either may be empty.
-    The ground is shaded where params and FLOPs are both below the original's.
+    ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band a method; ``sample``,
+    ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty. ``against``: another of ``AGAINST``, which low and high are of, too.
+    The ground is shaded where params (or memory) and FLOPs are both below the original's.
     """
-    figure = blank(title, "params (weights)", "FLOPs per sample")
-    figure.update_xaxes(range=[0, VIEW * original.params])
+    figure = blank(title, AGAINST[against], "FLOPs per sample")
+    whole = original.params if against == "params" else original.memory()
+    figure.update_xaxes(range=[0, VIEW * whole])
     figure.update_yaxes(range=[0, VIEW * original.flops])
     figure.add_shape(
-        type="rect", x0=0, y0=0, x1=original.params, y1=original.flops, fillcolor=REGION, line_width=0, layer="below",
+        type="rect", x0=0, y0=0, x1=whole, y1=original.flops, fillcolor=REGION, line_width=0, layer="below",
         showlegend=True, name="better than the original",
     )  # fmt: skip
     present = {*_methods(envelope), *_methods(sample)}
     for method in [*(name for name in METHODS if name in present), *sorted(present - METHODS.keys())]:
         figure.add_trace(_band(envelope[envelope["method"] == method] if len(envelope) else envelope, method))
-        figure.add_trace(_points(sample[sample["method"] == method] if len(sample) else sample, method))
-    figure.add_trace(_original(original))
+        figure.add_trace(_points(sample[sample["method"] == method] if len(sample) else sample, method, against))
+    figure.add_trace(_original(original, whole))
+    if picks is not None and len(picks):
+        figure.add_trace(_picks(picks, against))
     for method in sorted(_methods(chosen)):
-        figure.add_trace(_chosen(chosen[chosen["method"] == method], method))
+        figure.add_trace(_chosen(chosen[chosen["method"] == method], method, against))
     return figure
 
 
@@ -98,11 +110,11 @@ def _outline(envelope: pd.DataFrame) -> tuple[list[int | None], list[int | None]
     return x, y
 
 
-def _points(sample: pd.DataFrame, method: str) -> go.Scatter:
+def _points(sample: pd.DataFrame, method: str, against: str) -> go.Scatter:
     style = look(method)
     return go.Scatter(
         # A trace without a single point would be left out of the legend.
-        x=[int(value) for value in sample["params"]] if len(sample) else [None],
+        x=[int(value) for value in sample[against]] if len(sample) else [None],
         y=[int(value) for value in sample["flops"]] if len(sample) else [None],
         mode="markers",
         marker={"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.7},
@@ -113,10 +125,29 @@ def _points(sample: pd.DataFrame, method: str) -> go.Scatter:
     )
 
 
-def _chosen(chosen: pd.DataFrame, method: str) -> go.Scatter:
+def _picks(picks: pd.DataFrame, against: str) -> go.Scatter:
+    """The picks of all methods, each in its method's colour and symbol with an outline."""
+    styles = [look(method) for method in picks["method"]]
+    return go.Scatter(
+        x=[int(value) for value in picks[against]],
+        y=[int(value) for value in picks["flops"]],
+        mode="markers",
+        marker={
+            "color": [style.colour for style in styles],
+            "symbol": [style.symbol for style in styles],
+            "size": 11,
+            "line": {"color": INK, "width": 2},
+        },
+        customdata=_hover(picks),
+        hovertemplate=HOVER,
+        name="picks",
+    )
+
+
+def _chosen(chosen: pd.DataFrame, method: str, against: str) -> go.Scatter:
     style = look(method)
     return go.Scatter(
-        x=[int(value) for value in chosen["params"]],
+        x=[int(value) for value in chosen[against]],
         y=[int(value) for value in chosen["flops"]],
         mode="markers+text",
         marker={"color": style.colour, "symbol": style.symbol, "size": 17, "line": {"color": INK, "width": 2}},
@@ -128,9 +159,9 @@ def _chosen(chosen: pd.DataFrame, method: str) -> go.Scatter:
     )
 
 
-def _original(original: Cost) -> go.Scatter:
+def _original(original: Cost, x: int) -> go.Scatter:
     return go.Scatter(
-        x=[original.params],
+        x=[x],
         y=[original.flops],
         mode="markers+text",
         marker={"color": PAPER, "symbol": "star", "size": 15, "line": {"color": INK, "width": 1.5}},
@@ -156,6 +187,6 @@ def _hover(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def _configuration(row: dict[Any, Any]) -> str:
-    ranks = ", ".join(str(rank) for rank in row["ranks"])
-    shape = f", shape {plain(row['shape'])}" if isinstance(row["shape"], str) else ""
-    return f"{_title(row['method'])}, rank{'s' if len(row['ranks']) > 1 else ''} {ranks}{shape}"
+    """A configuration as the command line writes it: ``tucker 3x8``, ``t3f 2x2 4x8:8x4``."""
+    shape = f" {row['shape']}" if isinstance(row["shape"], str) else ""
+    return plain(f"{row['method']} {'x'.join(map(str, row['ranks']))}{shape}")

@@ -21,7 +21,7 @@ def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
     metric: the cost, as people call it. ``points`` has the columns kept (the share of it), test, validation
     (accuracies, fractions or None) and damage; the original is the point at 1 without damage.
     """
-    known = points["test"].notna().any()
+    known = points[["test", "validation"]].notna().any(axis=None)
     y_title = "accuracy (%)" if known else "predicted damage"
     figure = blank("", f"{metric} kept (%)", y_title, height=400)
     figure.update_xaxes(tickformat="~g")
@@ -33,10 +33,12 @@ def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
         figure.add_trace(_trace(some, "damage", "predicted damage", DAMAGE.colour, DAMAGE.symbol, scale=1))
         return figure
     made = points[points["damage"].notna()]
-    figure.add_trace(_trace(made, "test", "test", TEST.colour, TEST.symbol))
-    figure.add_trace(_trace(made, "validation", "validation", VALIDATION.colour, VALIDATION.symbol))
+    for part, style in (("test", TEST), ("validation", VALIDATION)):
+        if made[part].notna().any():
+            figure.add_trace(_trace(made, part, part, style.colour, style.symbol))
     original = points[points["damage"].isna()]
-    star = _trace(original, "test", "original, test", PAPER, "star")
+    part = "test" if points["test"].notna().any() else "validation"
+    star = _trace(original, part, f"original, {part}", PAPER, "star")
     star.marker.update(size=15, line={"color": INK, "width": 1.5})
     figure.add_trace(star)
     return figure

@@ -11,7 +11,7 @@ from dse.symbols import LayerShape
 from reports.numbers import percent
 from reports.study.measures import CONSTRAINTS, OTHER, TOLERANCE, Measures
 from reports.study.networks import Studied, StudiedLayer
-from reports.study.table import Column, Table, counted
+from reports.table import Column, Table, counted
 
 METRIC_TITLES = {"params": "params", "flops": "FLOPs"}
 

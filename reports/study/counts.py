@@ -11,7 +11,7 @@ from dse.methods import METHODS
 from dse.scan.census import census
 from dse.space import Space, spaces_of
 from reports.study.published import CASES, LONGEST_SECONDS, Case, agrees
-from reports.study.table import Column, Table, counted, yes_no
+from reports.table import Column, Table, counted, yes_no
 
 Clock = Callable[[], float]
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from dse.methods import METHODS
+from reports.figures.method_scores import method_scores
 from reports.figures.theme import blank, plain
+from reports.figures.times import OURS, times
 from reports.numbers import count, percent
 from reports.palette import INK, Look, look
-from reports.study.table import Table
+from reports.study.published import LONGEST_SECONDS
+from reports.table import Table
 
 Row = Mapping[str, Any]
 
@@ -24,7 +28,7 @@ SETS = {"all": 0.25, "better": 0.6, "useful": 1.0}
 def counts_figure(table: Table) -> go.Figure:
     """The counts of each layer and method on a log scale, ours as symbols and the published ones as ticks."""
     figure = _legend_on_top(blank("", "solutions", "", height=90 + 26 * len(table.rows)))
-    names = [f"{row['layer']}{', stride 2' if row['stride'] == 2 else ''} · {row['method']}" for row in table.rows]
+    names = [_case(row) for row in table.rows]
     for chosen, opacity in SETS.items():
         looks = [LOOK_OF[row["method"]] for row in table.rows]
         marker = {
@@ -82,28 +86,25 @@ def constraints_figure(rows: Sequence[Row], fixed: str, other: str) -> go.Figure
     return figure
 
 
+def times_figure(table: Table) -> go.Figure:
+    """Seconds to make and to visit each space, and the longest time that the literature tells."""
+    rows = []
+    for row in table.rows:
+        work = _case(row)
+        rows.append((work, OURS, row["seconds_made"]))
+        rows.append((work, "a walk over every configuration", row["seconds_visited"]))
+    rows.append(("the longest of the literature", "published", LONGEST_SECONDS))
+    return times(pd.DataFrame(rows, columns=["work", "who", "seconds"]), "")
+
+
 def scores_figure(table: Table, methods: Sequence[str]) -> go.Figure:
     """The mean scores as bars, a group of bars for each criterion."""
-    figure = _legend_on_top(blank("", "mean score (best method of a layer = 1)", "", height=90 + 50 * len(table.rows)))
-    for method in methods:
-        title, style = METHODS[method].title, look(method)
-        figure.add_trace(
-            go.Bar(
-                y=[plain(row["criterion"]) for row in table.rows],
-                x=[row[method] for row in table.rows],
-                orientation="h",
-                marker={"color": style.colour},
-                name=title,
-                text=[f"{row[method]:.2f}" if row[method] is not None else "" for row in table.rows],
-                textposition="outside",
-                cliponaxis=False,
-                hovertemplate=f"<b>{title}</b><br>%{{y}}: %{{x:.3f}}<extra></extra>",
-            )
-        )
-    figure.update_layout(barmode="group", bargap=0.25)
-    figure.update_xaxes(range=[0, 1.05], tickformat="~g")
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure
+    rows = [(row["criterion"], method, row[method]) for method in methods for row in table.rows]
+    return method_scores(pd.DataFrame(rows, columns=["criterion", "method", "score"]), "")
+
+
+def _case(row: Row) -> str:
+    return f"{row['layer']}{', stride 2' if row['stride'] == 2 else ''} · {row['method']}"
 
 
 def _points(names: Sequence[str], values: Sequence[float | None], title: str, marker: dict[str, Any]) -> go.Scatter:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dse.errors import UserError
 from reports.html import environment, write_whole
-from reports.study.latex import latex
+from reports.latex import latex
 from reports.study.study import Study
 
 PAGE = "study.html"
@@ -34,8 +34,6 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 def page(study: Study) -> str:
     """The study as one HTML file that needs nothing else."""
     from jinja2 import ChoiceLoader, PackageLoader
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     shown = environment().overlay(loader=ChoiceLoader([PackageLoader("reports.study"), PackageLoader("reports")]))
-    return shown.get_template("study.html").render(study=study, plotly=Markup(get_plotlyjs()))
+    return shown.get_template("study.html").render(study=study)

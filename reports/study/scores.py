@@ -16,7 +16,7 @@ from reports.numbers import decimals
 from reports.study.measures import Measures, choices
 from reports.study.networks import KnownSpace, Studied, StudiedLayer
 from reports.study.published import CONV_METHODS, DENSE_METHODS
-from reports.study.table import Column, Table
+from reports.table import Column, Table
 
 Value = Callable[[str, KnownSpace, Measures], float]
 

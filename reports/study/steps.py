@@ -12,7 +12,7 @@ from dse.space import spaces_of
 from reports.numbers import si
 from reports.study.published import CASES, Case
 from reports.study.segments import computed, level_bounds
-from reports.study.table import Column, Table
+from reports.table import Column, Table
 
 NOTES = (
     "A level holds the solutions with level <= params reduction < level + step. Reductions are of the layer's kernel.",

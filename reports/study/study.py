@@ -11,13 +11,13 @@ from dse.errors import UserError, one_of
 from dse.zoo import FOURTEEN
 from reports.study.constraints import METRIC_TITLES, constraints
 from reports.study.counts import Clock, counts, times
-from reports.study.figures import constraints_figure, counts_figure, scores_figure, steps_figure
+from reports.study.figures import constraints_figure, counts_figure, scores_figure, steps_figure, times_figure
 from reports.study.measures import OTHER, Measures, Progress, measure_all
 from reports.study.networks import Studied, studied
 from reports.study.published import CASES, Case
 from reports.study.scores import GROUPS, scores
 from reports.study.steps import level_titles, steps
-from reports.study.table import Table
+from reports.table import Table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -106,8 +106,12 @@ def _measured(location: str, progress: Progress) -> tuple[Studied, dict[int, Mea
 
 def _counts(clock: Clock, cases: Sequence[Case]) -> Section:
     table = counts(cases)
-    heading = "Solutions of each layer by each method, and the published counts"
-    return Section("counts", "Counts", (table, times(clock, cases)), [(heading, counts_figure(table))], SYMBOLS)
+    timed = times(clock, cases)
+    figures = [
+        ("Solutions of each layer by each method, and the published counts", counts_figure(table)),
+        ("Seconds to generate them", times_figure(timed)),
+    ]
+    return Section("counts", "Counts", (table, timed), figures, SYMBOLS)
 
 
 def _steps(step: float, cases: Sequence[Case]) -> Section:

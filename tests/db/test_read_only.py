@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.database import Database, open_database
+from db.database import open_database
 from dse.errors import UserError
 from dse.layer import dense
 
@@ -65,6 +65,5 @@ def test_a_locked_file_is_told_at_once_and_not_waited_for(path: Path) -> None:
     holder.execute("BEGIN EXCLUSIVE")
     holder.execute("UPDATE network SET name = name")
     with pytest.raises(UserError, match="locked"):
-        opened: Database = open_database(str(path), read_only=True)
-        opened.networks()
+        open_database(str(path), read_only=True)
     holder.close()

@@ -10,7 +10,8 @@ LOADING = ("src", "href", "srcset", "data", "action", "poster", "xlink:href")
 
 
 class Page(HTMLParser):
-    """``text`` that is seen, ``loads`` (addresses in attributes), ``tags``, ids, and the ``figures`` by id."""
+    """``text`` that is seen, ``loads`` (addresses in attributes), ``tags``, ids, the ``figures`` by id,
+    and the id of the data that each plot has ``shown``."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -19,6 +20,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.policy = ""
         self.figures: dict[str, Any] = {}
+        self.shown: dict[str, str] = {}
         self.scripts: list[str] = []
         self._seen: list[str] = []
         self._within: tuple[str, dict[str, str | None]] = ("", {})
@@ -30,6 +32,8 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.loads += [value for name, value in attrs if name in LOADING and value]
         self.ids += [value for name, value in attrs if name == "id" and value]
+        if data := found.get("data-figure"):
+            self.shown[found["id"] or ""] = data
         if found.get("http-equiv") == "Content-Security-Policy":
             self.policy = found.get("content") or ""
         self._within = (tag, found)

@@ -52,7 +52,7 @@ def test_band_has_the_exact_corners_of_each_level_and_gaps_where_there_is_none()
 
 def test_hover_tells_ranks_shape_and_reductions() -> None:
     hover = trace(solution_cloud(ENVELOPE, SAMPLE, ORIGINAL, NOTHING, ""), "T3F").customdata
-    assert list(hover[0]) == ["T3F, ranks 2, 3, shape 4x4:2x8", "20", "80.0 %", "300", "70.0 %"]
+    assert list(hover[0]) == ["t3f 2x3 4x4:2x8", "20", "80.0 %", "300", "70.0 %"]
 
 
 def test_a_method_without_useful_configurations_is_still_in_the_legend() -> None:
@@ -63,7 +63,7 @@ def test_a_method_without_useful_configurations_is_still_in_the_legend() -> None
 def test_methods_that_have_no_title_are_shown_by_their_escaped_name() -> None:
     sample = solutions(("<b>new</b>", [1], "<i>", 5, 50))
     points = trace(solution_cloud(NOTHING, sample, ORIGINAL, NOTHING, ""), "&lt;b&gt;new&lt;/b&gt;")
-    assert points.customdata[0][0] == "&lt;b&gt;new&lt;/b&gt;, rank 1, shape &lt;i&gt;"
+    assert points.customdata[0][0] == "&lt;b&gt;new&lt;/b&gt; 1 &lt;i&gt;"
 
 
 def test_titles_are_escaped() -> None:

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
+from plotly.offline import get_plotlyjs
 
 import reports.html
-from db.database import Database
+from db.database import Database, open_database
 from db.runs import FAILED, start_run
 from dse.errors import UserError
 from dse.methods import METHODS
+from rankline.errors import measure_errors
 from reports.html import write_report
 from tests.reports.conftest import HOSTILE, LAYERS, SETTINGS, add_run
 from tests.reports.page import Page, texts
@@ -69,7 +74,7 @@ def test_every_layer_and_method_appears(with_run: Page, without_run: Page) -> No
             assert method.title in page.text
         assert "depthwise <is> kept" in page.text
         clouds = [one for name, one in page.figures.items() if name.startswith("cloud")]
-        assert len(clouds) == 3
+        assert {"cloud-0", "cloud-1", "cloud-2"} <= set(page.ids)
         assert {trace.get("name") for one in clouds for trace in one["data"]} >= {
             method.title for method in METHODS.values()
         }
@@ -87,16 +92,47 @@ def test_the_summary_tells_gain_cost_and_choice(with_run: Page) -> None:
     assert "kept: no rank lowers both" in with_run.text
     assert "kept: no configuration was close enough" in with_run.text
     assert "fine_tuning.epochs 3" in with_run.text
-    assert set(with_run.figures) == {"cloud-0", "cloud-1", "cloud-2", "run-path", "similarity"}
+    clouds = {"cloud-0", "cloud-1", "cloud-2"}
+    assert set(with_run.figures) == {*clouds, "run-path", "similarity", "reductions", "costs"}
+    assert "Chosen: Tucker for " in answer
+    assert "; 3 layers are as they were." in answer
 
 
 def test_without_a_run_the_report_has_no_part_of_one(without_run: Page) -> None:
     assert "Nothing is compressed yet" in without_run.text
-    assert set(without_run.figures) == {"cloud-0", "cloud-1", "cloud-2"}
+    assert set(without_run.figures) == {"cloud-0", "cloud-2", "costs"}
     assert not {"plan", "path"} & set(without_run.ids)
     assert not any(
         "chosen" in (trace.get("name") or "") for one in without_run.figures.values() for trace in one["data"]
     )
+
+
+def test_equal_layers_share_one_figures_data_unless_their_choice_differs(with_run: Page, without_run: Page) -> None:
+    assert "cloud-1" in without_run.ids
+    assert "cloud-1-data" not in without_run.ids
+    assert without_run.shown["cloud-1"] == without_run.shown["cloud-0"] == "cloud-0-data"
+    assert with_run.shown["cloud-1"] == "cloud-1-data"
+
+
+def test_a_report_is_far_below_5_mb(compressed: Database, report: Path) -> None:
+    assert write_report(compressed, report, run=1).stat().st_size < 3_000_000
+
+
+def test_plotly_is_packed_and_whole(with_run: Page) -> None:
+    packed = next(script for script in with_run.scripts if len(script) > 10_000)
+    assert gzip.decompress(b64decode(packed)).decode() == get_plotlyjs()
+
+
+def test_layers_whose_errors_are_known_have_a_front(tmp_path: Path) -> None:
+    database = open_database(str(tmp_path / "errors.db"))
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Conv2D(4, 3, name="conv")])
+    database.explore(model, name="net", methods=["tucker", "tt"])
+    measure_errors(model, database, network="net")
+    found = Page(write_report(database, tmp_path / "report.html").read_text(encoding="utf-8"))
+    database.close()
+    names = [trace["name"] for trace in found.figures["front-0"]["data"]]
+    assert names == ["Tucker", "TT, bound"]
 
 
 def test_the_latest_finished_run_is_taken_and_the_most_accurate_trial_where_none_is_chosen(
@@ -117,8 +153,6 @@ def test_the_same_seed_draws_the_same_points(explored: Database, report: Path) -
 
 
 def test_a_run_that_failed_before_its_first_trial_is_told(explored: Database, tmp_path: Path) -> None:
-    from db.database import open_database
-
     database = open_database(str(tmp_path / "failed.db"))
     database.explore([LAYERS[2]], name="n", methods=["svd"])
     add_run(database, "n", [], FAILED)

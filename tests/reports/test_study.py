@@ -21,18 +21,18 @@ from dse.layer import Layer, conv, dense
 from dse.methods import METHODS
 from dse.space import spaces_of
 from rankline.cli import main
+from reports.latex import PAGE_ROWS, escaped, latex
 from reports.study.constraints import constraints, groups
 from reports.study.counts import counts, times
 from reports.study.files import page, write_study
-from reports.study.latex import PAGE_ROWS, escaped, latex
 from reports.study.measures import CONSTRAINTS, Measures, measure, measure_all
 from reports.study.networks import KnownSpace, Studied, StudiedLayer, studied
-from reports.study.published import CASES, CONV_METHODS, DENSE_METHODS, Case, Counts, agrees
+from reports.study.published import CASES, CONV_METHODS, DENSE_METHODS, LONGEST_SECONDS, Case, Counts, agrees
 from reports.study.scores import CRITERIA, layer_scores, scores
 from reports.study.segments import computed, stored
 from reports.study.steps import levels_of, steps
 from reports.study.study import Study, study
-from reports.study.table import Column, Table, counted
+from reports.table import Column, Table, counted
 from tests import brute
 from tests.reports.page import Page
 
@@ -360,7 +360,7 @@ def test_the_page_loads_nothing_and_shows_every_table_and_figure(lenet5: Databas
     assert len([script for script in shown.scripts if len(script) > 10_000]) == 1, "plotly.js is there once"
     assert html.count("</script>") == len(shown.figures) + 2
     assert set(shown.figures) == {
-        *("counts-1", "steps-1", "steps-2", "constraints-1", "constraints-2", "scores-1", "scores-2"),
+        *("counts-1", "counts-2", "steps-1", "steps-2", "constraints-1", "constraints-2", "scores-1", "scores-2"),
     }
     for table in done.tables():
         assert table.title in shown.text
@@ -375,6 +375,10 @@ def test_figures_draw_what_the_tables_say(lenet5: Database) -> None:
     traces = {trace.name: list(trace.x) for trace in figure.data}
     assert traces["better solutions"] == [row["better"] for row in rows]
     assert traces["all, published"] == [None, 24.0, None, None, None, None]
+    (_, seconds), timed = done["counts"].figures[1], done["counts"].tables[1].rows
+    traces = {trace.name: list(trace.x) for trace in seconds.data}
+    assert traces["Rankline"] == [row["seconds_made"] for row in timed]
+    assert traces["published"] == [LONGEST_SECONDS]
     (_, bars), table = done["scores"].figures[1], done["scores"].tables[1]
     assert {trace.name: list(trace.x) for trace in bars.data} == {
         METHODS[method].title: [row[method] for row in table.rows] for method in DENSE_METHODS

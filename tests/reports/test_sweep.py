@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,19 @@ def test_a_report_of_a_run_without_labels_says_that_no_accuracy_is_known(tmp_pat
         assert "no accuracy is known: there were no labels." in found.text
         assert "run-path" not in found.figures
     database.close()
+
+
+def test_a_report_of_a_sweep_has_the_curve_of_its_budgets(tmp_path: Path) -> None:
+    database = open_database(str(tmp_path / "three.db"))
+    database.explore(LAYERS, name=HOSTILE)
+    made = [
+        replace(trial(number, "tried", accuracy), made_by={"damage": damage, "keep_flops": 0.6})
+        for number, accuracy, damage in ((1, 0.8, 5.0), (2, 0.9, 2.0))
+    ]
+    run = recorded(database, [ORIGINAL, *made])
+    found = Page(write_report(database, tmp_path / "three.html", run=run).read_text(encoding="utf-8"))
+    database.close()
+    validation, original = found.figures["sweep-curve"]["data"]
+    assert validation["x"] == pytest.approx([100 * 50_000 / ORIGINAL.cost.flops] * 2)
+    assert validation["y"] == pytest.approx([80, 90])
+    assert (original["name"], original["y"]) == ("original, validation", pytest.approx([95]))

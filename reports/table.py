@@ -1,4 +1,4 @@
-"""A table of the study: exact values for machines, texts for people."""
+"""A table of a report: exact values for machines, texts for people."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reports.study.table import Table
+from pathlib import Path
+
+from reports.table import Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -24,7 +26,15 @@ SPECIAL = {
     "×": r"$\times$",
     "≤": r"$\leq$",
     "·": r"$\cdot$",
+    "→": r"$\to$",
+    "…": r"\ldots{}",
+    "\u2028": " ",
+    "\n": " ",
 }
+
+GRAPHICS = (".pdf", ".png")
+
+ONE_LINE = {ord(character): " " for character in "\n\r\u2028\u2029"}
 
 PAGE_ROWS = 60
 """More rows than this don't fit on a page."""
@@ -53,3 +63,20 @@ def latex(table: Table) -> str:
 
 def _row(cells: list[str]) -> str:
     return " & ".join(map(escaped, cells)) + r" \\"
+
+
+def included(path: Path, caption: str) -> str:
+    """A picture with its caption; needs graphicx. A note where LaTeX can't include such a file."""
+    name = path.as_posix()
+    if path.suffix not in GRAPHICS:
+        return f"% {name.translate(ONE_LINE)}: no format that LaTeX includes; pdf and png are\n"
+    lines = [
+        r"% needs \usepackage{graphicx}",
+        r"\begin{figure}",
+        r"\centering",
+        rf"\includegraphics[width=\linewidth]{{\detokenize{{{name}}}}}",
+        rf"\caption{{{escaped(caption)}}}",
+        r"\end{figure}",
+        "",
+    ]
+    return "\n".join(lines)

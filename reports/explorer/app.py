@@ -1,0 +1,78 @@
+"""The application: the frame that all pages share, which page an address is, and what is said where something fails."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from dash import Dash, Input, Output, dcc, html, set_props
+
+from db.database import Database
+from dse.errors import UserError
+from reports.explorer import compare_page, explore_page, network_page, runs_page
+from reports.explorer.parts import method_style, told
+from reports.explorer.safety import is_loopback, secure
+
+PAGES = {"/": explore_page, "/network": network_page, "/runs": runs_page, "/compare": compare_page}
+"""By address: modules with a TITLE, ``layout`` (the page for a query) and ``register`` (its callbacks)."""
+
+FRAME = """<!doctype html>
+<html lang="en">
+<head>{%metas%}<title>{%title%}</title>{%favicon%}<style>STYLE</style>{%css%}</head>
+<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer>
+<noscript>The explorer needs JavaScript; rankline report writes pages whose tables do without.</noscript></body>
+</html>"""
+
+
+def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
+    """The explorer of a database, which it only reads. host: the address that it will be served at."""
+    style = (files("reports") / "templates" / "report.css").read_text(encoding="utf-8")
+    app = Dash(
+        "reports.explorer",
+        title="Rankline",
+        update_title="",
+        assets_folder=str(Path(__file__).with_name("assets")),
+        index_string=FRAME.replace("STYLE", style + method_style()),
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+        suppress_callback_exceptions=True,  # pages come and go
+        on_error=_say,
+        enable_mcp=False,
+    )
+    app.layout = html.Main(
+        [
+            dcc.Location(id="url", refresh=False),
+            dcc.Store(id="basket", storage_type="session"),
+            html.Nav([html.B("Rankline"), *(dcc.Link(page.TITLE, href=path) for path, page in PAGES.items())]),
+            html.Div(id="message", role="alert"),
+            html.Div(id="page"),
+        ]
+    )
+
+    @app.callback(
+        Output("page", "children"), Output("message", "children"), Input("url", "pathname"), Input("url", "search")
+    )
+    def show(path: str, search: str | None) -> tuple[Any, str]:
+        if path not in PAGES:
+            known = [html.Li(dcc.Link(page.TITLE, href=one)) for one, page in PAGES.items()]
+            return html.Div([html.H1("There is no such page"), html.P("These are there:"), html.Ul(known)]), ""
+        try:
+            return PAGES[path].layout(database, dict(parse_qsl((search or "").lstrip("?")))), ""
+        except UserError as error:
+            return html.Div([html.H1(PAGES[path].TITLE), told(str(error))]), ""
+
+    for page in PAGES.values():
+        page.register(app, database)
+    secure(app.server, app.csp_hashes(), is_loopback(host))
+    return app
+
+
+def _say(error: Exception) -> None:
+    """Shows an error above the page; one that isn't the user's is told whole where the server runs."""
+    if not isinstance(error, UserError):
+        traceback.print_exception(error, file=sys.stderr)
+    text = str(error) if isinstance(error, UserError) else f"That failed: {error}. The server's terminal shows where."
+    set_props("message", {"children": text})

@@ -1,0 +1,28 @@
+"""Configurations as text, as the command line writes them and a browser sends them: ``tucker 3x8``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from dse.errors import UserError
+
+if TYPE_CHECKING:
+    from db.database import Database
+    from db.solution import Solution
+
+TEXT = re.compile(r"(?P<method>\w+) (?P<ranks>[1-9]\d{0,8}(x[1-9]\d{0,8}){0,3})( (?P<shape>[\dx:]{3,80}))?")
+
+
+def as_text(solution: Solution) -> str:
+    """Method, ranks, and T3F's tensor shape."""
+    return f"{solution.method} {'x'.join(map(str, solution.ranks))} {solution.shape or ''}".strip()
+
+
+def solution_of(database: Database, network: str, layer: str, text: Any) -> Solution:
+    """The configuration of a layer that a text names. Raises UserError where it is none."""
+    found = TEXT.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise UserError(f"a configuration is a method with ranks, such as 'tucker 3x8'; got {str(text)[:60]!r}")
+    ranks = [int(rank) for rank in found["ranks"].split("x")]
+    return database.solutions(layer, found["method"], network).configuration(ranks, found["shape"])

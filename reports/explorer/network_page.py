@@ -1,0 +1,60 @@
+"""The page of a network: where its params and FLOPs sit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dash import Dash, html
+
+from db.database import Database
+from reports.explorer.parts import link, table, told
+from reports.numbers import si
+
+TITLE = "Networks"
+
+
+def layout(database: Database, query: Mapping[str, str]) -> Any:
+    """Every network; ``query`` may name one, whose layers are shown. Raises UserError for an unknown one."""
+    networks = database.networks()
+    if not networks:
+        return html.Div([html.H1(TITLE), told("The database has no network yet. Add one with: rankline explore MODEL")])
+    columns = ["network", "layers", "params", "FLOPs", "source"]
+    rows = [
+        [
+            link(row["name"], "/network", network=row["name"]),
+            row["layers"],
+            si(row["params"]),
+            si(row["flops"]),
+            row["source"],
+        ]
+        for row in networks
+    ]
+    parts: list[Any] = [html.H1(TITLE), table(columns, rows)]
+    name = query.get("network", networks[0]["name"] if len(networks) == 1 else None)
+    return html.Div([*parts, *(_layers(database, name) if name else [])])
+
+
+def register(app: Dash, database: Database) -> None:
+    """Nothing: the page is made anew for each address."""
+
+
+def _layers(database: Database, name: str) -> list[Any]:
+    network, layers = database.network(name), database.layers(name)
+    spaces: dict[str, int] = {}
+    for space in database.spaces(name):
+        spaces[space["layer"]] = spaces.get(space["layer"], 0) + space["n_total"]
+    rows = [
+        [
+            link(row["name"], "/", network=name, layer=row["name"]) if row["name"] in spaces else row["name"],
+            row["kind"],
+            row["params"],
+            row["fm"],
+            row["flops"],
+            spaces.get(row["name"]),
+            row["kept_because"] or "",
+        ]
+        for row in layers
+    ]
+    columns = ["layer", "kind", "params", "feature maps (elements)", "FLOPs", "configurations", "kept because"]
+    return [html.H2(network["name"]), table(columns, rows)]

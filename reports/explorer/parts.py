@@ -1,0 +1,134 @@
+"""Pieces of pages: tables, messages, links, and the factors of a configuration as a chain of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import plotly.graph_objects as go
+from dash import dcc, html
+
+from db.solution import Solution
+from dse.chain import Link, whole
+from dse.layer import Layer
+from dse.methods import METHODS
+from reports.numbers import MISSING, change, count, percent, si
+from reports.palette import LOOKS
+
+SYMBOLS = {
+    "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "pentagon": "⬟",
+}  # fmt: skip
+"""Characters that look as the figures' symbols do."""
+
+BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], name: str = "") -> html.Div:
+    """A table that scrolls by itself where the window is narrow; numbers and figures stand to the right."""
+    body = [list(row) for row in rows]
+    right = [all(_is_figure(row[j]) for row in body) and bool(body) for j in range(len(columns))]
+    head = html.Tr([html.Th(column, className=_side(right[j])) for j, column in enumerate(columns)])
+    lines = [html.Tr([html.Td(_cell(value), className=_side(right[j])) for j, value in enumerate(row)]) for row in body]
+    shown = html.Table([html.Thead(head), html.Tbody(lines)])
+    named: dict[str, Any] = {"id": name} if name else {}
+    return html.Div(shown, className="wide", **named)
+
+
+def method_name(method: str) -> html.Span:
+    """A method's name after its symbol, which ``method_style`` adds."""
+    return html.Span(method, className=f"method-{method}")
+
+
+def method_style() -> str:
+    """A style sheet with each method's symbol in its colour, as in the figures."""
+    return "".join(
+        f'.method-{name}::before {{ content: "{SYMBOLS[style.symbol]} "; color: {style.colour}; }}\n'
+        f'#methods label:has(input[value="{name}"])::after {{ content: " {SYMBOLS[style.symbol]}"; '
+        f"color: {style.colour}; }}\n"
+        for name, style in LOOKS.items()
+    )
+
+
+def graph(figure: go.Figure | None, height: int | None = None, **properties: Any) -> dcc.Graph:
+    """A figure as wide as its place; ``height`` in pixels, where it isn't the figure's own."""
+    high = height if figure is None else figure.layout.height
+    config: Any = {"displaylogo": False, "responsive": True, "modeBarButtons": BUTTONS}
+    given: dict[str, Any] = {} if figure is None else {"figure": figure}
+    return dcc.Graph(config=config, className="plot", responsive=True, style={"height": high}, **given, **properties)
+
+
+def told(text: str) -> html.P:
+    """A line that says why there is nothing to see, and what to do."""
+    return html.P(text, className="told")
+
+
+def link(text: str, path: str, **query: Any) -> dcc.Link:
+    """A link to a page of the explorer."""
+    return dcc.Link(text, href=f"{path}?{urlencode(query)}" if query else path)
+
+
+def figures_of(solution: Solution) -> html.Div:
+    """What a configuration costs, beside the layer as it is, and what is known of its error."""
+    original = solution.original
+    costs = [
+        ("params", original.params, solution.params),
+        ("feature maps (elements)", original.fm, solution.fm),
+        ("FLOPs", original.flops, solution.flops),
+        ("memory (bytes)", original.memory(solution.bytes_per_element), solution.memory),
+    ]
+    rows: list[list[Any]] = [
+        [name, count(was), count(now), change(1 - now / was) if was else MISSING] for name, was, now in costs
+    ]
+    return html.Div([table(["", "original", "now", "change"], rows), html.P(error_text(solution))])
+
+
+def error_text(solution: Solution) -> str:
+    """The error, of what it is, and how sure it is; what to run where none is known."""
+    if solution.error is None:
+        return "No error is known: run rankline explore MODEL --errors on the trained model."
+    sure = {"exact": "exactly", "bound": "at most", "estimate": "about"}[solution.certainty or "estimate"]
+    return f"The relative error of its {solution.error_of} is {sure} {percent(solution.error)}."
+
+
+def chain(layer: Layer, solution: Solution) -> html.Div:
+    """The layer as it is, and the factors that take its place, each with the shapes of its weights and its output."""
+    links = list(METHODS[solution.method].chain(layer, solution.ranks, solution.shape))
+    return html.Div(
+        [
+            html.P("As it is", className="soft"),
+            _boxes(layer, [whole(layer)]),
+            html.P("Its factors", className="soft"),
+            _boxes(layer, links),
+        ]
+    )
+
+
+def _boxes(layer: Layer, links: Sequence[Link]) -> html.Ol:
+    start = html.Li([html.B("input"), html.Span(_shape((*layer.in_size, layer.in_channels)))], className="map")
+    boxes = [start]
+    for one in links:
+        weights = [html.B(one.operation), html.Span(f"weights {_shape(one.weights)}")]
+        boxes.append(html.Li([*weights, html.Span(f"{si(one.params)} params")], className="factor"))
+        boxes.append(html.Li(html.Span(_shape((*one.sizes, one.channels))), className="map"))
+    return html.Ol(boxes, className="chain")
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " × ".join(map(str, sizes))
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return MISSING
+    return count(value) if isinstance(value, int) else value
+
+
+def _is_figure(value: Any) -> bool:
+    if value is None or isinstance(value, int):
+        return True
+    return isinstance(value, str) and (value == MISSING or value.lstrip("+−-")[:1].isdigit())
+
+
+def _side(right: bool) -> str:
+    return "n" if right else ""

@@ -1,0 +1,122 @@
+"""The page of compression runs, and of one run, which follows it while it is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dash import Dash, Input, Output, dcc, html
+
+from db.database import Database
+from db.runs import RUNNING
+from dse.errors import UserError, one_of
+from reports.explorer.parts import graph, link, table, told
+from reports.numbers import change, percent, si
+from reports.outcome import best_trial, outcome
+from reports.run_figures import drawn_path, drawn_similarity
+
+TITLE = "Runs"
+
+LOOK_EVERY_MS = 2000
+
+NONE = "The database has no run yet. Start one with: rankline compress MODEL --data DATA, or rankline budget MODEL"
+
+
+def layout(database: Database, query: Mapping[str, str]) -> Any:
+    """All runs; or the one that ``query`` names, with its trials. Raises UserError for an unknown one."""
+    if "run" in query:
+        number = run_number(database, query["run"])
+        look = dcc.Interval(id="look", interval=LOOK_EVERY_MS)
+        return html.Div([html.H1(f"Run {number}"), dcc.Store(id="run", data=number), look, html.Div(id="run-shown")])
+    runs = database.runs()
+    if not runs:
+        return html.Div([html.H1(TITLE), told(NONE)])
+    columns = ["run", "network", "started (UTC)", "status", "trials", "test accuracy", "objective"]
+    rows = [
+        [
+            link(str(row["id"]), "/runs", run=row["id"]),
+            row["network"],
+            str(row["started"])[:19].replace("T", " "),
+            row["status"],
+            row["trials"],
+            percent(row["accuracy"]),
+            str(row["settings"].get("objective", "")),
+        ]
+        for row in runs[::-1]
+    ]
+    return html.Div([html.H1(TITLE), table(columns, rows)])
+
+
+def register(app: Dash, database: Database) -> None:
+    """The page's callbacks."""
+
+    @app.callback(
+        Output("run-shown", "children"),
+        Output("look", "disabled"),
+        Input("run", "data"),
+        Input("look", "n_intervals"),
+    )
+    def show_run(number: int, _: int | None) -> tuple[Any, bool]:
+        (run,) = [row for row in database.runs() if row["id"] == number]
+        return _shown(database, run), run["status"] != RUNNING
+
+
+def run_number(database: Database, text: str) -> int:
+    """The run that a text names. Raises UserError for none."""
+    known = [row["id"] for row in database.runs()]
+    if not known:
+        raise UserError(NONE)
+    if text not in map(str, known):
+        raise one_of("run", text, [str(one) for one in known])
+    return int(text)
+
+
+def _shown(database: Database, run: Mapping[str, Any]) -> list[Any]:
+    trials = database.trials(run["id"])
+    network = database.network(run["network"])
+    result = outcome(run, trials, network, database.layers(run["network"]))
+    best = best_trial(trials)
+    status = f"{run['network']}, started {str(run['started'])[:19].replace('T', ' ')} UTC, seed {run['seed']}: "
+    parts: list[Any] = [html.P([status, html.B(run["status"])], id="status")]
+    if run["status"] == RUNNING:
+        parts.append(html.P("This page follows it; new trials appear by themselves.", className="soft"))
+    if not trials:
+        return [*parts, told("It has no trial yet.")]
+    rows = [
+        [
+            ("▸ " if best is not None and trial["number"] == best["number"] else "") + str(trial["number"]),
+            trial["status"],
+            percent(trial["accuracy"]),
+            si(trial["params"]),
+            change(1 - trial["params"] / network["params"]),
+            si(trial["flops"]),
+            change(1 - trial["flops"] / network["flops"]),
+            f"{trial['seconds']:.1f}",
+        ]
+        for trial in trials
+    ]
+    columns = ["trial", "status", "validation accuracy", "params", "saved", "FLOPs", "saved", "seconds"]
+    parts.append(table(columns, rows, name="trials"))
+    for drawn in (drawn_path(result), drawn_similarity(result)):
+        if drawn is not None:
+            figure = drawn.figure.update_layout(uirevision=drawn.name)
+            parts += [html.H2(drawn.label), graph(figure)]
+    if best is not None and best["layers"]:
+        parts += [html.H2(f"The layers of trial {best['number']}"), _layers(best)]
+    return parts
+
+
+def _layers(trial: Mapping[str, Any]) -> Any:
+    rows = [
+        [
+            one["layer"],
+            one["method"] or "as it was",
+            "×".join(map(str, one["ranks"] or [])),
+            si(one["params"]),
+            si(one["flops"]),
+            percent(one["similarity"]) if one["method"] else None,
+            percent(one["error"]) if one["method"] else None,
+        ]
+        for one in trial["layers"]
+    ]
+    return table(["layer", "method", "ranks", "params", "FLOPs", "similarity", "error of weights"], rows)

@@ -1,0 +1,48 @@
+"""Serving the explorer until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+
+from db.database import open_database
+from dse.errors import UserError
+
+THREADS = 16
+"""A browser asks for some twenty files at once."""
+
+
+def serve(
+    location: str, host: str = "127.0.0.1", port: int = 8050, started: Callable[[str], None] = lambda address: None
+) -> None:
+    """Serves the database at a path or URL, read only, until Ctrl-C; ``started`` is told the address.
+
+    Port 0 takes any that is free. Raises UserError without the extra ``web``, for a database that can't be opened, and
+    where the port can't be had.
+    """
+    try:
+        from waitress.server import create_server
+
+        from reports.explorer.app import make_app
+    except ImportError as error:
+        missing = f"the web explorer needs {error.name}; install it with: pip install 'rankline[web]'"
+        raise UserError(missing) from error
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    database = open_database(location, read_only=True)
+    app = make_app(database, host)
+    try:
+        server = create_server(app.server, host=host, port=port, threads=THREADS, ident=None)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            told = f"port {port} of {host} is in use; give another with --port, or 0 for any that is free"
+        else:
+            told = f"cannot listen on {host}, port {port}: {error.strerror or error}; give another --host or --port"
+        raise UserError(told) from error
+    name = f"[{host}]" if ":" in host else host
+    started(f"http://{name}:{server.effective_port}/")
+    try:
+        server.run()
+    finally:
+        server.close()
+        database.close()

@@ -1,0 +1,67 @@
+"""The least error at each cost: what a layer's configurations leave of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from dse.methods import METHODS
+from reports.figures.theme import blank, plain
+from reports.numbers import count, percent
+from reports.palette import look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COSTS = {
+    "params": "params (weights)",
+    "fm": "feature maps (elements)",
+    "flops": "FLOPs per sample",
+    "memory_bytes": "memory (bytes)",
+}
+"""The costs that a front can be against, with their axes' titles."""
+
+EXACT = "exact"
+
+
+def front(points: pd.DataFrame, title: str, cost: str = "params") -> go.Figure:
+    """The relative error in percent against a cost, a line a method; errors that are not exact have open symbols.
+
+    ``points`` has the columns method, ranks (a list), shape (a text or None), error (a fraction), certainty (exact,
+    bound or estimate) and the ``cost``, one of COSTS; it may be empty.
+    """
+    figure = blank(title, COSTS[cost], "relative error (%)", height=340)
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero", tickformat="~g")
+    if not len(points):
+        return figure
+    known = list(dict.fromkeys(points["method"]))
+    for method in [*(name for name in METHODS if name in known), *(name for name in known if name not in METHODS)]:
+        own = points[points["method"] == method]
+        for certainty in dict.fromkeys(own["certainty"]):
+            rows = own[own["certainty"] == certainty].sort_values(cost).to_dict("records")
+            figure.add_trace(_trace(rows, method, certainty, cost))
+    return figure
+
+
+def _trace(rows: list[dict[Any, Any]], method: str, certainty: str, cost: str) -> go.Scatter:
+    style = look(method)
+    title = METHODS[method].title if method in METHODS else plain(method)
+    exact = certainty == EXACT
+    return go.Scatter(
+        x=[int(row[cost]) for row in rows],
+        y=[round(100 * row["error"], 3) for row in rows],
+        mode="lines+markers",
+        line={"color": style.colour, "width": 1.5, "dash": style.dash if exact else "dot"},
+        marker={"color": style.colour, "symbol": style.symbol if exact else f"{style.symbol}-open", "size": 7},
+        customdata=[[_ranks(row), count(row[cost]), percent(row["error"])] for row in rows],
+        hovertemplate=f"<b>{title}</b>, %{{customdata[0]}}<br>{cost.removesuffix('_bytes')} %{{customdata[1]}}<br>"
+        f"error %{{customdata[2]}} ({plain(certainty)})<extra></extra>",
+        name=title if exact else f"{title}, {plain(certainty)}",
+    )
+
+
+def _ranks(row: dict[Any, Any]) -> str:
+    shape = f", shape {plain(row['shape'])}" if isinstance(row["shape"], str) else ""
+    return f"rank{'s' if len(row['ranks']) > 1 else ''} {', '.join(map(str, row['ranks']))}{shape}"

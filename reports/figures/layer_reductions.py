@@ -1,0 +1,65 @@
+"""What each factorized layer saves, and by which method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from dse.methods import METHODS
+from reports.figures.theme import blank, plain
+from reports.numbers import percent
+from reports.palette import look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROW = 34
+"""Pixels a layer."""
+
+NAME = 24
+"""Characters of a layer's name beside its bars, from the end, where names differ."""
+
+METRICS = {"params_reduction": ("params", 1.0), "flops_reduction": ("FLOPs", 0.35)}
+"""The columns, with their titles and how strongly each is drawn."""
+
+
+def layer_reductions(choices: pd.DataFrame, title: str) -> go.Figure:
+    """Bars of the reductions of params (full) and FLOPs (pale) in percent, below 0 for growth, coloured by method.
+
+    ``choices`` has a row a layer, in order, with the columns layer (name), method, params_reduction and
+    flops_reduction (fractions); it may be empty.
+    """
+    layers = list(choices["layer"]) if len(choices) else []
+    figure = blank(title, "reduction (%)", "", height=130 + ROW * len(layers))
+    figure.update_layout(barmode="group", bargap=0.3, legend={"y": 1.0, "yanchor": "bottom"}, margin={"t": 60})
+    figure.update_xaxes(tickformat="~g", zeroline=True, rangemode="tozero")
+    shown = [name if len(name) <= NAME else "…" + name[1 - NAME :] for name in layers]
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=[plain(name) for name in layers],
+        autorange="reversed",
+        showgrid=False,
+        tickvals=[plain(name) for name in layers],
+        ticktext=[plain(name) for name in shown],
+    )
+    for method in dict.fromkeys(choices["method"]) if layers else ():
+        for metric in METRICS:
+            figure.add_trace(_bars(choices[choices["method"] == method], method, metric))
+    return figure
+
+
+def _bars(choices: pd.DataFrame, method: str, metric: str) -> go.Bar:
+    style, (name, strength) = look(method), METRICS[metric]
+    title = METHODS[method].title if method in METHODS else plain(method)
+    return go.Bar(
+        y=[plain(layer) for layer in choices["layer"]],
+        x=[round(100 * value, 3) for value in choices[metric]],
+        orientation="h",
+        offsetgroup=metric,
+        marker={"color": style.faded(strength), "line": {"color": style.colour, "width": 1}},
+        name=f"{title}, {name}",
+        customdata=[percent(value) for value in choices[metric]],
+        hovertemplate=f"<b>%{{y}}</b><br>{title}: {name} reduced by %{{customdata}}<extra></extra>",
+    )

@@ -1,0 +1,165 @@
+"""The front of error against cost, where a network's costs are, what its layers save, scores and times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from reports.figures.front import COSTS, front
+from reports.figures.layer_reductions import layer_reductions
+from reports.figures.method_scores import method_scores
+from reports.figures.network_costs import network_costs
+from reports.figures.sweep_curve import sweep_curve
+from reports.figures.times import OURS, PEERS, times
+from reports.palette import look
+from tests.reports.conftest import HOSTILE
+from tests.reports.page import texts
+
+POINTS = pd.DataFrame(
+    [
+        ("t3f", [2, 3], "4x4:2x8", 0.5, "exact", 90, 900),
+        ("tt", [3], None, 0.25, "bound", 40, 800),
+        ("tt", [2], None, 0.5, "bound", 20, 400),
+        ("tucker", [2, 4], None, 0.125, "exact", 60, 700),
+    ],
+    columns=["method", "ranks", "shape", "error", "certainty", "params", "flops"],
+)
+
+LAYERS = pd.DataFrame(
+    [("conv1", "conv", 10, 300, 6000), ("depth", "depthwiseconv2d", 10, None, None), ("fc", "dense", 80, 100, 2000)],
+    columns=["name", "kind", "params", "fm", "flops"],
+    dtype=object,
+)
+
+CHOICES = pd.DataFrame(
+    [("conv1", "tucker", 0.75, -0.5), ("fc", "svd", 0.5, 0.25)],
+    columns=["layer", "method", "params_reduction", "flops_reduction"],
+)
+
+SCORES = pd.DataFrame(
+    [("best params", "tucker", 1.0), ("best params", "cp", 0.5), ("flexibility", "tucker", None)],
+    columns=["criterion", "method", "score"],
+)
+
+TIMES = pd.DataFrame(
+    [("lines", "a loop", 100.0), ("lines", OURS, 0.25), ("scan", OURS, 0.5), ("scan", "NumPy", 2.0)],
+    columns=["work", "who", "seconds"],
+)
+
+
+def by_name(figure: go.Figure) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_a_front_is_sorted_by_cost_and_in_percent() -> None:
+    found = by_name(front(POINTS, "a layer"))
+    assert list(found) == ["Tucker", "TT, bound", "T3F"]
+    assert (found["TT, bound"].x, found["TT, bound"].y) == ((20, 40), (50, 25))
+    assert list(found["T3F"].customdata[0]) == ["ranks 2, 3, shape 4x4:2x8", "90", "50.0 %"]
+    assert by_name(front(POINTS, "", "flops"))["Tucker"].x == (700,)
+
+
+def test_a_front_tells_bounds_from_exact_errors_by_open_symbols() -> None:
+    found = by_name(front(POINTS, ""))
+    assert found["Tucker"].marker.symbol == look("tucker").symbol
+    assert found["TT, bound"].marker.symbol == f"{look('tt').symbol}-open"
+    assert found["TT, bound"].marker.color == look("tt").colour
+
+
+def test_costs_add_up_to_the_whole_and_lie_end_to_end() -> None:
+    found = by_name(network_costs(LAYERS, ""))
+    assert set(found) == {"convolutions", "dense layers", "other layers"}
+    assert [*zip(found["dense layers"].y, found["dense layers"].base, found["dense layers"].x, strict=True)] == [
+        ("params", 20, 80), ("feature maps", 75, 25), ("FLOPs", 75, 25),
+    ]  # fmt: skip
+    assert found["other layers"].y == ("params",), "what is not known has no part"
+    for part in ("params", "feature maps", "FLOPs"):
+        shares = [x for one in found.values() for x, y in zip(one.x, one.y, strict=True) if y == part]
+        assert sum(shares) == pytest.approx(100)
+
+
+def test_reductions_are_coloured_by_method_and_may_be_growth() -> None:
+    found = by_name(layer_reductions(CHOICES, ""))
+    assert list(found) == ["Tucker, params", "Tucker, FLOPs", "SVD, params", "SVD, FLOPs"]
+    assert (found["Tucker, params"].y, found["Tucker, params"].x) == (("conv1",), (75,))
+    assert found["Tucker, FLOPs"].x == (-50,)
+    assert found["SVD, params"].marker.line.color == look("svd").colour
+
+
+def test_scores_have_a_bar_a_method_and_none_where_there_is_no_score() -> None:
+    found = by_name(method_scores(SCORES, ""))
+    assert (found["Tucker"].x, found["CP"].x) == ((1.0, None), (0.5,))
+    assert found["Tucker"].text == ("1.00", "")
+
+
+def test_times_show_ours_full_and_first_and_the_others_open() -> None:
+    found = by_name(times(TIMES, ""))
+    assert list(found) == [OURS, "a loop", "NumPy"]
+    assert (found[OURS].y, found[OURS].x) == (("lines", "scan"), (0.25, 0.5))
+    assert [found[name].marker.symbol for name in ("a loop", "NumPy")] == list(PEERS[:2])
+    assert all(symbol.endswith("-open") for symbol in PEERS)
+
+
+def test_a_work_without_any_measurable_time_has_no_row() -> None:
+    unmeasured = pd.DataFrame([("instant", OURS, 0.0)], columns=TIMES.columns)
+    found = by_name(times(pd.concat([TIMES, unmeasured]), ""))
+    assert found[OURS].y == ("lines", "scan")
+    assert not times(unmeasured, "").data
+
+
+@pytest.mark.parametrize("known", ["test", "validation"])
+def test_a_curve_shows_the_accuracy_that_is_known(known: str) -> None:
+    frame = pd.DataFrame(
+        {"kept": [0.5, 1.0], "test": None, "validation": None, "damage": [2.0, None], known: [0.8, 0.9]}, dtype=float
+    )
+    assert list(by_name(sweep_curve(frame, "FLOPs"))) == [known, f"original, {known}"]
+
+
+EMPTY = {
+    front: POINTS,
+    network_costs: LAYERS,
+    layer_reductions: CHOICES,
+    method_scores: SCORES,
+    times: TIMES,
+}
+
+
+@pytest.mark.parametrize("figure", EMPTY, ids=lambda one: one.__name__)
+def test_axes_have_units_and_empty_frames_make_an_empty_figure(figure: Any) -> None:
+    for frame in (EMPTY[figure][:0], EMPTY[figure]):
+        drawn = figure(frame, "")
+        title = drawn.layout.xaxis.title.text
+        assert "(" in title
+        drawn.to_json()
+    assert not figure(EMPTY[figure][:0], "").data
+
+
+def test_every_cost_of_a_front_has_its_unit() -> None:
+    for cost, title in COSTS.items():
+        frame = POINTS.assign(fm=1, memory_bytes=4)
+        assert front(frame, "", cost).layout.xaxis.title.text == title
+
+
+@pytest.mark.parametrize(
+    ("figure", "columns"),
+    [
+        (front, ["method", "certainty", "shape"]),
+        (network_costs, ["name", "kind"]),
+        (layer_reductions, ["layer", "method"]),
+        (method_scores, ["criterion", "method"]),
+        (times, ["work", "who"]),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_hostile_texts_are_escaped_everywhere(figure: Any, columns: list[str]) -> None:
+    frame = EMPTY[figure][:1].assign(**dict.fromkeys(columns, HOSTILE))
+    found = [text for text in texts(figure(frame, HOSTILE).to_plotly_json()) if "onerror" in text]
+    tags = ("<br>", "<b>", "</b>", "<extra></extra>")
+    assert found
+    for text in found:
+        for tag in tags:
+            text = text.replace(tag, "")
+        assert "<" not in text
