@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from time import monotonic
@@ -279,16 +279,29 @@ class _Problem:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what HiGHS writes to the standard output whatever its options say, which would spoil ``--json``."""
-    sys.stdout.flush()
-    kept = os.dup(1)
+    """Without what HiGHS writes to the standard output whatever its options say, which would spoil ``--json``.
+
+    A standard output that is closed is closed again at the end.
+    """
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):  # closed since
+            sys.stdout.flush()
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
+        kept = os.dup(1)
+    except OSError:
+        kept = None
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        if nowhere != 1:
+            os.dup2(nowhere, 1)
+            os.close(nowhere)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        if kept is None:
+            os.close(1)
+        else:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def _directions(room: Integers) -> list[Reals]:

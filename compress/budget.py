@@ -117,13 +117,15 @@ class Budget:
         """Each layer's options; made at the first call, which takes the longest."""
         metrics = self.metrics if self.value == "damage" else None
         self.progress("statistics of the inputs", 0, 0)
-        stakes = stakes_of(self.model, self.passage, self.paths, self.samples, self.value, metrics, self.seed)
+        stakes = stakes_of(
+            self.model, self.passage, self.paths, self.samples, self.value, metrics, self.seed, self.progress
+        )
         return priced(stakes, self.layers, self.methods, self.wanted, self.progress)
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:
         """The second moment of the input patches, of all of them, of each layer that may change."""
-        seen = covariances(self.model, [tuple(self.samples)], self.paths)
+        seen = covariances(self.model, [tuple(self.samples)], self.paths, progress=self.progress)
         return {path: one.matrix for path, one in seen.items()}
 
     @property
@@ -193,13 +195,13 @@ class Budget:
         """
         if fit not in FITS:
             raise one_of("fit", fit, list(FITS))
-        settings = settings or FitSettings(seed=self.seed)
+        settings, told = settings or FitSettings(seed=self.seed), progress or self.progress
         if fit == "data":
-            metrics = self.metrics if settings.metric else {}
-            known, told = self._known(plan), progress or self.progress
-            return refit(self.model, plan, self.samples, metrics, settings, None, self.paths, known, told)
+            metrics, known = self.metrics if settings.metric else {}, self._known(plan)
+            made = factorize(self.model, plan, known=known, progress=told)
+            return refit(self.model, plan, self.samples, metrics, settings, made, self.paths, known, told)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
-        made = factorize(self.model, plan, covariances=seen)
+        made = factorize(self.model, plan, covariances=seen, progress=told)
         if settings.norms:
             reestimate_all(made, self.samples)
         return made

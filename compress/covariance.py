@@ -7,7 +7,7 @@ A factorization that knows it minimises the error of the layer's outputs instead
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -59,6 +59,7 @@ def covariances(
     paths: Sequence[str],
     positions: float | Mapping[str, float] = 1.0,
     seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda label, done, total: None,
 ) -> dict[str, Covariance]:
     """The second moments of some layers' input patches, by their paths, in one pass of the samples through the model.
 
@@ -66,7 +67,8 @@ def covariances(
     labels are passed over, and holds one array for each input of a model with several. paths: of Dense, Conv1D,
     Conv2D and Conv3D layers; those that are used in several places count all of them. positions: the share of
     patches that is used, drawn by ``seed``, of all layers or by path. Patches are those that the convolution sees,
-    with the zeros around.
+    with the zeros around. progress: is told of the batches that have passed, of how many (0 where batches come from a
+    generator, which doesn't say).
     Layers with patches of more than ``LARGEST_PATCH`` dimensions are left out, with a CalibrationWarning; so are told
     those with fewer than ``ENOUGH`` patches a dimension.
     Raises UserError for an unknown path, samples that the model doesn't take or none, and NaN or infinite activations.
@@ -88,8 +90,11 @@ def covariances(
 
     # More BLAS threads than free cores, beside those of the model, can be forty times slower than one.
     with threadpool_limits(1, user_api="blas"):
-        for batch in _batches(model, samples, fitting_batch(calls)):
+        size = fitting_batch(calls)
+        total = _count(samples, size)
+        for done, batch in enumerate(_batches(model, samples, size), start=1):
             feature_maps(model, batch, places, receive)
+            progress("batches looked at", done, total)
     found = {path: moments[id(layer)].covariance(path) for path, layer in layers.items() if id(layer) in moments}
     _warn(found, {path: _dimensions(layer) for path, layer in layers.items()})
     return found
@@ -202,6 +207,14 @@ def _batches(model: keras.Model, samples: Any, size: int) -> Iterator[list[Any]]
                 keras.ops.convert_to_tensor(array[start : start + size], dtype=x.dtype)
                 for array, x in zip(arrays, model.inputs, strict=True)
             ]
+
+
+def _count(samples: Any, size: int) -> int:
+    """How many batches ``_batches`` gives; 0 where that isn't known before."""
+    if not isinstance(samples, Sequence) and not hasattr(samples, "shape"):
+        return 0
+    batches = [samples] if hasattr(samples, "shape") else samples
+    return sum(-(-len(keras.tree.flatten(batch)[0]) // size) for batch in batches)
 
 
 def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

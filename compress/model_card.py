@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import keras
+
 from compress.data import Data
+from compress.depthwise import DepthwiseAlongAxis
 from compress.search import Run
 from compress.training import Score
+from compress.tt_matrix import TTMatrix
 
 
 def model_card(run: Run, original: str, data: Data, test: Score, before: Score) -> str:
@@ -37,9 +41,21 @@ def model_card(run: Run, original: str, data: Data, test: Score, before: Score) 
         f"Data: {data.name}, {len(data.x_train):,} samples to train, {len(data.x_validation):,} to choose, "
         f"{len(data.x_test):,} to report on; the last were used for nothing else.",
         "",
+        *how_to_load(run.model),
         *_layers(run),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def how_to_load(model: keras.Model) -> list[str]:
+    """What plain Keras needs to load a model that has layers of Rankline's own; nothing where it has none."""
+    if not _has_own_layers(model):
+        return []
+    return ["It has layers that Keras hasn't: `import rankline.layers` before `keras.saving.load_model`.", ""]
+
+
+def _has_own_layers(layer: keras.Layer) -> bool:
+    return isinstance(layer, TTMatrix | DepthwiseAlongAxis) or any(map(_has_own_layers, getattr(layer, "layers", ())))
 
 
 def _layers(run: Run) -> list[str]:

@@ -7,7 +7,7 @@ of the energy of the layer's outputs that is lost, as activation-aware truncatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -31,6 +31,8 @@ PROBE_SAMPLES = 128
 
 PROBED = (0.3, 0.6)
 """The shares of a layer's params at which a probe truncates it."""
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +72,19 @@ def stakes_of(
     value: str = "damage",
     metrics: Mapping[str, Reals] | None = None,
     seed: int = 0,
+    progress: Progress = lambda label, done, total: None,
 ) -> dict[str, Stake]:
     """The stake of each of some units, by path, under a value function (one of VALUES).
 
     samples: an array for each input of the model (not needed for ``uniform``); metrics: G of each unit's outputs
-    (needed for ``damage``).
+    (needed for ``damage``); progress: is told of the batches that were looked at, and of the samples that were probed.
     """
     if value not in VALUES:
         raise one_of("value", value, list(VALUES))
     units = {path: passage.units[path] for path in paths}
     if value == "uniform":
         return {path: _as_share(Stake(unit, unit.raw_kernel(), None, None, 1.0)) for path, unit in units.items()}
-    seen = covariances(model, [tuple(samples)], paths, _positions(passage, units, len(samples[0])), seed)
+    seen = covariances(model, [tuple(samples)], paths, _positions(passage, units, len(samples[0])), seed, progress)
     if value == "energy":
         plain = {path: Stake(unit, unit.raw_kernel(), seen[path].matrix, None, 1.0) for path, unit in units.items()}
         return {path: _as_share(stake) for path, stake in plain.items()}
@@ -89,7 +92,7 @@ def stakes_of(
         path: Stake(unit, unit.kernel(), _covariance(unit, seen[path]), (metrics or {})[path], 1.0)
         for path, unit in units.items()
     }
-    return _calibrated(passage, stakes, [one[:PROBE_SAMPLES] for one in samples], seen)
+    return _calibrated(passage, stakes, [one[:PROBE_SAMPLES] for one in samples], seen, progress)
 
 
 def _positions(passage: Passage, units: Mapping[str, Unit], count: int) -> dict[str, float]:
@@ -112,7 +115,11 @@ def _covariance(unit: Unit, seen: Covariance) -> Reals:
 
 
 def _calibrated(
-    passage: Passage, stakes: Mapping[str, Stake], samples: Sequence[NDArray[Any]], seen: Mapping[str, Covariance]
+    passage: Passage,
+    stakes: Mapping[str, Stake],
+    samples: Sequence[NDArray[Any]],
+    seen: Mapping[str, Covariance],
+    progress: Progress,
 ) -> dict[str, Stake]:
     """The stakes scaled by what errors of the logits were measured against those predicted, at the PROBED ranks."""
     changes: dict[str, list[tuple[Reals, Reals]]] = {}
@@ -124,7 +131,7 @@ def _calibrated(
             change = stake.factors(Choice("svd", (rank,)))[1] - stake.weights
             mean = seen[path].mean if stake.unit.is_centred else np.zeros(rows)
             changes[path].append((change, -mean @ change))
-    measured = logit_errors(passage, samples, changes)
+    measured = logit_errors(passage, samples, changes, progress)
     scaled = {}
     for path, stake in stakes.items():
         predicted = [stake.energy(change) for change, _ in changes[path]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,12 @@ from dse.errors import UserError, one_of
 
 FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
+Progress = Callable[[str, int, int], None]
+
+
+def _no_progress(label: str, done: int, total: int) -> None:
+    pass
+
 
 def factorize(
     model: keras.Model,
@@ -33,6 +39,7 @@ def factorize(
     keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
     covariances: Mapping[str, NDArray[np.float64]] | None = None,
     known: Mapping[str, Sequence[Tensor]] | None = None,
+    progress: Progress = _no_progress,
 ) -> keras.Model:
     """A new model with every layer in ``plan`` replaced by its factors, and all others copied.
 
@@ -41,20 +48,23 @@ def factorize(
     What ``plan`` says as that plan does (the same choice, or nothing) is then taken from there; what it
     changes is made from ``model``. covariances: second moments of layers' input patches, by path (see
     ``compress.covariance``); methods that can use them then minimise the error of these layers' outputs.
-    known: factors of layers, by path, that are taken as they are.
+    known: factors of layers, by path, that are taken as they are. progress: is told of the layers that are decomposed.
     Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer that is used in
     several places is replaced by one chain, used in the same places. A factorized output layer
     gives its output the last factor's name.
     Raises UserError for a model that is no graph or not built, and for an entry of the plan that is not possible.
     """
-    return _factorized(model, plan, keep, covariances, known or {}, measure=False)[0]
+    return _factorized(model, plan, keep, covariances, known or {}, False, progress)[0]
 
 
 def factorize_and_measure(
-    model: keras.Model, plan: Mapping[str, Choice], keep: tuple[keras.Model, Mapping[str, Choice]] | None = None
+    model: keras.Model,
+    plan: Mapping[str, Choice],
+    keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
+    progress: Progress = _no_progress,
 ) -> tuple[keras.Model, dict[str, float]]:
     """As ``factorize``; and, by path, the relative Frobenius errors of the layers that were decomposed now."""
-    return _factorized(model, plan, keep, None, {}, measure=True)
+    return _factorized(model, plan, keep, None, {}, True, progress)
 
 
 def _factorized(
@@ -64,6 +74,7 @@ def _factorized(
     covariances: Mapping[str, NDArray[np.float64]] | None,
     known: Mapping[str, Sequence[Tensor]],
     measure: bool,
+    progress: Progress,
 ) -> tuple[keras.Model, dict[str, float]]:
     layers = dict(_leaves(model))
     chosen = _by_layer(layers, plan)
@@ -82,7 +93,7 @@ def _factorized(
             jobs[id(layer)] = _Job(layer, path, choice, kernel, moments.get(id(layer)), known.get(path), measure)
         else:
             chains[id(layer)] = [_copied(layer)]
-    decomposed = _decomposed(jobs)
+    decomposed = _decomposed(jobs, progress)
     chains |= {key: chain for key, (chain, _) in decomposed.items()}
     result = _Rebuild(chains).model(model)
     for factor in (factor for chain in chains.values() for factor in chain):
@@ -212,17 +223,25 @@ class _Job:
         return found, method.error(self.kernel, found) if self.measure else math.nan
 
 
-def _decomposed(jobs: Mapping[int, _Job]) -> dict[int, tuple[list[Factor], float]]:
+def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple[list[Factor], float]]:
     """The chains of all jobs, with their errors.
 
     Several are worked on side by side, each with one BLAS thread: more would be slower.
     """
+
+    def made(key: int) -> tuple[int, tuple[list[Tensor], float]]:
+        return key, jobs[key].factors()
+
+    found = {}
     with threadpool_limits(1 if len(jobs) > 1 else None):
-        work = joblib.Parallel(n_jobs=min(len(jobs), os.cpu_count() or 1) or 1, prefer="threads")
-        found = work(joblib.delayed(job.factors)() for job in jobs.values())
+        threads = min(len(jobs), os.cpu_count() or 1) or 1
+        work = joblib.Parallel(n_jobs=threads, prefer="threads", return_as="generator_unordered")
+        for done, (key, factors) in enumerate(work(joblib.delayed(made)(key) for key in jobs), start=1):
+            found[key] = factors
+            progress("layers decomposed", done, len(jobs))
     return {
-        key: (get(job.choice.method).factor_layers(job.layer, factors), error)
-        for (key, job), (factors, error) in zip(jobs.items(), found, strict=True)
+        key: (get(job.choice.method).factor_layers(job.layer, found[key][0]), found[key][1])
+        for key, job in jobs.items()
     }
 
 

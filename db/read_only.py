@@ -13,19 +13,26 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     try:
         try:
             return _connect(path, "mode=ro")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # Even to read, SQLite makes two files next to a database in WAL mode. Where it can't, nobody is writing
             # either, unless such files are there; then what they hold would be missed.
-            if path.with_name(f"{path.name}-wal").exists():
+            if _is_locked(error) or path.with_name(f"{path.name}-wal").exists():
                 raise
             return _connect(path, "mode=ro&immutable=1")
     except sqlite3.OperationalError as error:
+        if _is_locked(error):
+            told = f"the database {path} is locked by another program; try again when that has ended"
+            raise UserError(told) from None
         raise UserError(
             f"cannot open the database {path}: {error}; if its folder is read-only, copy {path.name} and "
             f"{path.name}-wal to another"
         ) from None
     except sqlite3.Error as error:
         raise UserError(f"cannot open the database {path}: {error}; it is damaged, go back to a backup") from None
+
+
+def _is_locked(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:

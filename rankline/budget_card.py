@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from compress.allocate import measure
 from compress.budget import by_reason
+from compress.model_card import how_to_load
 from reports.numbers import change, percent, points
 from reports.sweep import METRIC_NAMES
 
@@ -68,6 +69,7 @@ def budget_card(done: Budgeted, point: Point) -> str:
         lines += [f"Left as they are: {by_reason(done.skipped)}.", ""]
     if not point.plan:
         return "\n".join([*lines, "No layer is factorized."]) + "\n"
+    lines += how_to_load(point.model)
     rows = [
         f"| {path} | {one.method} | {' '.join(map(str, one.ranks))} | {one.shape or ''} |"
         for path, one in point.plan.items()

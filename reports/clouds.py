@@ -60,7 +60,7 @@ def layer_figures(
         first = drawn.setdefault((*keys, _mark(choice)), name)
         label = f"FLOPs against params of the configurations of {layer['name']}"
         cloud = Drawn(name, label, figure, layer["name"], same_as="" if first == name else first)
-        yield LayerFigures(layer, cloud, _front(layer, spaces))
+        yield LayerFigures(layer, cloud, drawn_front(layer, spaces))
 
 
 def _envelope(solutions: Solutions) -> pd.DataFrame:
@@ -90,8 +90,8 @@ def _chosen(choice: Row | None, layer: Row) -> pd.DataFrame:
     return pd.DataFrame([{**choice, **reductions}])
 
 
-def _front(layer: Row, spaces: Sequence[Solutions]) -> Drawn | None:
-    """Each method's own front, evenly thinned out."""
+def drawn_front(layer: Row, spaces: Sequence[Solutions]) -> Drawn | None:
+    """Each method's own front, evenly thinned out; None where no error is known."""
     rows = []
     for solutions in spaces:
         found = solutions.pareto("params") if solutions.errors is not None else []

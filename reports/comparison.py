@@ -9,7 +9,6 @@ from typing import Any
 from db.database import Database
 from db.runs import CHOSEN, FELL_SHORT
 from dse.errors import UserError
-from reports.numbers import percent
 
 UNTOLD = ("key", "skipped", "request", "made_by", "damages")
 """Settings that are told elsewhere, or mean nothing to people."""
@@ -19,10 +18,11 @@ Line = Sequence[Any]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of a name and the two runs' values."""
+    """Rows of a name and the two runs' values; ``accuracies`` are fractions, ``sizes`` of the models that they gave."""
 
     settings: Sequence[Line]
-    models: Sequence[Line]
+    accuracies: Sequence[Line]
+    sizes: Sequence[Line]
     layers: Sequence[Line]
 
 
@@ -38,9 +38,11 @@ def compared(database: Database, one: int, other: int) -> Comparison:
     layers = dict.fromkeys(name for one_side in choices for name in one_side)
     return Comparison(
         settings=[[name, *(setting_text(side.get(name)) for side in settings)] for name in different],
-        models=[
-            ["validation accuracy", *(percent(side["trial"]["accuracy"]) for side in sides)],
-            ["test accuracy", *(percent(side["test_accuracy"]) for side in sides)],
+        accuracies=[
+            ["validation accuracy", *(one_side["trial"]["accuracy"] for one_side in sides)],
+            ["test accuracy", *(one_side["test_accuracy"] for one_side in sides)],
+        ],
+        sizes=[
             ["params", *(side["trial"]["params"] for side in sides)],
             ["FLOPs", *(side["trial"]["flops"] for side in sides)],
             ["trials", *(side["trials"] for side in sides)],
@@ -83,7 +85,12 @@ def setting_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
+def ranks_text(ranks: Sequence[int] | None) -> str:
+    """Ranks as they are typed: 3x8."""
+    return "x".join(map(str, ranks or []))
+
+
 def _choice(layer: Mapping[str, Any] | None) -> str | None:
     if layer is None:
         return None
-    return f"{layer['method']} {'x'.join(map(str, layer['ranks'] or []))}" if layer["method"] else "as it was"
+    return f"{layer['method']} {ranks_text(layer['ranks'])}" if layer["method"] else "as it was"

@@ -72,7 +72,7 @@ def content(database: Database, network: str | None, run: int | None, seed: int)
         answer=answer(found, fates, spaces, result),
         layers=fates,
         spaces=spaces,
-        costs=_costs(layers),
+        costs=drawn_costs(layers),
         reductions=drawn_reductions(fates),
         path=drawn_path(result) if result else None,
         curve=drawn_curve(result) if result else None,
@@ -111,7 +111,8 @@ def _damage_shares(result: Outcome | None) -> dict[str, float]:
     return {name: value / total if total else 0.0 for name, value in found.items()}
 
 
-def _costs(layers: Sequence[Row]) -> Drawn | None:
+def drawn_costs(layers: Sequence[Row]) -> Drawn | None:
+    """Where a network's params, feature maps and FLOPs are; None where nothing is known of them."""
     import pandas as pd
 
     from reports.figures.network_costs import network_costs

@@ -11,7 +11,7 @@ import typer
 
 from dse.errors import UserError, one_of
 
-NAMES = ("lines", "scan", "zoo", "decompositions", "activation_aware", "compression")
+NAMES = ("lines", "scan", "zoo", "decompositions", "activation_aware", "compression", "budget", "explorer")
 
 
 def bench(

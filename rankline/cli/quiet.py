@@ -6,16 +6,24 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def load_keras_for(model: str) -> None:
-    """``load_keras``, unless MODEL is a layers file, which doesn't need it."""
+    """What reading MODEL needs, quietly: Keras alone, and nothing for a layers file."""
     if not model.endswith(".json"):
-        load_keras()
+        _load()
 
 
 def load_keras() -> None:
+    """What making a model needs, quietly: Keras, and TensorFlow, which Keras loads to save with any backend."""
+    _load()
+    if "tensorflow" not in sys.modules:
+        with suppress(ImportError), _silent_stderr():
+            import tensorflow  # noqa: F401
+
+
+def _load() -> None:
     """Imports Keras quietly: TensorFlow's native libraries write to standard error before they can be told not to.
 
     Errors of the import are raised as ever.

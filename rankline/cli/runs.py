@@ -20,6 +20,7 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.table import rounded, share
+from reports.comparison import compared, ranks_text, setting_text, side, strategy
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -31,9 +32,6 @@ app = typer.Typer(
 RunArgument = Annotated[int, typer.Argument(help="The number of a run, as `rankline runs` lists it.")]
 
 LAYER_COLUMNS = ("layer", "method", "ranks", "shape", "params", "params saved", "similarity", "error")
-
-NOT_COMPARED = ("key", "skipped", "request", "made_by", "damages")
-"""What is recorded with a run's settings and says nothing to a reader of two runs."""
 
 
 @app.callback(invoke_without_command=True)
@@ -62,7 +60,7 @@ def runs(
         [
             row["id"],
             row["network"],
-            _strategy(row),
+            strategy(row),
             _methods(row),
             row["status"],
             row["trials"],
@@ -99,7 +97,7 @@ def show(
         [
             row["number"],
             row["status"],
-            _text(row["made_by"]) if row["made_by"] else None,
+            setting_text(row["made_by"]) if row["made_by"] else None,
             share(row["accuracy"]),
             rounded(row["loss"], 4),
             row["params"],
@@ -135,39 +133,20 @@ def compare(
     Example: [bold]rankline runs compare 1 2[/bold]
     """
     database = _open(db)
-    sides = [_chosen(database, run) for run in (one, other)]
     if as_json:
-        write_json({str(run): side for run, side in zip((one, other), sides, strict=True)})
+        write_json({str(run): side(database, run) for run in (one, other)})
         return
     titles = [f"run {one}", f"run {other}"]
-    settings = [
-        {**side["settings"], **{name: side[name] for name in ("network", "strategy", "status")}} for side in sides
-    ]
-    names = [
-        name
-        for name in dict.fromkeys(name for side in settings for name in side)
-        if name not in NOT_COMPARED and settings[0].get(name) != settings[1].get(name)
-    ]
-    different = [[name, *(_text(side.get(name)) for side in settings)] for name in names]
-    figures = [
-        ("validation accuracy", lambda side: share(side["trial"]["accuracy"])),
-        ("test accuracy", lambda side: share(side["test_accuracy"])),
-        ("params", lambda side: side["trial"]["params"]),
-        ("FLOPs", lambda side: side["trial"]["flops"]),
-        ("trials", lambda side: side["trials"]),
-    ]
-    models = [[name, *map(of, sides)] for name, of in figures]
-    choices = [{layer["layer"]: layer for layer in side["trial"]["layers"]} for side in sides]
-    layers = dict.fromkeys(name for side in choices for name in side)
-    rows = [[name, *(_choice(side.get(name)) for side in choices)] for name in layers]
+    found = compared(database, one, other)
+    models = [*([name, *map(share, values)] for name, *values in found.accuracies), *found.sizes]
     if as_csv:
-        parts = {"setting": different, "model": models, "layer": rows}
+        parts = {"setting": found.settings, "model": models, "layer": found.layers}
         write_csv(["what", "name", *titles], ([what, *row] for what, some in parts.items() for row in some))
         return
-    write_table("where they differ", ["setting", *titles], different, drop_empty=False)
+    write_table("where they differ", ["setting", *titles], found.settings, drop_empty=False)
     write_table("their models", ["", *titles], models, drop_empty=False)
-    if rows:
-        write_table("each layer", ["layer", *titles], rows, drop_empty=False)
+    if found.layers:
+        write_table("each layer", ["layer", *titles], found.layers, drop_empty=False)
 
 
 @app.command()
@@ -199,31 +178,11 @@ def _open(db: str) -> Database:
     return open_database(db, create=False)
 
 
-def _chosen(database: Database, run: int) -> dict[str, Any]:
-    """A run's settings and end, with the trial that it handed over: the original where none was good enough for a
-    baseline; the last where the run has not come so far."""
-    trials = database.trials(run)
-    (row,) = [row for row in database.runs() if row["id"] == run]
-    if not trials:
-        raise UserError(f"run {run} has no trial yet")
-    otherwise = trials[0 if row["status"] == "fell short" else -1]
-    chosen = next((trial for trial in trials if trial["status"] == "chosen"), otherwise)
-    return {
-        "network": row["network"],
-        "strategy": _strategy(row),
-        "status": row["status"],
-        "settings": row["settings"],
-        "trials": row["trials"],
-        "test_accuracy": row["accuracy"],
-        "trial": chosen,
-    }
-
-
 def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
     return [
         one["layer"],
         one["method"] or "as it was",
-        _ranks(one["ranks"]),
+        ranks_text(one["ranks"]),
         one["shape"],
         one["params"],
         share(1 - one["params"] / originals[one["layer"]], bar=True),
@@ -237,32 +196,8 @@ def _original_params(database: Database, run: int) -> dict[str, int]:
     return {row["name"]: row["params"] for row in database.layers(network)}
 
 
-def _strategy(row: dict[str, Any]) -> str:
-    settings = row["settings"]
-    return str(settings.get("strategy") or (settings.get("request") or {}).get("strategy") or "similarity")
-
-
 def _methods(row: dict[str, Any]) -> str:
     settings = row["settings"]
-    if _strategy(row) in ("vbmf", "pruning", "hybrid"):
+    if strategy(row) in ("vbmf", "pruning", "hybrid"):
         return ""
     return f"{settings.get('conv_method', '')} {settings.get('dense_method', '')}".strip()
-
-
-def _choice(layer: dict[str, Any] | None) -> str | None:
-    if layer is None:
-        return None
-    return f"{layer['method']} {_ranks(layer['ranks'])}" if layer["method"] else "as it was"
-
-
-def _ranks(ranks: list[int] | None) -> str:
-    return "" if ranks is None else "x".join(map(str, ranks))
-
-
-def _text(value: Any) -> str | None:
-    """A setting as people write it: lists and tables with commas."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {one}" for name, one in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return None if value is None else str(value)

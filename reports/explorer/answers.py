@@ -16,7 +16,7 @@ from db.database import Database
 from db.intervals import SETS
 from db.solution import Solution
 from db.solutions import NoSolutionError, Solutions
-from db.windows import metric_of
+from db.windows import METRICS, metric_of
 from dse.errors import UserError, one_of
 from dse.formula import Cost
 from reports.figures.solution_cloud import AGAINST, VIEW, solution_cloud
@@ -55,6 +55,8 @@ class Question:
         if self.against not in AGAINST:
             raise one_of("axis", str(self.against), list(AGAINST))
         for name, pair in (self.kept or {}).items():
+            if name not in METRICS:
+                raise one_of("metric", name, list(METRICS))
             if not (_are_percents(pair) and len(pair) == 2 and pair[0] <= pair[1]):
                 raise UserError(f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {pair!r}")
         if not _are_percents([self.error]):
@@ -127,6 +129,8 @@ def _narrowed(solutions: Solutions, question: Question) -> Solutions:
         whole = metric_of(solutions.original, metric) * (solutions.bytes_per_element if metric == "memory" else 1)
         least = ceil(Fraction(str(low)) * whole / WHOLE) if low > 0 else None
         most = floor(Fraction(str(high)) * whole / WHOLE) if high < WHOLE else None
+        if least is not None and most is not None and least > most:
+            least = most = 0  # between two whole numbers there is none, nor at nothing
         if (least, most) != (None, None):
             windows[metric] = (least, most)
     if question.error < WHOLE:

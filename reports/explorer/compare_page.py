@@ -12,6 +12,7 @@ from dse.errors import UserError
 from reports.comparison import compared
 from reports.explorer.parts import graph, table, told
 from reports.explorer.runs_page import NONE, run_number
+from reports.numbers import percent
 from reports.outcome import outcome
 from reports.run_figures import drawn_path
 
@@ -45,7 +46,7 @@ def register(app: Dash, database: Database) -> None:
         titles = [f"run {a}", f"run {b}"]
         parts: list[Any] = [html.Div([_path(database, number) for number in (a, b)], className="two")]
         for title, rows in (
-            ("Their models", found.models),
+            ("Their models", [*([name, *map(percent, some)] for name, *some in found.accuracies), *found.sizes]),
             ("Where their settings differ", found.settings),
             ("Each layer", found.layers),
         ):

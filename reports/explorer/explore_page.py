@@ -9,10 +9,11 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from db.database import Database
 from dse.errors import one_of
+from reports.clouds import drawn_front
 from reports.explorer import basket_part
 from reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud
 from reports.explorer.configurations import as_text, solution_of
-from reports.explorer.parts import chain, figures_of, graph, method_name, table, told
+from reports.explorer.parts import UNKNOWN_ERRORS, chain, figures_of, graph, method_name, table, told
 from reports.figures.solution_cloud import AGAINST
 from reports.numbers import MISSING, count, percent, si
 
@@ -59,6 +60,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         html.Div(id="counts"),
         graph(None, HEIGHT, id="cloud"),
         html.P("A click on a point, or on a configuration in the table, shows it below.", className="soft"),
+        html.Details([html.Summary("Error against params"), html.Div(id="front")], id="front-part", className="soft"),
         dcc.Store(id="inspected"),
         html.Section(id="inspector"),
     ]
@@ -136,6 +138,21 @@ def register(app: Dash, database: Database) -> None:
         return _counts(found, within), figure, *texts, "any" if error >= WHOLE else f"up to {error:g} %"
 
     @app.callback(
+        Output("front", "children"),
+        Input("methods", "value"),
+        Input("within", "value"),
+        State("network", "value"),
+        State("layer", "value"),
+    )
+    def show_front(methods: list[str], within: str, network: str, layer: str | None) -> Any:
+        if layer is None:
+            return None
+        (row,) = [row for row in database.layers(network) if row["name"] == layer]
+        spaces = [database.solutions(layer, method, network).within(within) for method in methods or ()]
+        drawn = drawn_front(row, spaces)
+        return told(UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure)
+
+    @app.callback(
         Output("inspected", "data", allow_duplicate=True),
         Input("cloud", "clickData"),
         Input({"type": "pick", "as": ALL, "configuration": ALL}, "n_clicks"),
@@ -185,7 +202,7 @@ def _why_none(database: Database, network: str) -> str:
 def _facts(database: Database, network: str, layer: str, known: bool) -> str:
     (row,) = [row for row in database.layers(network) if row["name"] == layer]
     costs = f"{si(row['params'])} params, {si(row['flops'])} FLOPs, {si(row['fm'])} feature-map elements"
-    return costs if known else f"{costs}. No error is known: run rankline explore MODEL --errors on the trained model."
+    return costs if known else f"{costs}. {UNKNOWN_ERRORS}"
 
 
 def _labelled(text: str, control: Any) -> html.Div:

@@ -8,7 +8,8 @@ from typing import Any
 from dash import Dash, html
 
 from db.database import Database
-from reports.explorer.parts import link, table, told
+from reports.content import drawn_costs
+from reports.explorer.parts import graph, link, table, told
 from reports.numbers import si
 
 TITLE = "Networks"
@@ -57,4 +58,6 @@ def _layers(database: Database, name: str) -> list[Any]:
         for row in layers
     ]
     columns = ["layer", "kind", "params", "feature maps (elements)", "FLOPs", "configurations", "kept because"]
-    return [html.H2(network["name"]), table(columns, rows)]
+    costs = drawn_costs(layers)
+    figure = [] if costs is None else [html.P(costs.label, className="soft"), graph(costs.figure)]
+    return [html.H2(network["name"]), *figure, table(columns, rows)]

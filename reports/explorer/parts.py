@@ -21,6 +21,8 @@ SYMBOLS = {
 }  # fmt: skip
 """Characters that look as the figures' symbols do."""
 
+UNKNOWN_ERRORS = "No error is known: run rankline explore MODEL --errors on the trained model."
+
 BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
 
 
@@ -86,7 +88,7 @@ def figures_of(solution: Solution) -> html.Div:
 def error_text(solution: Solution) -> str:
     """The error, of what it is, and how sure it is; what to run where none is known."""
     if solution.error is None:
-        return "No error is known: run rankline explore MODEL --errors on the trained model."
+        return UNKNOWN_ERRORS
     sure = {"exact": "exactly", "bound": "at most", "estimate": "about"}[solution.certainty or "estimate"]
     return f"The relative error of its {solution.error_of} is {sure} {percent(solution.error)}."
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ROW = 22
 """Pixels a layer."""
 
+LOWEST = 0.9
+"""The scale begins here, where nothing is below."""
+
 NAME = 24
 """Characters of a layer's name beside its row, from the end, where names differ; the whole one is in the hover text."""
 
@@ -28,6 +31,7 @@ def similarity(choices: pd.DataFrame) -> go.Figure:
             x=[str(trial) for trial in table.columns],
             y=[plain(layer) for layer in layers],
             z=[[None if value != value else value for value in row] for row in table.to_numpy().tolist()],
+            zmin=min(LOWEST, *choices["similarity"].dropna()),
             zmax=1,
             colorscale="Cividis",
             colorbar={"thickness": 12, "title": {"text": "similarity", "side": "right"}},

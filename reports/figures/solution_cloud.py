@@ -42,7 +42,8 @@ def solution_cloud(
     """The configurations of one layer by one or several methods, FLOPs of a sample against params in weights.
 
     ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band a method; ``sample``,
-    ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty. ``against``: another of ``AGAINST``, which low and high are of, too.
+    ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty.
+    ``against``: another of ``AGAINST``, which low and high are of, too.
     The ground is shaded where params (or memory) and FLOPs are both below the original's.
     """
     figure = blank(title, AGAINST[against], "FLOPs per sample")

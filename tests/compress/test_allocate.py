@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -212,3 +216,24 @@ def test_beyond_so_many_options_the_price_is_taken(monkeypatch: pytest.MonkeyPat
 def test_unknown_budgets_and_solvers_are_refused(budgets: dict[str, int], solver: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         allocate(options_of([(1, 1.0)]), budgets, NOTHING, solver)
+
+
+@pytest.mark.parametrize(
+    ("closed", "first"), [(">&-", ""), ("", "os.close(1); "), ("", "sys.stdout.write('never written'); os.close(1); ")]
+)
+def test_the_solver_is_silenced_where_standard_output_is_closed(closed: str, first: str, tmp_path: Path) -> None:
+    """Also a file that is opened meanwhile gets nothing of what the solver writes."""
+    script = (
+        f"import os, sys; {first}from compress.allocate import _quiet\n"
+        "with _quiet(), open('file', 'w') as file: os.write(1, b'solver'); file.write('own')\n"
+        "try: os.fstat(1)\n"
+        "except OSError: print('closed', file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": ""},
+    )  # fmt: skip
+    assert done.stderr.startswith("closed"), done.stderr
+    assert done.stdout == ""
+    assert (tmp_path / "file").read_text() == "own"

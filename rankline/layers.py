@@ -1,0 +1,6 @@
+"""Keras layers of Rankline's own. Importing this registers them, so that plain Keras loads models that have them."""
+
+from compress.depthwise import DepthwiseAlongAxis
+from compress.tt_matrix import TTMatrix
+
+__all__ = ["DepthwiseAlongAxis", "TTMatrix"]

@@ -1,0 +1,31 @@
+"""Models with layers of Rankline's own load in plain Keras after one import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from compress.model_card import how_to_load
+from compress.plan import Choice
+from compress.surgery import factorize
+
+
+@pytest.mark.parametrize(("method", "ranks", "shape"), [("t3f", (2,), "4x4:4x4"), ("cp", (2,), None)])
+def test_a_model_with_own_layers_loads_after_one_import(
+    tmp_path: Path, method: str, ranks: tuple[int, ...], shape: str | None
+) -> None:
+    layer = keras.layers.Dense(16, name="a") if method == "t3f" else keras.layers.Conv1D(6, 3, name="a")
+    model = keras.Sequential([keras.Input((16,) if method == "t3f" else (8, 4)), layer])
+    small = factorize(model, {"a": Choice(method, ranks, shape)})
+    small.save(tmp_path / "small.keras")
+    assert "import rankline.layers" in "".join(how_to_load(small))
+    assert how_to_load(model) == []
+    script = "import keras, sys, rankline.layers; print(keras.saving.load_model(sys.argv[1]).count_params())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "small.keras")], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == str(small.count_params()), done.stderr
