@@ -18,8 +18,8 @@ from compress.surgery import factorize
 def test_a_model_with_own_layers_loads_after_one_import(
     tmp_path: Path, method: str, ranks: tuple[int, ...], shape: str | None
 ) -> None:
-    layer = keras.layers.Dense(16, name="a") if method == "t3f" else keras.layers.Conv1D(6, 3, name="a")
-    model = keras.Sequential([keras.Input((16,) if method == "t3f" else (8, 4)), layer])
+    layer = keras.layers.Dense(16, name="a") if method == "t3f" else keras.layers.Conv3D(6, 2, name="a")
+    model = keras.Sequential([keras.Input((16,) if method == "t3f" else (4, 4, 4, 2)), layer])
     small = factorize(model, {"a": Choice(method, ranks, shape)})
     small.save(tmp_path / "small.keras")
     assert "import rankline.layers" in "".join(how_to_load(small))
