@@ -20,7 +20,6 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.table import rounded, share
-from reports.comparison import compared, ranks_text, setting_text, side, strategy
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -45,6 +44,8 @@ def runs(
 
     Example: [bold]rankline runs[/bold]
     """
+    from reports.comparison import strategy
+
     if context.invoked_subcommand is not None:
         for name in ("db", "as_json", "as_csv"):
             if is_given(context, name):
@@ -85,6 +86,8 @@ def show(
 
     Example: [bold]rankline runs show 1[/bold]
     """
+    from reports.comparison import setting_text
+
     database = _open(db)
     found = database.trials(run)
     if as_json:
@@ -132,6 +135,8 @@ def compare(
 
     Example: [bold]rankline runs compare 1 2[/bold]
     """
+    from reports.comparison import compared, side
+
     database = _open(db)
     if as_json:
         write_json({str(run): side(database, run) for run in (one, other)})
@@ -179,6 +184,8 @@ def _open(db: str) -> Database:
 
 
 def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
+    from reports.comparison import ranks_text
+
     return [
         one["layer"],
         one["method"] or "as it was",
@@ -197,6 +204,8 @@ def _original_params(database: Database, run: int) -> dict[str, int]:
 
 
 def _methods(row: dict[str, Any]) -> str:
+    from reports.comparison import strategy
+
     settings = row["settings"]
     if strategy(row) in ("vbmf", "pruning", "hybrid"):
         return ""

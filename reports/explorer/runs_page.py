@@ -95,7 +95,7 @@ def _shown(database: Database, run: Mapping[str, Any]) -> list[Any]:
         ]
         for trial in trials
     ]
-    columns = ["trial", "status", "validation accuracy", "params", "saved", "FLOPs", "saved", "seconds"]
+    columns = ["trial", "status", "validation accuracy", "params", "change", "FLOPs", "change", "seconds"]
     parts.append(table(columns, rows, name="trials"))
     for drawn in (drawn_path(result), drawn_similarity(result)):
         if drawn is not None:
