@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from db.refusals import NoSolutionError
 from db.solution import Solution
-from db.solutions import NoSolutionError, Solutions
+from db.solutions import Solutions
 
 
 def candidates(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -37,9 +36,9 @@ class DataFit:
         self.samples = samples
         self.seed = seed
 
-    def __call__(self, made: keras.Model, plan: Plan, paths: Collection[str] | None = None) -> None:
-        """Fits a model of that plan, in place: the layers at these paths, by default all (see ``refit``)."""
-        refit(self.model, plan, [self.samples], self._metrics, FitSettings(seed=self.seed), made, paths)
+    def __call__(self, made: keras.Model, plan: Plan) -> None:
+        """Fits all layers of a model of that plan, in place (see ``refit``)."""
+        refit(self.model, plan, [self.samples], self._metrics, FitSettings(seed=self.seed), made)
 
     @cached_property
     def _metrics(self) -> dict[str, Reals]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -74,7 +74,7 @@ def _moments(maps: Sequence[Any], axis: int) -> tuple[Reals, Reals]:
 def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
     """Gives every BatchNorm of a model, first to last and in place, the moments of what it is given on samples.
 
-    samples: an array for each input of the model.
+    samples: an array for each input of the model. A BatchNorm that is frozen stays as it is.
     """
     calls = trace(model)
     batches = list(batches_of(samples, fitting_batch(calls), calls))
@@ -88,10 +88,30 @@ def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
             continue
         pairs = list(zip(call.inputs, call.sources, strict=True))
         given = [[values[source][number][output] for source, output in pairs] for number in range(len(batches))]
-        if type(call.layer) is keras.layers.BatchNormalization:
+        if _is_free(call.layer):
             reestimate(call.layer, [one[0] for one in given])
         values[index] = [call.run(one) for one in given]
         for source in call.inputs:
             left[source] -= 1
             if not left[source]:
                 del values[source]
+
+
+def reestimate_if_better(model: keras.Model, samples: Sequence[NDArray[Any]], loss: Callable[[], float]) -> None:
+    """``reestimate_all`` where it lowers the model's loss; else all moments stay as they are.
+
+    The moving averages of a short training lag behind weights that move fast (Wu and Johnson, "Rethinking 'Batch' in
+    BatchNorm", arXiv:2105.07576, section 3).
+    """
+    norms = [call.layer for call in trace(model) if _is_free(call.layer)]
+    if not norms:
+        return
+    before, averaged = loss(), [layer.get_weights() for layer in norms]
+    reestimate_all(model, samples)
+    if not loss() < before:
+        for layer, weights in zip(norms, averaged, strict=True):
+            layer.set_weights(weights)
+
+
+def _is_free(layer: Any) -> bool:
+    return type(layer) is keras.layers.BatchNormalization and layer.trainable

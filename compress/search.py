@@ -236,13 +236,16 @@ class _Search:
         return self._factorized(plan, keep)
 
     def _factorized(self, plan: Plan, keep: tuple[keras.Model, Plan] | None = None) -> keras.Model:
-        """The model of the plan, not tuned; notes the errors of what was decomposed for it."""
-        made, errors = factorize_and_measure(self.model, plan, keep)
+        """The model of the plan, not tuned; notes the errors of what was decomposed for it.
+
+        A fit to data begins with the original's weights each time: what was fitted and tuned to mend the errors of
+        other ranks would spoil these.
+        """
+        fitted = self.settings.fit == "data"
+        made, errors = factorize_and_measure(self.model, plan, None if fitted else keep)
         self.errors |= {(path, plan[path]): error for path, error in errors.items()}
-        if self.settings.fit == "data":
-            before = keep[1] if keep else {}
-            changed = [path for path in self.targets if plan.get(path) != before.get(path)] if keep else None
-            self.data_fit(made, plan, changed)
+        if fitted:
+            self.data_fit(made, plan)
         return made
 
     def _model(self, number: int) -> keras.Model:

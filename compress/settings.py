@@ -31,9 +31,9 @@ class Settings:
     training samples that similarity is taken on. include, exclude: names or patterns (``conv*``) of layers;
     drop_smallest: the share of the layers, by count, that are left as they are, the smallest by the objective.
     schedule: ``one-shot`` fine-tuning of the whole model, or ``iterative``, after each layer that has changed.
-    fit: what the factors of a trial are made from before it is fine-tuned, the ``weights``, or ``data``: the layers
-    that have changed are then fitted to the original's outputs on the samples (see ``compress.refit``), and in the
-    first trial those that aren't factorized too. max_trials, max_minutes: where to stop.
+    fit: what a trial is made from before it is fine-tuned: the ``weights`` of the layers that have changed, all others
+    as the last trial left them; or ``data``: all layers are then fitted to the original's outputs on the samples (see
+    ``compress.refit``). max_trials, max_minutes: where to stop.
     """
 
     objective: str = "params"
@@ -69,6 +69,8 @@ class Settings:
         ):
             if value not in possible:
                 raise one_of(what, value, list(possible))
+        if self.fit == "data" and self.schedule == "iterative":
+            raise UserError("fit 'data' fits the whole network at once; it goes with the schedule 'one-shot' alone")
         for option, method, layer in (
             ("conv_method", self.conv_method, conv("conv", (3, 3), 8, 8, (8, 8))),
             ("dense_method", self.dense_method, dense("dense", 8, 8)),

@@ -12,7 +12,15 @@ import numpy as np
 
 from compress.classifier import is_binary, output_activation
 from compress.data import Array
+from compress.norms import reestimate_if_better
 from dse.errors import UserError
+from dse.graph import peak_elements, trace
+
+NORM_SAMPLES = 1000
+"""Training samples that BatchNorm's moments are taken from after a training, ..."""
+
+NORM_BYTES = 2**30
+"""... or as many as the feature maps of fit into so many bytes."""
 
 Metric = Callable[[Array, Array], float]
 """A user's own measure of labels and the model's outputs; the higher the better."""
@@ -63,6 +71,8 @@ def fine_tune(
 ) -> None:
     """Trains the model in place; the same seed gives the same weights. A model of frozen layers stays as it is.
 
+    The moments of BatchNorm are then taken anew from training samples where that lowers the validation loss.
+
     Raises DivergedError where no epoch has a finite loss.
     """
     if settings.epochs == 0 or not model.trainable_weights:
@@ -70,12 +80,13 @@ def fine_tune(
     keras.utils.set_random_seed(seed)
     _compile(model, settings.learning_rate)
     monitor = {"monitor": "val_loss", "mode": "min"}
+    size = _shared_out(settings.batch_size, len(validation[0]), model)
     history = model.fit(
         *train,
         validation_data=validation,
         epochs=settings.epochs,
         batch_size=_shared_out(settings.batch_size, len(train[0]), model),
-        validation_batch_size=_shared_out(settings.batch_size, len(validation[0]), model),
+        validation_batch_size=size,
         verbose=0,
         callbacks=[
             keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True, **monitor),
@@ -88,6 +99,15 @@ def fine_tune(
             f"the loss of '{model.name}' is {history['val_loss'][-1]}; "
             "check the data's range (--rescale, --mean, --std) or lower the learning rate"
         )
+    reestimate_if_better(
+        model, [_some(model, train[0], seed)], lambda: float(model.evaluate(*validation, size, verbose=0)[0])
+    )
+
+
+def _some(model: keras.Model, x: Array, seed: int) -> Array:
+    """As many of the samples as BatchNorm's moments take, in order."""
+    count = min(NORM_SAMPLES, NORM_BYTES // (4 * peak_elements(trace(model))), len(x))
+    return x[np.sort(np.random.default_rng(seed).choice(len(x), max(count, 1), replace=False))]
 
 
 def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256, metric: Metric | None = None) -> Score:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from db.refusals import NoSolutionError, unknown_errors
 from db.solution import Solution
-from db.solutions import NoSolutionError, unknown_errors
 from db.windows import Bounds
 from dse.errors import UserError, one_of
 from dse.formula import Cost

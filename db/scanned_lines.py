@@ -20,7 +20,7 @@ from db.windows import Window
 from dse.formula import Cost
 from dse.lines import Integers, Lines, lines_of
 from dse.scan.front import front, front_of_many, least_error, with_errors, within_errors
-from dse.scan.intervals import narrowed
+from dse.scan.intervals import Narrowed, narrowed
 from dse.scan.select import sample
 from dse.space import Space
 from dse.spectrum import Spectrum
@@ -31,10 +31,18 @@ if TYPE_CHECKING:
 CHUNK_LINES = 1024
 """Lines that are listed at a time."""
 
+KEPT = 24
+"""Spaces whose lines stay in memory; those of a space of 262,144 lines take 40 MB."""
 
-@lru_cache(maxsize=8)
+
+@lru_cache(maxsize=KEPT)
 def _lines(space: Space) -> tuple[Lines, ...]:
     return tuple(lines_of(space))
+
+
+@lru_cache(maxsize=KEPT)
+def _narrowed(space: Space, chosen: str) -> Narrowed:
+    return narrowed(_lines(space), chosen)
 
 
 class ScannedLines:
@@ -51,7 +59,7 @@ class ScannedLines:
         windows: Sequence[Window],
         errors: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        found = narrowed(_lines(space), chosen)
+        found = _narrowed(space, chosen)
         for one in windows:
             found = found.between(*_interval(*found.along(one.metric), one))
         self.found = found

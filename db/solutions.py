@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from db.errors import LayerErrors
 from db.intervals import RANKS, SETS
 from db.levels import equal_levels, levels_of
 from db.place import Place
+from db.refusals import NoSolutionError, no_solution, unknown_errors
 from db.scanned_lines import ScannedLines
 from db.solution import Solution, Summary
 from db.stored_lines import StoredLines
-from db.windows import METRICS, REDUCTION, Bounds, Window, error_window, metric_of, window
+from db.windows import METRICS, REDUCTION, Bounds, Window, error_window, window
 from dse.errors import UserError, one_of
 from dse.formula import Cost
 from dse.space import Space
@@ -27,10 +29,6 @@ from dse.space import Space
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-
-class NoSolutionError(UserError):
-    """No configuration meets the windows."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Solutions:
     def in_memory(self) -> Solutions:
         """The same configurations with the same answers, from lines that are computed anew and kept in memory.
 
-        For many questions about one space: the first takes longer, the others milliseconds. The last eight spaces are
+        For many questions about one space: the first takes longer, the others milliseconds. The last 24 spaces are
         kept.
         """
         return replace(self, kept_in_memory=True)
@@ -108,9 +106,9 @@ class Solutions:
         if near.count():
             return near
         above = replace(self, windows=(*self.windows, replace(aim, low=None)))
-        nearest = above._lines().extreme(objective, highest=True)
+        nearest = above._lines.extreme(objective, highest=True)
         if nearest is None:
-            nearest = self._lines().extreme(objective, highest=False)
+            nearest = self._lines.extreme(objective, highest=False)
         if nearest is None:
             return near
         return replace(self, windows=(*self.windows, Window(objective, nearest, nearest, aim.level)))
@@ -129,7 +127,7 @@ class Solutions:
 
     def count(self) -> int:
         """Configurations in the set that meet all windows."""
-        return self._lines().count()
+        return self._lines.count()
 
     def lowest(self, metric: str) -> Solution:
         """The lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
@@ -169,7 +167,7 @@ class Solutions:
 
     def summary(self) -> Summary:
         """``count``, ``min_flops`` and ``max_flops`` at once, in less time than the three take."""
-        count, lowest, highest = self._lines().summary("flops")
+        count, lowest, highest = self._lines.summary("flops")
         return Summary(count, *(None if place is None else self._solution(place) for place in (lowest, highest)))
 
     def equal_rank(self) -> Solution:
@@ -191,7 +189,7 @@ class Solutions:
         """Up to n different configurations, uniform over all that meet the windows, in random order."""
         if n < 0:
             raise UserError(f"random takes a number of configurations from 0 up; got {n}")
-        return [self._solution(place) for place in self._lines().random(n, seed)]
+        return [self._solution(place) for place in self._lines.random(n, seed)]
 
     def picks(self) -> dict[str, Solution]:
         """``min_flops`` and ``max_flops``, and ``equal_rank`` where a window has a level and ranks can be equal.
@@ -221,7 +219,7 @@ class Solutions:
 
         ``low`` and ``high`` count elements, also of memory.
         """
-        lines = self._lines()
+        lines = self._lines
         low, high = lines.extreme(_metric(metric), highest=False), lines.extreme(metric, highest=True)
         bounds = [] if low is None or high is None else equal_levels(low, high, levels)
         return levels_of(lines.spans(metric), bounds)
@@ -246,14 +244,14 @@ class Solutions:
         starts = [k * width for k in range(ceil(1 / width))]
         windows = [window(name, (start, start + width), self.original, self.bytes_per_element) for start in starts]
         level_of = {(one.low or 0, one.high or 0): start for one, start in zip(windows, starts, strict=True)}
-        frame = levels_of(self._lines().spans(objective), list(level_of))
+        frame = levels_of(self._lines.spans(objective), list(level_of))
         found = [float(level_of[low, high]) for low, high in zip(frame["low"], frame["high"], strict=True)]
         return frame.drop(columns=["low", "high"]).assign(level=found)[["level", "n", "min_flops", "max_flops"]]
 
     def batches(self, size: int = 100_000) -> Iterator[pd.DataFrame]:
         """All configurations as data frames of about ``size`` rows; see ``to_pandas`` for the columns."""
         columns = ["shape", *RANKS[: self.space.n_ranks], "params", "fm", "flops"]
-        for frame in self._lines().frames(size):
+        for frame in self._lines.frames(size):
             yield frame[columns].assign(
                 memory=self.bytes_per_element * (frame["params"] + frame["fm"]),
                 params_reduction=1 - frame["params"] / self.original.params,
@@ -287,6 +285,7 @@ class Solutions:
         frames = list(self.batches())
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
+    @cached_property
     def _lines(self) -> StoredLines | ScannedLines:
         """The configurations asked for: by SQL, unless an error must be known, which SQL doesn't."""
         if self.error_bounds:
@@ -313,7 +312,7 @@ class Solutions:
         return self.errors
 
     def _pick(self, metric: str, highest: bool) -> Solution:
-        place = self._lines().pick(metric, highest)
+        place = self._lines.pick(metric, highest)
         if place is None:
             raise self._no_solution()
         return self._solution(place)
@@ -331,34 +330,10 @@ class Solutions:
         )
 
     def _no_solution(self) -> NoSolutionError:
-        whole = self._stored(())
-        spans = []
-        for metric in dict.fromkeys(one.metric for one in self.windows):
-            scale = self.bytes_per_element if metric == "memory" else 1
-            low, high = (whole.extreme(metric, highest) for highest in (False, True))
-            if low is not None and high is not None:
-                original = metric_of(self.original, metric)
-                spans.append(
-                    f"{metric} {scale * low:,} to {scale * high:,} "
-                    f"(reduction {1 - high / original:.3f} to {1 - low / original:.3f})"
-                )
-        if self.error_bounds and whole.count():
-            least = replace(self, windows=(), error_bounds=()).min_error().error
-            spans.append(f"error from {least:.4g} up")
-        possible = f"its {self.chosen} ones span {'; '.join(spans)}" if spans else f"it has no {self.chosen} ones"
-        return NoSolutionError(
-            f"no configuration of '{self.layer}' by {self.method} meets the windows; {possible}: widen the windows"
-        )
+        return no_solution(self, self._stored(()))
 
 
 def _metric(name: str) -> str:
     if name not in METRICS:
         raise one_of("metric", name, list(METRICS))
     return name
-
-
-def unknown_errors(what: str) -> UserError:
-    """What to say where no error is known."""
-    return UserError(
-        f"no error of {what} is known yet; look at the trained weights first with: rankline explore MODEL --errors"
-    )

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from db.database import Database
+from db.solution import Solution
 from db.solutions import Solutions
+from db.windows import metric_of
 from dse.formula import Cost
 from reports.drawn import Drawn
 from reports.figures.front import front
@@ -52,8 +54,8 @@ def layer_figures(
         for key, solutions in zip(keys, spaces, strict=True):
             # Equal layers share their spaces; the larger ones take a second to go through.
             if key not in cache:
-                cache[key] = _envelope(solutions), _sample(solutions, seed)
-        envelope, sample = (_joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
+                cache[key] = envelope_of(solutions), table_of(solutions.random(SAMPLE, seed))
+        envelope, sample = (joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
         choice = chosen.get(layer["name"])
         figure = solution_cloud(envelope, sample, cost_of(layer), _chosen(choice, layer), title="")
         name = f"cloud-{layer['position']}"
@@ -63,16 +65,20 @@ def layer_figures(
         yield LayerFigures(layer, cloud, drawn_front(layer, spaces))
 
 
-def _envelope(solutions: Solutions) -> pd.DataFrame:
-    top = int(VIEW * solutions.original.params)
-    return solutions.within("all").where(params=(None, top)).envelope(LEVELS).assign(method=solutions.method)
+def envelope_of(solutions: Solutions, metric: str = "params") -> pd.DataFrame:
+    """The envelope of all configurations that a cloud has room for, against params (weights) or memory (bytes)."""
+    scale = solutions.bytes_per_element if metric == "memory" else 1
+    top = int(VIEW * metric_of(solutions.original, metric)) * scale
+    frame = solutions.within("all").where(**{metric: (None, top)}).envelope(LEVELS, metric)
+    return frame.assign(low=scale * frame["low"], high=scale * frame["high"], method=solutions.method)
 
 
-def _sample(solutions: Solutions, seed: int) -> pd.DataFrame:
-    return pd.DataFrame([one.as_dict() for one in solutions.random(SAMPLE, seed)])
+def table_of(solutions: Sequence[Solution]) -> pd.DataFrame:
+    """A row a configuration (see ``Solution.as_dict``)."""
+    return pd.DataFrame([one.as_dict() for one in solutions])
 
 
-def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The frames one below the other, without the empty ones, whose columns have no type."""
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 from numba import njit
 
@@ -16,7 +18,7 @@ def sample(found: Narrowed, n: int, seed: int) -> Places:
     """Up to n different configurations, each set of them as likely as any other, in random order."""
     ends = np.concatenate([[0], np.cumsum(found.hi - found.lo + 1)])
     total = int(ends[-1])
-    numbers = np.random.default_rng(seed).choice(total, size=min(n, total), replace=False)
+    numbers = np.array(random.Random(seed).sample(range(total), min(n, total)), np.int64)
     line = np.searchsorted(ends, numbers, side="right") - 1
     k = found.lo[line] + numbers - ends[line]
     return list(zip(line.tolist(), k.tolist(), strict=True))

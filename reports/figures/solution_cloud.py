@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -46,6 +47,13 @@ def solution_cloud(
     ``against``: another of ``AGAINST``, which low and high are of, too.
     The ground is shaded where params (or memory) and FLOPs are both below the original's.
     """
+    figure = cloud_ground(envelope, original, title, against)
+    methods = _in_order({*_methods(envelope), *_methods(sample)})
+    return figure.add_traces(cloud_points(methods, sample, chosen, picks, against))
+
+
+def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: str = "params") -> go.Figure:
+    """What ``solution_cloud`` draws its points on: the bands, and the original with the region that is better."""
     figure = blank(title, AGAINST[against], "FLOPs per sample")
     whole = original.params if against == "params" else original.memory()
     figure.update_xaxes(range=[0, VIEW * whole])
@@ -54,16 +62,32 @@ def solution_cloud(
         type="rect", x0=0, y0=0, x1=whole, y1=original.flops, fillcolor=REGION, line_width=0, layer="below",
         showlegend=True, name="better than the original",
     )  # fmt: skip
-    present = {*_methods(envelope), *_methods(sample)}
-    for method in [*(name for name in METHODS if name in present), *sorted(present - METHODS.keys())]:
-        figure.add_trace(_band(envelope[envelope["method"] == method] if len(envelope) else envelope, method))
-        figure.add_trace(_points(sample[sample["method"] == method] if len(sample) else sample, method, against))
-    figure.add_trace(_original(original, whole))
+    for method in _in_order(_methods(envelope)):
+        figure.add_trace(_band(envelope[envelope["method"] == method], method))
+    return figure.add_trace(_original(original, whole))
+
+
+def cloud_points(
+    methods: Sequence[str],
+    sample: pd.DataFrame,
+    chosen: pd.DataFrame,
+    picks: pd.DataFrame | None = None,
+    against: str = "params",
+) -> list[dict[str, Any]]:
+    """The traces of ``solution_cloud`` on its ground, as plotly's JSON has them: a method's, the picks', the chosen's.
+
+    Plain, because plotly takes longer to check them than it takes to find them.
+    """
+    traces = [_points(sample[sample["method"] == name] if len(sample) else sample, name, against) for name in methods]
     if picks is not None and len(picks):
-        figure.add_trace(_picks(picks, against))
-    for method in sorted(_methods(chosen)):
-        figure.add_trace(_chosen(chosen[chosen["method"] == method], method, against))
-    return figure
+        traces.append(_picks(picks, against))
+    marked = sorted(_methods(chosen))
+    return traces + [_chosen(chosen[chosen["method"] == name], name, against) for name in marked]
+
+
+def _in_order(methods: Collection[str]) -> list[str]:
+    """The methods that are known in their order, then others."""
+    return [*(name for name in METHODS if name in methods), *sorted(set(methods) - METHODS.keys())]
 
 
 def _methods(frame: pd.DataFrame) -> set[str]:
@@ -111,53 +135,56 @@ def _outline(envelope: pd.DataFrame) -> tuple[list[int | None], list[int | None]
     return x, y
 
 
-def _points(sample: pd.DataFrame, method: str, against: str) -> go.Scatter:
+def _points(sample: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
     style = look(method)
-    return go.Scatter(
+    return {
+        "type": "scatter",
         # A trace without a single point would be left out of the legend.
-        x=[int(value) for value in sample[against]] if len(sample) else [None],
-        y=[int(value) for value in sample["flops"]] if len(sample) else [None],
-        mode="markers",
-        marker={"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.7},
-        customdata=_hover(sample),
-        hovertemplate=HOVER,
-        name=_title(method),
-        legendgroup=method,
-    )
+        "x": [int(value) for value in sample[against]] if len(sample) else [None],
+        "y": [int(value) for value in sample["flops"]] if len(sample) else [None],
+        "mode": "markers",
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.7},
+        "customdata": _hover(sample),
+        "hovertemplate": HOVER,
+        "name": _title(method),
+        "legendgroup": method,
+    }
 
 
-def _picks(picks: pd.DataFrame, against: str) -> go.Scatter:
+def _picks(picks: pd.DataFrame, against: str) -> dict[str, Any]:
     """The picks of all methods, each in its method's colour and symbol with an outline."""
     styles = [look(method) for method in picks["method"]]
-    return go.Scatter(
-        x=[int(value) for value in picks[against]],
-        y=[int(value) for value in picks["flops"]],
-        mode="markers",
-        marker={
+    return {
+        "type": "scatter",
+        "x": [int(value) for value in picks[against]],
+        "y": [int(value) for value in picks["flops"]],
+        "mode": "markers",
+        "marker": {
             "color": [style.colour for style in styles],
             "symbol": [style.symbol for style in styles],
             "size": 11,
             "line": {"color": INK, "width": 2},
         },
-        customdata=_hover(picks),
-        hovertemplate=HOVER,
-        name="picks",
-    )
+        "customdata": _hover(picks),
+        "hovertemplate": HOVER,
+        "name": "picks",
+    }
 
 
-def _chosen(chosen: pd.DataFrame, method: str, against: str) -> go.Scatter:
+def _chosen(chosen: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
     style = look(method)
-    return go.Scatter(
-        x=[int(value) for value in chosen[against]],
-        y=[int(value) for value in chosen["flops"]],
-        mode="markers+text",
-        marker={"color": style.colour, "symbol": style.symbol, "size": 17, "line": {"color": INK, "width": 2}},
-        text=["<b>chosen</b>"] * len(chosen),
-        textposition="top center",
-        customdata=_hover(chosen),
-        hovertemplate=HOVER,
-        name=f"chosen: {_title(method)}",
-    )
+    return {
+        "type": "scatter",
+        "x": [int(value) for value in chosen[against]],
+        "y": [int(value) for value in chosen["flops"]],
+        "mode": "markers+text",
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 17, "line": {"color": INK, "width": 2}},
+        "text": ["<b>chosen</b>"] * len(chosen),
+        "textposition": "top right",
+        "customdata": _hover(chosen),
+        "hovertemplate": HOVER,
+        "name": f"chosen: {_title(method)}",
+    }
 
 
 def _original(original: Cost, x: int) -> go.Scatter:

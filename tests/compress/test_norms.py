@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from compress.norms import reestimate, reestimate_all, set_moments
+from compress.data import Data
+from compress.norms import reestimate, reestimate_all, reestimate_if_better, set_moments
 from compress.surgery import factorize
+from compress.training import FineTuning, evaluate, fine_tune
 from tests.compress.networks import distance, network, outputs_of, samples_of
 
 
@@ -81,3 +83,41 @@ def test_nothing_but_moments_changes() -> None:
     for variable in model.variables:
         same = np.array_equal(before[variable.path], keras.ops.convert_to_numpy(variable))
         assert same != variable.name.startswith("moving")
+
+
+@pytest.mark.parametrize("losses", [(0.4, 0.3), (0.4, 0.4), (0.4, float("nan"))])
+def test_moments_are_taken_anew_only_where_that_lowers_the_loss(losses: tuple[float, float]) -> None:
+    model, _ = network("projection")
+    before, told = model.get_weights(), iter(losses)
+    reestimate_if_better(model, samples_of(model, 20), lambda: next(told))
+    same = all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    assert same != (losses[1] < losses[0])
+
+
+def test_frozen_moments_stay() -> None:
+    model, _ = network("projection")
+    names = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    names[0].trainable = False
+    before = [layer.get_weights() for layer in names]
+    reestimate_all(model, samples_of(model, 20))
+    same = [np.array_equal(one, layer.get_weights()) for one, layer in zip(before, names, strict=True)]
+    assert same == [True, *[False] * (len(names) - 1)]
+    for layer in names:
+        layer.trainable = False
+    reestimate_if_better(model, samples_of(model, 20), lambda: pytest.fail("there is nothing to compare"))
+
+
+def test_a_training_too_short_for_its_moving_averages_still_gives_good_outputs(few: Data) -> None:
+    """A momentum of 0.999 leaves most of the first moments after six steps."""
+    keras.utils.set_random_seed(0)
+    chain = [
+        keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization(momentum=0.999), keras.layers.ReLU(),
+        keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax"),
+    ]  # fmt: skip
+    model = keras.Sequential([keras.Input((8, 8, 1)), *chain])
+    model.layers[1].moving_mean.assign(np.full(8, 30.0))
+    validation = few.x_validation, few.y_validation
+    fine_tune(model, (few.x_train, few.y_train), validation, FineTuning(1, 1e-2, 64), seed=0)
+    assert evaluate(model, *validation).accuracy > 0.5
+    model.layers[1].moving_mean.assign(np.full(8, 30.0))
+    assert evaluate(model, *validation).accuracy < 0.5

@@ -14,14 +14,17 @@ import pytest
 
 from compress import search as module
 from compress.data import Array, Data
+from compress.data_fit import DataFit, samples_of
 from compress.job import Job
 from compress.methods import get
 from compress.methods.method import Decomposition
 from compress.search import Run, cost_of, plan_of, search
 from compress.settings import Settings
+from compress.surgery import factorize
 from compress.training import DivergedError, FineTuning, Metric
 from db.database import Database, open_database
 from db.runs import FAILED, FELL_SHORT, ORIGINAL, SUCCESS
+from dse.errors import UserError
 
 QUICK = Settings(
     fine_tuning=FineTuning(epochs=0), include=("conv", "branch", "hidden"), drop_smallest=0.0, samples=50, step=0.3,
@@ -87,6 +90,32 @@ def test_a_model_is_really_tuned_layer_by_layer(searched: Searched) -> None:
     untrained, _ = searched(max_trials=1, include=("conv", "branch"))
     assert run.trials[1].loss != untrained.trials[1].loss
     assert run.trials[1].cost == untrained.trials[1].cost
+
+
+def test_each_trial_with_a_fit_to_data_is_fitted_anew_from_the_original(
+    searched: Searched, trained: keras.Model, few: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fitted and tuned at other ranks would spoil it."""
+    given: list[list[Any]] = []
+
+    def spoil(model: keras.Model, *_: Any) -> None:
+        given.append(model.get_weights())
+        for variable in model.trainable_variables:
+            variable.assign(0.5 * variable)
+
+    monkeypatch.setattr(module, "fine_tune", spoil)
+    run, _ = searched(fit="data")
+    plan = plan_of(run.trials[2])
+    assert plan_of(run.trials[1]) != plan
+    wanted = factorize(trained, plan)
+    DataFit(trained, samples_of(few, replace(QUICK, fit="data")), QUICK.seed)(wanted, plan)
+    for one, other in zip(given[1], wanted.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_fit_of_the_whole_network_goes_with_one_fine_tuning() -> None:
+    with pytest.raises(UserError, match="fits the whole network at once"):
+        Settings(fit="data", schedule="iterative")
 
 
 @pytest.mark.parametrize("schedule", ["one-shot", "iterative"])

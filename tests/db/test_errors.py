@@ -6,8 +6,9 @@ import pytest
 
 from db.database import Database
 from db.errors import OUTPUTS, WEIGHTS, store_errors
+from db.refusals import NoSolutionError
 from db.solution import Solution
-from db.solutions import NoSolutionError, Solutions
+from db.solutions import Solutions
 from dse.errors import UserError
 from dse.layer import Layer, conv, dense
 from dse.spectrum import ErrorTable

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.database import Database, open_database
+from db.refusals import NoSolutionError
 from db.solution import Solution, Summary
-from db.solutions import NoSolutionError, Solutions
+from db.solutions import Solutions
 from db.windows import METRICS, metric_of
 from dse.errors import UserError
 from dse.formula import Cost
@@ -88,6 +89,7 @@ def test_windows_and_picks_equal_brute_force(
     assert same(solutions.max_flops(), min(wanted, key=lambda one: (-one.cost.flops, one.order)))
     assert same(solutions.lowest("params"), min(wanted, key=lambda one: (one.cost.params, one.order)))
     assert same(solutions.lowest("memory"), min(wanted, key=lambda one: (one.cost.memory(), one.order)))
+    assert solutions.random(3, seed=1) == solutions.in_memory().random(3, seed=1)
     picked = solutions.random(len(wanted) + 5, seed=1)
     assert sorted((one.ranks, one.shape or "") for one in picked) == sorted(
         (one.ranks, one.shape or "") for one in wanted

@@ -33,7 +33,7 @@ def trace(figure: go.Figure, name: str) -> go.Scatter:
 
 def test_cloud_shows_every_method_the_original_the_region_and_the_chosen_one() -> None:
     figure = solution_cloud(ENVELOPE, SAMPLE, ORIGINAL, solutions(("svd", [4], None, 40, 400)), "a layer")
-    assert [one.name for one in figure.data if one.name] == ["SVD", "T3F", "original", "chosen: SVD"]
+    assert [one.name for one in figure.data if one.name] == ["original", "SVD", "T3F", "chosen: SVD"]
     assert (trace(figure, "original").x, trace(figure, "original").y) == ((100,), (1000,))
     region = figure.layout.shapes[0]
     assert (region.x0, region.x1, region.y0, region.y1) == (0, 100, 0, 1000)
