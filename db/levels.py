@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dse.lines import Integers
+from dse.scan.levels import counts_and_flops
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,17 +39,10 @@ def levels_of(spans: Spans, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    for low, high in bounds:
-        first = np.maximum(spans.lo, -((spans.start - low) // spans.slope))
-        last = np.minimum(spans.hi, (high - spans.start) // spans.slope)
-        inside = first <= last
-        if inside.any():
-            start, slope = spans.flops_start[inside], spans.flops_slope[inside]
-            first, last = first[inside], last[inside]
-            cheapest, dearest = (start + slope * first).min(), (start + slope * last).max()
-            rows.append((low, high, int((last - first + 1).sum()), int(cheapest), int(dearest)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    edges = np.array(bounds, np.int64).reshape(-1, 2)
+    found = counts_and_flops(*spans, *np.ascontiguousarray(edges.T))
+    frame = pd.DataFrame(np.concatenate([edges, found], axis=1), columns=COLUMNS)
+    return frame[frame["n"] > 0].reset_index(drop=True)
 
 
 def equal_levels(low: int, high: int, count: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from dse.formula import Cost
 from dse.methods import METHODS
-from reports.figures.theme import blank, plain
+from reports.figures.theme import layout, plain
 from reports.numbers import count, percent
 from reports.palette import INK, PAPER, REGION, look
 
@@ -47,24 +47,25 @@ def solution_cloud(
     ``against``: another of ``AGAINST``, which low and high are of, too.
     The ground is shaded where params (or memory) and FLOPs are both below the original's.
     """
-    figure = cloud_ground(envelope, original, title, against)
+    ground = cloud_ground(envelope, original, title, against)
     methods = _in_order({*_methods(envelope), *_methods(sample)})
-    return figure.add_traces(cloud_points(methods, sample, chosen, picks, against))
+    traces = [*ground["data"], *cloud_points(methods, sample, chosen, picks, against)]
+    return go.Figure(traces, {**ground["layout"], "template": "none"})
 
 
-def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: str = "params") -> go.Figure:
-    """What ``solution_cloud`` draws its points on: the bands, and the original with the region that is better."""
-    figure = blank(title, AGAINST[against], "FLOPs per sample")
+def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: str = "params") -> dict[str, Any]:
+    """What ``solution_cloud`` draws its points on: the bands, and the original with the region that is better.
+
+    As plotly's JSON has it: plotly takes longer to check a figure than it takes to find what it shows.
+    """
     whole = original.params if against == "params" else original.memory()
-    figure.update_xaxes(range=[0, VIEW * whole])
-    figure.update_yaxes(range=[0, VIEW * original.flops])
-    figure.add_shape(
-        type="rect", x0=0, y0=0, x1=whole, y1=original.flops, fillcolor=REGION, line_width=0, layer="below",
-        showlegend=True, name="better than the original",
-    )  # fmt: skip
-    for method in _in_order(_methods(envelope)):
-        figure.add_trace(_band(envelope[envelope["method"] == method], method))
-    return figure.add_trace(_original(original, whole))
+    ground = layout(title, AGAINST[against], "FLOPs per sample")
+    ground["xaxis"]["range"] = [0, VIEW * whole]
+    ground["yaxis"]["range"] = [0, VIEW * original.flops]
+    region = {"type": "rect", "x0": 0, "y0": 0, "x1": whole, "y1": original.flops, "layer": "below"}
+    shown = {"fillcolor": REGION, "line": {"width": 0}, "showlegend": True, "name": "better than the original"}
+    bands = [_band(envelope[envelope["method"] == method], method) for method in _in_order(_methods(envelope))]
+    return {"data": [*bands, _original(original, whole)], "layout": {**ground, "shapes": [region | shown]}}
 
 
 def cloud_points(
@@ -74,10 +75,7 @@ def cloud_points(
     picks: pd.DataFrame | None = None,
     against: str = "params",
 ) -> list[dict[str, Any]]:
-    """The traces of ``solution_cloud`` on its ground, as plotly's JSON has them: a method's, the picks', the chosen's.
-
-    Plain, because plotly takes longer to check them than it takes to find them.
-    """
+    """What ``solution_cloud`` draws on its ground, as plotly's JSON has it: samples, the picks and the chosen."""
     traces = [_points(sample[sample["method"] == name] if len(sample) else sample, name, against) for name in methods]
     if picks is not None and len(picks):
         traces.append(_picks(picks, against))
@@ -98,20 +96,21 @@ def _title(method: str) -> str:
     return METHODS[method].title if method in METHODS else plain(method)
 
 
-def _band(envelope: pd.DataFrame, method: str) -> go.Scatter:
+def _band(envelope: pd.DataFrame, method: str) -> dict[str, Any]:
     style = look(method)
     x, y = _outline(envelope)
-    return go.Scatter(
-        x=x,
-        y=y,
-        fill="toself",
-        fillcolor=style.faded(0.16),
-        mode="lines",
-        line={"color": style.colour, "width": 1, "dash": style.dash},
-        hoverinfo="skip",
-        legendgroup=method,
-        showlegend=False,
-    )
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "fill": "toself",
+        "fillcolor": style.faded(0.16),
+        "mode": "lines",
+        "line": {"color": style.colour, "width": 1, "dash": style.dash},
+        "hoverinfo": "skip",
+        "legendgroup": method,
+        "showlegend": False,
+    }
 
 
 def _outline(envelope: pd.DataFrame) -> tuple[list[int | None], list[int | None]]:
@@ -187,18 +186,19 @@ def _chosen(chosen: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
     }
 
 
-def _original(original: Cost, x: int) -> go.Scatter:
-    return go.Scatter(
-        x=[x],
-        y=[original.flops],
-        mode="markers+text",
-        marker={"color": PAPER, "symbol": "star", "size": 15, "line": {"color": INK, "width": 1.5}},
-        text=["original"],
-        textposition="top center",
-        hovertemplate=f"<b>original</b><br>params {count(original.params)}<br>FLOPs {count(original.flops)}"
+def _original(original: Cost, x: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": [x],
+        "y": [original.flops],
+        "mode": "markers+text",
+        "marker": {"color": PAPER, "symbol": "star", "size": 15, "line": {"color": INK, "width": 1.5}},
+        "text": ["original"],
+        "textposition": "top center",
+        "hovertemplate": f"<b>original</b><br>params {count(original.params)}<br>FLOPs {count(original.flops)}"
         "<extra></extra>",
-        name="original",
-    )
+        "name": "original",
+    }
 
 
 def _hover(frame: pd.DataFrame) -> list[list[str]]:

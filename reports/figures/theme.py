@@ -18,21 +18,24 @@ def plain(text: str) -> str:
 
 
 def blank(title: str, x_title: str, y_title: str, height: int = 440) -> go.Figure:
-    """An empty figure with its axes named; ``title`` and the axes' titles may hold any text.
+    """An empty figure with the ``layout`` of these."""
+    return go.Figure(layout={**layout(title, x_title, y_title, height), "template": "none"})
+
+
+def layout(title: str, x_title: str, y_title: str, height: int = 440) -> dict[str, Any]:
+    """A figure's ground with its axes named, as plotly's JSON has it; the titles may hold any text.
 
     The ground is clear and the lines mid-grey, for light and dark pages alike. ``height`` in pixels.
     """
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        title={"text": plain(title), "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top"},
-        height=height,
-        margin={"l": 60, "r": 20, "t": 44 if title else 34, "b": 50},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        hoverlabel={"bgcolor": PAPER, "bordercolor": INK, "font": {"color": INK}, "align": "left"},
-        legend={
+    return {
+        "title": {"text": plain(title), "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top"},
+        "height": height,
+        "margin": {"l": 60, "r": 20, "t": 44 if title else 34, "b": 50},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": INK, "font": {"color": INK}, "align": "left"},
+        "legend": {
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
@@ -41,11 +44,10 @@ def blank(title: str, x_title: str, y_title: str, height: int = 440) -> go.Figur
             "bgcolor": CLEAR,
             "itemsizing": "constant",
         },
-        modebar={"bgcolor": CLEAR, "color": SOFT, "activecolor": SOFT},
-        xaxis=_axis(x_title),
-        yaxis=_axis(y_title),
-    )
-    return figure
+        "modebar": {"bgcolor": CLEAR, "color": SOFT, "activecolor": SOFT},
+        "xaxis": _axis(x_title),
+        "yaxis": _axis(y_title),
+    }
 
 
 def _axis(title: str) -> dict[str, Any]:
