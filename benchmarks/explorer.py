@@ -11,11 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -28,22 +24,9 @@ from db.database import Database, open_database
 from dse.zoo import FOURTEEN
 from reports.explorer.explore_page import WINDOWS
 from tests.browser import launch, tab
+from tests.reports.explorer_server import served
 
 SETS = ("useful", "better", "all")
-
-
-@contextmanager
-def served(path: Path) -> Iterator[str]:
-    """The address of the explorer of a database, in a process of its own."""
-    command = [sys.executable, "-m", "rankline", "serve", "--db", str(path), "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        line = next(line for line in server.stderr if "explore at " in line)
-        yield line.split("explore at ")[1].split()[0].rstrip("/")
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 class Page:

@@ -41,6 +41,18 @@ class Tab:
         """Texts that reach beyond the window's width outside anything that scrolls."""
         return list(self.page.evaluate(_CUT_OFF))
 
+    def too_wide(self) -> list[str]:
+        """Names of the boxes that scroll sideways, whose contents are wider than they are."""
+        return list(self.page.evaluate(_TOO_WIDE))
+
+    def unnamed(self) -> list[str]:
+        """Controls and regions without a name of their own that a screen reader could tell."""
+        return list(self.page.evaluate(_UNNAMED))
+
+    def pale(self) -> list[str]:
+        """Texts that differ from their ground by less than 4.5 to 1, the least that WCAG 2 (AA) allows."""
+        return list(self.page.evaluate(_PALE))
+
 
 _CUT_OFF = """() => {
   const width = document.documentElement.clientWidth;
@@ -58,6 +70,34 @@ _CUT_OFF = """() => {
 }"""
 
 
+_TOO_WIDE = """() => [...document.querySelectorAll('.wide')].filter(one => one.scrollWidth > one.clientWidth)
+  .map(one => `${one.ariaLabel}: ${one.scrollWidth} in ${one.clientWidth}`)"""
+
+_UNNAMED = """() => [...document.querySelectorAll('[role=slider], [role=listbox], .wide, fieldset, button')]
+  .filter(one => !(one.ariaLabel || one.title || one.querySelector(':scope > legend')?.textContent
+    || (one.getAttribute('aria-labelledby') ?? '').split(' ').some(id => document.getElementById(id)?.textContent)
+    || (one.tagName === 'BUTTON' && one.textContent))
+    || (one.matches('.wide') && (one.tabIndex !== 0 || one.role !== 'region')))
+  .map(one => one.outerHTML.slice(0, 120))"""
+
+_PALE = """() => {
+  const colour = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, j) => sum + v * [0.2126, 0.7152, 0.0722][j], 0);
+  const ground = one => { for (let up = one; up; up = up.parentElement) {
+    const [r, g, b, alpha = 1] = colour(getComputedStyle(up).backgroundColor);
+    if (alpha > 0) return [r, g, b]; } return [255, 255, 255]; };
+  const found = [];
+  for (const one of document.body.querySelectorAll('*:not(svg *)')) {
+    const text = [...one.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join('');
+    if (!text || !one.checkVisibility() || one.closest('[data-disabled], noscript')) continue;
+    const [a, b] = [light(colour(getComputedStyle(one).color)), light(ground(one))].sort((a, b) => b - a);
+    if ((a + 0.05) / (b + 0.05) < 4.5) found.push(`${text.slice(0, 40)}: ${((a + 0.05) / (b + 0.05)).toFixed(1)}`);
+  }
+  return found;
+}"""
+
+
 def launch() -> Iterator[Browser]:
     """The browser; skips the test where the machine has none."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -70,10 +110,15 @@ def launch() -> Iterator[Browser]:
 
 
 @contextmanager
-def tab(browser: Browser, size: str = "desktop", offline: bool = False) -> Iterator[Tab]:
+def tab(browser: Browser, size: str = "desktop", offline: bool = False, dark: bool = False) -> Iterator[Tab]:
     """A fresh page of one of ``SIZES``; ``offline`` switches its network off."""
     width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, offline=offline)
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        accept_downloads=True,
+        offline=offline,
+        color_scheme="dark" if dark else "light",
+    )
     opened = Tab(context.new_page())
 
     def heard(message: ConsoleMessage) -> None:

@@ -18,7 +18,7 @@ def serve(
 ) -> None:
     """Explore a database in a browser: clouds, windows, a basket to export, and runs while they are under way.
 
-    The database is only read. Ends with Ctrl-C.
+    The database is only read. Ends with Ctrl-C or SIGTERM.
 
     Example: [bold]rankline serve --db demo/rankline.db[/bold]
     """

@@ -8,24 +8,25 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, floor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from db.database import Database
 from db.intervals import SETS
+from db.refusals import NoSolutionError
 from db.solution import Solution
-from db.solutions import NoSolutionError, Solutions
+from db.solutions import Solutions
 from db.windows import METRICS, metric_of
 from dse.errors import UserError, one_of
 from dse.formula import Cost
-from reports.figures.solution_cloud import AGAINST, VIEW, solution_cloud
+from reports.clouds import envelope_of, joined, table_of
+from reports.explorer.given import shown, text, texts
+from reports.figures.solution_cloud import AGAINST, cloud_ground, cloud_points
+from reports.outcome import cost_of
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-LEVELS, SAMPLE, SEED = 60, 150, 0
-"""Levels of an envelope; the most points of a method in the cloud, and what draws them."""
+SAMPLE, SEED = 120, 0
+"""The most points of a method in the cloud, and what draws them."""
 
 WHOLE = 100
 """A window's end at so many percent is open: costs above the original's are in it, too."""
@@ -50,64 +51,82 @@ class Question:
     against: str = "params"
 
     def __post_init__(self) -> None:
-        if self.within not in SETS:
-            raise one_of("set", str(self.within), list(SETS))
-        if self.against not in AGAINST:
-            raise one_of("axis", str(self.against), list(AGAINST))
+        text("network", self.network)
+        text("layer", self.layer)
+        texts("method", self.methods)
+        if text("set", self.within) not in SETS:
+            raise one_of("set", self.within, list(SETS))
+        if text("axis", self.against) not in AGAINST:
+            raise one_of("axis", self.against, list(AGAINST))
         for name, pair in (self.kept or {}).items():
             if name not in METRICS:
                 raise one_of("metric", name, list(METRICS))
             if not (_are_percents(pair) and len(pair) == 2 and pair[0] <= pair[1]):
-                raise UserError(f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {pair!r}")
+                told = f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {shown(pair)}"
+                raise UserError(told)
         if not _are_percents([self.error]):
-            raise UserError(f"an error is a percent from 0 to {WHOLE}; got {self.error!r}")
+            raise UserError(f"an error is a percent from 0 to {WHOLE}; got {shown(self.error)}")
 
 
 @dataclass(frozen=True)
 class MethodAnswer:
-    """One method: how many configurations the set has, how many meet the windows, and the picks among these."""
+    """One method: how many configurations the set has, how many meet the windows, the picks and a sample of these."""
 
     method: str
     whole: int
     count: int
     picks: Mapping[str, Solution]
+    sample: Sequence[Solution]
     errors_known: bool
 
 
 def answers(database: Database, question: Question) -> list[MethodAnswer]:
-    """The counts and picks of each method. Raises UserError for what the database doesn't have."""
-    return [_answer(one, question) for one in _solutions(database, question)]
+    """What each method has. Raises UserError for what the database doesn't have."""
+    return [_answer(one, question) for one in _spaces(database, question)]
 
 
-def cloud(database: Database, question: Question, found: Sequence[MethodAnswer], chosen: Solution | None) -> go.Figure:
-    """The figure of a question's answers, with one configuration marked."""
-    spaces = _solutions(database, question)
-    metric = "params" if question.against == "params" else "memory"
-    envelopes = [_envelope(replace(one, errors=None), metric) for one in spaces]
-    samples = [_frame(_narrowed(one, question).random(SAMPLE, SEED)) for one in spaces if _is_known(one, question)]
+def cloud(
+    database: Database, question: Question, found: Sequence[MethodAnswer], chosen: Solution | None
+) -> dict[str, Any]:
+    """The figure of a question's answers, as plotly's JSON, with one configuration marked."""
+    spaces = tuple(replace(one, errors=None) for one in _spaces(database, question))
+    (row,) = [row for row in database.layers(question.network) if row["name"] == question.layer]
+    ground = _ground(spaces, cost_of(row), question.against)
     picks = {pick for answer in found for pick in answer.picks.values()} - {chosen}
-    original = spaces[0].original if spaces else _original(database, question)
-    return solution_cloud(
-        _joined(envelopes),
-        _joined(samples),
-        original,
-        _frame([chosen] if chosen else []),
-        title="",
-        picks=_frame(sorted(picks, key=lambda one: (one.method, one.ranks))),
-        against=question.against,
+    points = cloud_points(
+        question.methods,
+        table_of([one for answer in found for one in answer.sample]),
+        table_of([chosen] if chosen else []),
+        table_of(sorted(picks, key=lambda one: (one.method, one.ranks))),
+        question.against,
     )
+    return {**ground, "data": [*ground["data"], *points]}
 
 
-def _solutions(database: Database, question: Question) -> list[Solutions]:
+def _spaces(database: Database, question: Question) -> list[Solutions]:
     found = [database.solutions(question.layer, method, question.network) for method in question.methods]
     return [one.within(question.within).in_memory() for one in found]
+
+
+@lru_cache(maxsize=128)
+def _ground(spaces: Sequence[Solutions], original: Cost, against: str) -> dict[str, Any]:
+    """What windows don't change in the figure."""
+    metric = "params" if against == "params" else "memory"
+    envelope = joined([_envelope(one, metric) for one in spaces])
+    return cloud_ground(envelope, original, "", against)
+
+
+@lru_cache(maxsize=256)
+def _envelope(solutions: Solutions, metric: str) -> pd.DataFrame:
+    """The same for every window, and for every choice of methods; of a large space it takes a third of a second."""
+    return envelope_of(solutions, metric)
 
 
 def _answer(solutions: Solutions, question: Question) -> MethodAnswer:
     known = solutions.errors is not None
     whole = {"all": solutions.total, "better": solutions.better, "useful": solutions.useful}[question.within]()
     if not _is_known(solutions, question):
-        return MethodAnswer(solutions.method, whole, 0, {}, known)
+        return MethodAnswer(solutions.method, whole, 0, {}, (), known)
     narrowed = _narrowed(solutions, question)
     summary = narrowed.summary()
     picks = {"fewest FLOPs": summary.min_flops, "most FLOPs": summary.max_flops}
@@ -115,7 +134,7 @@ def _answer(solutions: Solutions, question: Question) -> MethodAnswer:
         with suppress(NoSolutionError):
             picks["least error"] = narrowed.min_error()
     made = {name: pick for name, pick in picks.items() if pick is not None}
-    return MethodAnswer(solutions.method, whole, summary.count, made, known)
+    return MethodAnswer(solutions.method, whole, summary.count, made, narrowed.random(SAMPLE, SEED), known)
 
 
 def _is_known(solutions: Solutions, question: Question) -> bool:
@@ -136,30 +155,6 @@ def _narrowed(solutions: Solutions, question: Question) -> Solutions:
     if question.error < WHOLE:
         windows["error"] = (None, question.error / 100)
     return solutions.where(**windows) if windows else solutions
-
-
-@lru_cache(maxsize=256)
-def _envelope(solutions: Solutions, metric: str) -> pd.DataFrame:
-    """The same for every window; of a large space it takes a third of a second."""
-    whole = metric_of(solutions.original, metric)
-    scale = solutions.bytes_per_element if metric == "memory" else 1
-    every = solutions.within("all").where(**{metric: (None, int(VIEW * whole) * scale)})
-    frame = every.envelope(LEVELS, metric)
-    return frame.assign(low=scale * frame["low"], high=scale * frame["high"], method=solutions.method)
-
-
-def _frame(solutions: Sequence[Solution]) -> pd.DataFrame:
-    return pd.DataFrame([one.as_dict() for one in solutions])
-
-
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
-
-
-def _original(database: Database, question: Question) -> Cost:
-    (row,) = [row for row in database.layers(question.network) if row["name"] == question.layer]
-    return Cost(row["params"] or 0, row["fm"] or 0, row["flops"] or 0)
 
 
 def _are_percents(values: Any) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from dash import Dash, Input, Output, dcc, html, set_props
+from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from db.database import Database
 from dse.errors import UserError
 from reports.explorer import compare_page, explore_page, network_page, runs_page
+from reports.explorer.given import text
+from reports.explorer.messages import TellingDash
 from reports.explorer.parts import method_style, told
 from reports.explorer.safety import is_loopback, secure
 
@@ -31,7 +32,7 @@ FRAME = """<!doctype html>
 def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
     """The explorer of a database, which it only reads. host: the address that it will be served at."""
     style = (files("reports") / "templates" / "report.css").read_text(encoding="utf-8")
-    app = Dash(
+    app = TellingDash(
         "reports.explorer",
         title="Rankline",
         update_title="",
@@ -39,40 +40,50 @@ def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
         index_string=FRAME.replace("STYLE", style + method_style()),
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
         suppress_callback_exceptions=True,  # pages come and go
-        on_error=_say,
         enable_mcp=False,
+        use_async=False,  # whatever else is installed
     )
+    _register_frame(app, database)
+    for page in PAGES.values():
+        page.register(app, database)
     app.layout = html.Main(
         [
             dcc.Location(id="url", refresh=False),
+            dcc.Store(id="followed"),
             dcc.Store(id="basket", storage_type="session"),
             html.Nav([html.B("Rankline"), *(dcc.Link(page.TITLE, href=path) for path, page in PAGES.items())]),
-            html.Div(id="message", role="alert"),
+            html.Div(app.messages(), id="messages", role="alert"),
             html.Div(id="page"),
         ]
     )
-
-    @app.callback(
-        Output("page", "children"), Output("message", "children"), Input("url", "pathname"), Input("url", "search")
-    )
-    def show(path: str, search: str | None) -> tuple[Any, str]:
-        if path not in PAGES:
-            known = [html.Li(dcc.Link(page.TITLE, href=one)) for one, page in PAGES.items()]
-            return html.Div([html.H1("There is no such page"), html.P("These are there:"), html.Ul(known)]), ""
-        try:
-            return PAGES[path].layout(database, dict(parse_qsl((search or "").lstrip("?")))), ""
-        except UserError as error:
-            return html.Div([html.H1(PAGES[path].TITLE), told(str(error))]), ""
-
-    for page in PAGES.values():
-        page.register(app, database)
     secure(app.server, app.csp_hashes(), is_loopback(host))
     return app
 
 
-def _say(error: Exception) -> None:
-    """Shows an error above the page; one that isn't the user's is told whole where the server runs."""
-    if not isinstance(error, UserError):
-        traceback.print_exception(error, file=sys.stderr)
-    text = str(error) if isinstance(error, UserError) else f"That failed: {error}. The server's terminal shows where."
-    set_props("message", {"children": text})
+def _register_frame(app: TellingDash, database: Database) -> None:
+    @app.callback(
+        Output("page", "children"),
+        Output("messages", "children"),
+        Output("followed", "data"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+        State("followed", "data"),
+    )
+    def show(path: Any, search: Any, followed: str | None) -> tuple[Any, Any, Any]:
+        """The page of an address; ``followed`` is one that was only made to say what the page shows already."""
+        path, search = text("path", path), text("query", search or "")
+        if f"{path}{search}" == followed:
+            return no_update, no_update, no_update
+        return _page(database, path, dict(parse_qsl(search.lstrip("?")))), app.messages(), None
+
+    app.in_browser("name", Input("url", "pathname"), Input("url", "search"))
+
+
+def _page(database: Database, path: str, query: Mapping[str, str]) -> Any:
+    if path not in PAGES:
+        known = [html.Li(dcc.Link(page.TITLE, href=one)) for one, page in PAGES.items()]
+        return html.Div([html.H1("There is no such page"), html.P("These are there:"), html.Ul(known)])
+    try:
+        return PAGES[path].layout(database, query)
+    except UserError as error:
+        return html.Div([html.H1(PAGES[path].TITLE), told(str(error))])

@@ -16,10 +16,14 @@ from reports.explorer.configurations import solution_of
 
 @dataclass(frozen=True)
 class Basket:
-    """The choices by layer, and the whole network's cost as it is and with them."""
+    """The choices by layer, and the whole network's cost as it is and with them.
+
+    ``refused``: by layer, why what the browser kept for it is no configuration.
+    """
 
     network: str
     choices: Mapping[str, Solution]
+    refused: Mapping[str, str]
     before: Cost
     after: Cost
 
@@ -31,22 +35,32 @@ class Basket:
 def basket_of(database: Database, network: str, kept: Any) -> Basket:
     """The basket of a network from what the browser kept: by network, by layer, a configuration's text.
 
-    Raises UserError where it holds anything that the database doesn't.
+    Raises UserError for an unknown network.
     """
-    texts = kept.get(network, {}) if isinstance(kept, dict) else {}
-    if not isinstance(texts, dict):
-        raise UserError(f"a basket holds a configuration a layer; got {str(texts)[:60]!r}")
-    order = {row["name"]: row["position"] for row in database.layers(network)}
-    choices = {layer: solution_of(database, network, layer, text) for layer, text in texts.items()}
-    choices = dict(sorted(choices.items(), key=lambda pair: order[pair[0]]))
-    return Basket(network, choices, *database.totals(choices, network))
+    texts = _kept_texts(kept).get(network, {})
+    names = [row["name"] for row in database.layers(network)]
+    refused = {layer: f"{network} has no such layer" for layer in texts if layer not in names}
+    choices = {}
+    for layer in filter(texts.__contains__, names):
+        try:
+            choices[layer] = solution_of(database, network, layer, texts[layer])
+        except UserError as error:
+            refused[layer] = str(error)
+    return Basket(network, choices, refused, *database.totals(choices, network))
 
 
-def with_choice(kept: Any, network: str, layer: str, text: str | None) -> dict[str, dict[str, str]]:
+def with_choice(kept: Any, network: str, layer: str, text: str | None) -> dict[str, dict[str, Any]]:
     """What the browser keeps, with a layer's configuration, or without (None)."""
-    found = {name: dict(texts) for name, texts in kept.items()} if isinstance(kept, dict) else {}
-    texts = found.setdefault(network, {})
-    texts.pop(layer, None)
-    if text is not None:
-        texts[layer] = text
-    return found
+    found = _kept_texts(kept)
+    texts = {name: one for name, one in found.get(network, {}).items() if name != layer}
+    return {**found, network: texts if text is None else {**texts, layer: text}}
+
+
+def emptied(kept: Any, network: str) -> dict[str, dict[str, Any]]:
+    """What the browser keeps, without a network's choices."""
+    return {name: texts for name, texts in _kept_texts(kept).items() if name != network}
+
+
+def _kept_texts(kept: Any) -> dict[str, dict[str, Any]]:
+    """What the browser kept, as far as it is of the right form."""
+    return {name: texts for name, texts in kept.items() if isinstance(texts, dict)} if isinstance(kept, dict) else {}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 
 from db.database import Database
-from reports.explorer.basket import Basket, basket_of, with_choice
+from reports.explorer.basket import Basket, basket_of, emptied, with_choice
 from reports.explorer.configurations import as_text
+from reports.explorer.given import pressed, text
 from reports.explorer.parts import table
 from reports.numbers import change, count
+
+CARRY_OUT = ("rankline factorize MODEL", "--plan FILE --out SMALL.keras")
+"""The command that makes a plan's model, on two lines."""
 
 
 def layout() -> html.Section:
@@ -25,71 +28,76 @@ def register(app: Dash, database: Database) -> None:
 
     @app.callback(
         Output("basket", "data"),
-        Input({"type": "put", "configuration": ALL}, "n_clicks"),
-        Input({"type": "remove", "layer": ALL}, "n_clicks"),
+        Input({"type": "put", "network": ALL, "layer": ALL, "configuration": ALL}, "n_clicks"),
+        Input({"type": "remove", "network": ALL, "layer": ALL}, "n_clicks"),
+        Input({"type": "empty", "network": ALL}, "n_clicks"),
         State("basket", "data"),
-        State("network", "value"),
-        State("layer", "value"),
         prevent_initial_call=True,
     )
-    def change_basket(puts: list[int | None], removals: list[int | None], kept: Any, network: str, layer: str) -> Any:
-        if not any([*puts, *removals]) or not isinstance(ctx.triggered_id, Mapping):
-            return no_update
-        if ctx.triggered_id["type"] == "put":
-            return with_choice(kept, network, layer, ctx.triggered_id["configuration"])
-        return with_choice(kept, network, ctx.triggered_id["layer"], None)
+    def change_basket(puts: Any, removals: Any, empties: Any, kept: Any) -> Any:
+        match pressed():
+            case {"type": "put", "network": str(network), "layer": str(layer), "configuration": str(configuration)}:
+                return with_choice(kept, network, layer, configuration)
+            case {"type": "remove", "network": str(network), "layer": str(layer)}:
+                return with_choice(kept, network, layer, None)
+            case {"type": "empty", "network": str(network)}:
+                return emptied(kept, network)
+        return no_update
 
     @app.callback(Output("basket-shown", "children"), Input("basket", "data"), Input("network", "value"))
-    def show_basket(kept: Any, network: str) -> Any:
-        return _shown(basket_of(database, network, kept))
+    def show_basket(kept: Any, network: Any) -> Any:
+        return _shown(basket_of(database, text("network", network), kept))
 
     @app.callback(
         Output("plan", "data"),
         Input({"type": "export", "network": ALL}, "n_clicks"),
         State("basket", "data"),
-        State("network", "value"),
         prevent_initial_call=True,
     )
-    def export(presses: list[int | None], kept: Any, network: str) -> Any:
-        if not any(presses):
-            return no_update
-        name = re.sub(r"[^\w.-]+", "-", network).strip("-.") or "network"
-        return {"content": basket_of(database, network, kept).plan(), "filename": f"{name}-plan.json"}
+    def export(presses: Any, kept: Any) -> Any:
+        match pressed():
+            case {"network": str(network)}:
+                name = re.sub(r"[^\w.-]+", "-", network).strip("-.") or "network"
+                return {"content": basket_of(database, network, kept).plan(), "filename": f"{name}-plan.json"}
+        return no_update
 
 
 def _shown(basket: Basket) -> list[Any]:
     head = html.H2(f"Basket of {basket.network}")
-    if not basket.choices:
+    if not basket.choices and not basket.refused:
         return [head, html.P("Empty. Choose a configuration and put it here, one for each layer.", className="soft")]
-    rows = [
-        [
-            layer,
-            as_text(one),
-            change(one.reduction("params")),
-            change(one.reduction("flops")),
-            html.Button("✕", id={"type": "remove", "layer": layer}, title=f"take out {layer}", className="pick"),
-        ]
+    rows: list[list[Any]] = [
+        [_remove(basket, layer), layer, as_text(one), change(one.reduction("params")), change(one.reduction("flops"))]
         for layer, one in basket.choices.items()
     ]
-    before, after = basket.before, basket.after
-    totals = [
-        (name, was, now)
-        for name, was, now in (
-            ("params", before.params, after.params),
-            ("feature maps (elements)", before.fm, after.fm),
-            ("FLOPs", before.flops, after.flops),
-            ("memory (bytes)", before.memory(), after.memory()),
-        )
-    ]
+    rows += [[_remove(basket, layer), layer, f"left out: {why}", None, None] for layer, why in basket.refused.items()]
     return [
         head,
-        table(["layer", "configuration", "params", "FLOPs", ""], rows),
+        table(["", "layer", "configuration", "params", "FLOPs"], rows, "basket"),
+        html.Button("Empty the basket", id={"type": "empty", "network": basket.network}, className="pick"),
+        *(_totals(basket) if basket.choices else []),
+    ]
+
+
+def _remove(basket: Basket, layer: str) -> html.Button:
+    key = {"type": "remove", "network": basket.network, "layer": layer}
+    name = f"take out {layer}"
+    spoken: Any = {"aria-label": name}
+    return html.Button("✕", id=key, title=name, className="pick", **spoken)
+
+
+def _totals(basket: Basket) -> list[Any]:
+    before, after = basket.before, basket.after
+    totals = [
+        ("params", before.params, after.params),
+        ("feature maps (elements)", before.fm, after.fm),
+        ("FLOPs", before.flops, after.flops),
+        ("memory (bytes)", before.memory(), after.memory()),
+    ]
+    rows = [[name, count(was), count(now), change(1 - now / was) if was else None] for name, was, now in totals]
+    return [
         html.H3("The whole network with it"),
-        table(
-            ["", "original", "now", "change"],
-            [[name, count(was), count(now), change(1 - now / was) if was else None] for name, was, now in totals],
-            name="totals",
-        ),
+        table(["", "original", "now", "change"], rows, "costs of the whole network", key="totals"),
         html.Button("Export the plan", id={"type": "export", "network": basket.network}, className="main"),
-        html.P("Carry it out with: rankline factorize MODEL --plan FILE --out SMALL.keras", className="soft"),
+        html.P(["Carry it out with:", *(part for line in CARRY_OUT for part in (html.Br(), html.Code(line)))]),
     ]

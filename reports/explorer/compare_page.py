@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dash import Dash, Input, Output, dcc, html
+from dash import Input, Output, dcc, html
 
 from db.database import Database
 from dse.errors import UserError
 from reports.comparison import compared
+from reports.explorer.controls import picker
+from reports.explorer.messages import TellingDash
 from reports.explorer.parts import graph, table, told
 from reports.explorer.runs_page import NONE, run_number
 from reports.numbers import percent
@@ -27,18 +29,19 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         return html.Div([html.H1(TITLE), told(few)])
     a, b = (run_number(database, query.get(key, str(runs[place]["id"]))) for key, place in (("a", -2), ("b", -1)))
     options = [{"label": f"run {row['id']}: {row['network']}, {row['status']}", "value": row["id"]} for row in runs]
-    pickers = [
-        html.Div([html.Label(f"{name} run", htmlFor=key), dcc.Dropdown(options, value, id=key, clearable=False)])
-        for name, key, value in (("first", "run-a", a), ("second", "run-b", b))
-    ]
-    return html.Div([html.H1("Two runs side by side"), html.Div(pickers, className="two"), html.Div(id="compared")])
+    pickers = [picker("first run", options, a, "run-a"), picker("second run", options, b, "run-b")]
+    shown = [html.Div(pickers, className="two"), dcc.Store(id="compared-address"), html.Div(id="compared")]
+    return html.Div([html.H1("Two runs side by side"), *shown])
 
 
-def register(app: Dash, database: Database) -> None:
+def register(app: TellingDash, database: Database) -> None:
     """The page's callbacks."""
 
+    app.in_browser("runs", Output("compared-address", "data"), Input("run-a", "value"), Input("run-b", "value"))
+
     @app.callback(Output("compared", "children"), Input("run-a", "value"), Input("run-b", "value"))
-    def compare(a: int, b: int) -> Any:
+    def compare(given_a: Any, given_b: Any) -> Any:
+        a, b = run_number(database, given_a), run_number(database, given_b)
         try:
             found = compared(database, a, b)
         except UserError as error:
@@ -51,7 +54,7 @@ def register(app: Dash, database: Database) -> None:
             ("Each layer", found.layers),
         ):
             if rows:
-                parts += [html.H2(title), table(["", *titles], rows)]
+                parts += [html.H2(title), table(["", *titles], rows, title)]
         return parts
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Input, Output, State, dcc, html, no_update
 
 from db.database import Database
 from dse.errors import one_of
 from reports.clouds import drawn_front
 from reports.explorer import basket_part
 from reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud
+from reports.explorer.chain import chain
 from reports.explorer.configurations import as_text, solution_of
-from reports.explorer.parts import UNKNOWN_ERRORS, chain, figures_of, graph, method_name, table, told
+from reports.explorer.controls import group, picker, range_text, window
+from reports.explorer.given import pressed, text, texts
+from reports.explorer.messages import TellingDash
+from reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, method_name, table, told
 from reports.figures.solution_cloud import AGAINST
 from reports.numbers import MISSING, count, percent, si
 
@@ -23,8 +27,6 @@ WINDOWS = {"params": "params", "flops": "FLOPs", "memory": "memory"}
 SETS = {"useful": "useful", "better": "better than the original", "all": "all"}
 HEIGHT = 460
 """Of the cloud, in pixels."""
-
-MARKS = {place: f"{place}" for place in range(0, WHOLE + 1, 25)}
 
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
@@ -40,27 +42,28 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     if layer is not None and layer not in layers:
         raise one_of(f"layer with configurations of '{network}'", layer, layers)
     controls = [
-        _labelled("network", dcc.Dropdown(networks, network, id="network", clearable=False)),
-        _labelled("layer", dcc.Dropdown(layers, layer or _largest(database, network), id="layer", clearable=False)),
+        picker("network", networks, network, "network"),
+        picker("layer", layers, layer or _largest(database, network), "layer"),
         html.P(id="layer-facts", className="soft"),
-        _labelled("methods", dcc.Checklist([], [], id="methods", inline=True)),
-        _labelled("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
-        _labelled("FLOPs against", dcc.RadioItems(AGAINST, "params", id="against", inline=True)),
-        *(_window(metric, name) for metric, name in WINDOWS.items()),
-        html.Div(
-            [
-                html.Label("largest relative error (%)", htmlFor="error"),
-                html.Span(id="error-text", className="soft"),
-                dcc.Slider(0, WHOLE, 1, value=WHOLE, marks=MARKS, id="error", allow_direct_input=False),
-            ],
-            className="window",
-        ),
+        group("methods", dcc.Checklist([], [], id="methods", inline=True)),
+        group("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
+        group("FLOPs against", dcc.RadioItems(AGAINST, "params", id="against", inline=True)),
+        *(window(f"{name} kept (% of the layer)", f"kept-{metric}") for metric, name in WINDOWS.items()),
+        window("largest relative error (%)", "error", whole=True),
     ]
     shown = [
         html.Div(id="counts"),
-        graph(None, HEIGHT, id="cloud"),
-        html.P("A click on a point, or on a configuration in the table, shows it below.", className="soft"),
-        html.Details([html.Summary("Error against params"), html.Div(id="front")], id="front-part", className="soft"),
+        html.Div(
+            [
+                graph(None, HEIGHT, id="cloud"),
+                html.P("A click on a point, or on a configuration in the table, shows it below.", className="soft"),
+                html.Details(
+                    [html.Summary("Error against params", id="front-summary"), html.Div(id="front")], className="soft"
+                ),
+            ],
+            id="figures",
+        ),
+        dcc.Store(id="address"),
         dcc.Store(id="inspected"),
         html.Section(id="inspector"),
     ]
@@ -75,15 +78,16 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     )
 
 
-def register(app: Dash, database: Database) -> None:
+def register(app: TellingDash, database: Database) -> None:
     """The page's callbacks."""
     basket_part.register(app, database)
+    app.in_browser("layer", Output("address", "data"), Input("network", "value"), Input("layer", "value"))
 
     @app.callback(
         Output("layer", "options"), Output("layer", "value"), Input("network", "value"), State("layer", "value")
     )
-    def change_network(network: str, layer: str | None) -> tuple[list[str], Any]:
-        layers = _layers(database, network)
+    def change_network(network: Any, layer: Any) -> tuple[list[str], Any]:
+        layers = _layers(database, text("network", network))
         return layers, layer if layer in layers else _largest(database, network)
 
     @app.callback(
@@ -91,22 +95,20 @@ def register(app: Dash, database: Database) -> None:
         Output("methods", "value"),
         Output("layer-facts", "children"),
         Output("error", "disabled"),
+        Output("error", "value"),
         Output("inspected", "data"),
+        Output("figures", "hidden"),
         Input("layer", "value"),
         State("network", "value"),
     )
-    def change_layer(layer: str | None, network: str) -> tuple[Any, ...]:
+    def change_layer(layer: Any, network: Any) -> tuple[Any, ...]:
         if layer is None:
-            return [], [], _why_none(database, network), True, None
+            return [], [], None, True, WHOLE, None, True
+        layer, network = text("layer", layer), text("network", network)
         methods = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
         known = any(database.solutions(layer, method, network).errors is not None for method in methods)
-        return (
-            methods,
-            methods,
-            _facts(database, network, layer, known),
-            not known,
-            None,
-        )
+        limit = no_update if known else WHOLE  # of an error that nobody knows
+        return methods, methods, _facts(database, network, layer, known), not known, limit, None, False
 
     windows = [Input(f"kept-{metric}", "value") for metric in WINDOWS]
 
@@ -127,28 +129,31 @@ def register(app: Dash, database: Database) -> None:
     def answer(methods: list[str], within: str, against: str, error: float, inspected: Any, *more: Any) -> Any:
         *kept, network, layer = more
         if layer is None:
-            return (no_update,) * (3 + len(WINDOWS))
+            return told(_why_none(database, text("network", network))), *(no_update for _ in range(len(WINDOWS) + 2))
         chosen = dict(zip(WINDOWS, kept, strict=True))
-        question = Question(network, layer, tuple(methods or ()), within, chosen, error, against)
+        question = Question(network, layer, texts("method", methods or ()), within, chosen, error, against)
         found = answers(database, question)
         marked = solution_of(database, network, layer, inspected) if inspected else None
         figure = cloud(database, question, found, marked)
-        figure.update_layout(uirevision=f"{network}/{layer}/{against}", height=HEIGHT)
-        texts = [_range_text(pair) for pair in kept]
-        return _counts(found, within), figure, *texts, "any" if error >= WHOLE else f"up to {error:g} %"
+        layout = {**figure["layout"], "uirevision": f"{network}/{layer}/{against}", "height": HEIGHT}
+        ranges = [range_text(*pair) for pair in (*kept, (0, error))]
+        return _counts(found, question), {**figure, "layout": layout}, *ranges
 
     @app.callback(
         Output("front", "children"),
+        Input("front-summary", "n_clicks"),
         Input("methods", "value"),
         Input("within", "value"),
         State("network", "value"),
         State("layer", "value"),
     )
-    def show_front(methods: list[str], within: str, network: str, layer: str | None) -> Any:
-        if layer is None:
+    def show_front(clicks: Any, methods: list[str], within: str, network: str, layer: str | None) -> Any:
+        is_open = isinstance(clicks, int) and clicks % 2 == 1
+        if layer is None or not is_open:
             return None
-        (row,) = [row for row in database.layers(network) if row["name"] == layer]
-        spaces = [database.solutions(layer, method, network).within(within) for method in methods or ()]
+        question = Question(network, layer, texts("method", methods or ()), within)
+        spaces = [database.solutions(layer, method, network).within(within) for method in question.methods]
+        row = _layer_row(database, network, layer)
         drawn = drawn_front(row, spaces)
         return told(UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure)
 
@@ -158,11 +163,13 @@ def register(app: Dash, database: Database) -> None:
         Input({"type": "pick", "as": ALL, "configuration": ALL}, "n_clicks"),
         prevent_initial_call=True,
     )
-    def inspect(click: Any, presses: list[int | None]) -> Any:
-        if isinstance(ctx.triggered_id, Mapping):
-            return ctx.triggered_id["configuration"] if any(presses) else no_update
-        point = click["points"][0] if click else {}
-        return point["customdata"][0] if point.get("customdata") else no_update
+    def inspect(click: Any, presses: Any) -> Any:
+        match pressed(), click:
+            case {"configuration": str(configuration)}, _:
+                return configuration
+            case "cloud", {"points": [{"customdata": [str(configuration), *_]}, *_]}:
+                return configuration
+        return no_update
 
     @app.callback(
         Output("inspector", "children"),
@@ -170,16 +177,18 @@ def register(app: Dash, database: Database) -> None:
         State("network", "value"),
         State("layer", "value"),
     )
-    def look_closely(inspected: str | None, network: str, layer: str | None) -> Any:
+    def look_closely(inspected: Any, network: Any, layer: Any) -> Any:
         if not inspected or layer is None:
             return None
+        layer, network = text("layer", layer), text("network", network)
         solution = solution_of(database, network, layer, inspected)
         (shape,) = [one for one in database.layer_shapes(network) if one.name == layer]
+        put = {"type": "put", "network": network, "layer": layer, "configuration": inspected}
         return [
             html.H2(f"{layer} by {inspected}"),
             figures_of(solution),
             chain(shape, solution),
-            html.Button("Put into the basket", id={"type": "put", "configuration": inspected}, className="main"),
+            html.Button("Put into the basket", id=put, className="main"),
         ]
 
 
@@ -199,51 +208,39 @@ def _why_none(database: Database, network: str) -> str:
     return f"No layer of {network} has configurations. {'; '.join(reasons[:5])}"
 
 
+def _layer_row(database: Database, network: str, layer: str) -> Mapping[str, Any]:
+    rows = {row["name"]: row for row in database.layers(network)}
+    if layer not in rows:
+        raise one_of(f"layer of '{network}'", layer, list(rows))
+    return rows[layer]
+
+
 def _facts(database: Database, network: str, layer: str, known: bool) -> str:
-    (row,) = [row for row in database.layers(network) if row["name"] == layer]
+    row = _layer_row(database, network, layer)
     costs = f"{si(row['params'])} params, {si(row['flops'])} FLOPs, {si(row['fm'])} feature-map elements"
     return costs if known else f"{costs}. {UNKNOWN_ERRORS}"
 
 
-def _labelled(text: str, control: Any) -> html.Div:
-    return html.Div([html.Label(text, htmlFor=control.id), control], className="labelled")
-
-
-def _window(metric: str, name: str) -> html.Div:
-    return html.Div(
-        [
-            html.Label(f"{name} kept (% of the layer's)", htmlFor=f"kept-{metric}"),
-            html.Span(id=f"kept-{metric}-text", className="soft"),
-            dcc.RangeSlider(0, WHOLE, 1, value=[0, WHOLE], marks=MARKS, id=f"kept-{metric}", allow_direct_input=False),
-        ],
-        className="window",
-    )
-
-
-def _range_text(pair: Sequence[float]) -> str:
-    low, high = pair
-    if high >= WHOLE:
-        return f"from {low:g} %" if low else "any"
-    return f"{low:g} to {high:g} %" if low else f"up to {high:g} %"
-
-
-def _counts(found: Sequence[MethodAnswer], within: str) -> Any:
+def _counts(found: Sequence[MethodAnswer], question: Question) -> list[Any]:
     if not found:
-        return told("No method is chosen.")
+        return [told("No method is chosen.")]
+    limited = question.error < WHOLE
+    unknown = [one.method for one in found if limited and not one.errors_known]
     roles = ["fewest FLOPs", "most FLOPs", *(["least error"] if any(one.errors_known for one in found) else [])]
     rows = [
         [
             method_name(one.method),
-            count(one.count),
-            count(one.whole),
+            None if one.method in unknown else one.count,
+            one.whole,
             *(_pick(one, role) for role in roles),
         ]
         for one in found
     ]
-    total = sum(one.count for one in found)
-    columns = ["method", "in the windows", f"{within} in all", *roles]
+    total = sum(one.count for one in found if one.method not in unknown)
     head = html.P([html.B(count(total)), " configurations meet the windows"], id="total")
-    return [head, table(columns, rows)]
+    columns = ["method", "in the windows", f"{question.within} in all", *roles]
+    shown = [head, table(columns, rows, "configurations by method")]
+    return [*shown, told(f"Not counted: {', '.join(unknown)}. {UNKNOWN_ERRORS}")] if unknown else shown
 
 
 def _pick(one: MethodAnswer, role: str) -> Any:

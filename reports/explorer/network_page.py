@@ -31,7 +31,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         ]
         for row in networks
     ]
-    parts: list[Any] = [html.H1(TITLE), table(columns, rows)]
+    parts: list[Any] = [html.H1(TITLE), table(columns, rows, "networks")]
     name = query.get("network", networks[0]["name"] if len(networks) == 1 else None)
     return html.Div([*parts, *(_layers(database, name) if name else [])])
 
@@ -60,4 +60,4 @@ def _layers(database: Database, name: str) -> list[Any]:
     columns = ["layer", "kind", "params", "feature maps (elements)", "FLOPs", "configurations", "kept because"]
     costs = drawn_costs(layers)
     figure = [] if costs is None else [html.P(costs.label, className="soft"), graph(costs.figure)]
-    return [html.H2(network["name"]), *figure, table(columns, rows)]
+    return [html.H2(network["name"]), *figure, table(columns, rows, f"layers of {name}")]

@@ -1,4 +1,4 @@
-"""Pieces of pages: tables, messages, links, and the factors of a configuration as a chain of boxes."""
+"""Pieces of pages: tables, figures, messages and links."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import plotly.graph_objects as go
 from dash import dcc, html
 
 from db.solution import Solution
-from dse.chain import Link, whole
-from dse.layer import Layer
-from dse.methods import METHODS
-from reports.numbers import MISSING, change, count, percent, si
+from reports.numbers import MISSING, change, count, percent
 from reports.palette import LOOKS
 
 SYMBOLS = {
@@ -26,15 +23,18 @@ UNKNOWN_ERRORS = "No error is known: run rankline explore MODEL --errors on the 
 BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], name: str = "") -> html.Div:
-    """A table that scrolls by itself where the window is narrow; numbers and figures stand to the right."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], label: str, key: str = "") -> html.Div:
+    """A table that scrolls by itself where the window is narrow; numbers and figures stand to the right.
+
+    label: what screen readers call it; key: its id.
+    """
     body = [list(row) for row in rows]
     right = [all(_is_figure(row[j]) for row in body) and bool(body) for j in range(len(columns))]
     head = html.Tr([html.Th(column, className=_side(right[j])) for j, column in enumerate(columns)])
     lines = [html.Tr([html.Td(_cell(value), className=_side(right[j])) for j, value in enumerate(row)]) for row in body]
     shown = html.Table([html.Thead(head), html.Tbody(lines)])
-    named: dict[str, Any] = {"id": name} if name else {}
-    return html.Div(shown, className="wide", **named)
+    named: dict[str, Any] = {"role": "region", "aria-label": label, **({"id": key} if key else {})}
+    return html.Div(shown, className="wide", tabIndex=0, **named)
 
 
 def method_name(method: str) -> html.Span:
@@ -82,7 +82,8 @@ def figures_of(solution: Solution) -> html.Div:
     rows: list[list[Any]] = [
         [name, count(was), count(now), change(1 - now / was) if was else MISSING] for name, was, now in costs
     ]
-    return html.Div([table(["", "original", "now", "change"], rows), html.P(error_text(solution))])
+    shown = table(["", "original", "now", "change"], rows, "costs of the configuration")
+    return html.Div([shown, html.P(error_text(solution))])
 
 
 def error_text(solution: Solution) -> str:
@@ -91,33 +92,6 @@ def error_text(solution: Solution) -> str:
         return UNKNOWN_ERRORS
     sure = {"exact": "exactly", "bound": "at most", "estimate": "about"}[solution.certainty or "estimate"]
     return f"The relative error of its {solution.error_of} is {sure} {percent(solution.error)}."
-
-
-def chain(layer: Layer, solution: Solution) -> html.Div:
-    """The layer as it is, and the factors that take its place, each with the shapes of its weights and its output."""
-    links = list(METHODS[solution.method].chain(layer, solution.ranks, solution.shape))
-    return html.Div(
-        [
-            html.P("As it is", className="soft"),
-            _boxes(layer, [whole(layer)]),
-            html.P("Its factors", className="soft"),
-            _boxes(layer, links),
-        ]
-    )
-
-
-def _boxes(layer: Layer, links: Sequence[Link]) -> html.Ol:
-    start = html.Li([html.B("input"), html.Span(_shape((*layer.in_size, layer.in_channels)))], className="map")
-    boxes = [start]
-    for one in links:
-        weights = [html.B(one.operation), html.Span(f"weights {_shape(one.weights)}")]
-        boxes.append(html.Li([*weights, html.Span(f"{si(one.params)} params")], className="factor"))
-        boxes.append(html.Li(html.Span(_shape((*one.sizes, one.channels))), className="map"))
-    return html.Ol(boxes, className="chain")
-
-
-def _shape(sizes: Sequence[int]) -> str:
-    return " × ".join(map(str, sizes))
 
 
 def _cell(value: Any) -> Any:

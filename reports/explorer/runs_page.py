@@ -44,7 +44,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         ]
         for row in runs[::-1]
     ]
-    return html.Div([html.H1(TITLE), table(columns, rows)])
+    return html.Div([html.H1(TITLE), table(columns, rows, "runs")])
 
 
 def register(app: Dash, database: Database) -> None:
@@ -56,13 +56,15 @@ def register(app: Dash, database: Database) -> None:
         Input("run", "data"),
         Input("look", "n_intervals"),
     )
-    def show_run(number: int, _: int | None) -> tuple[Any, bool]:
-        (run,) = [row for row in database.runs() if row["id"] == number]
+    def show_run(number: Any, _: int | None) -> tuple[Any, bool]:
+        known = run_number(database, number)
+        (run,) = [row for row in database.runs() if row["id"] == known]
         return _shown(database, run), run["status"] != RUNNING
 
 
-def run_number(database: Database, text: str) -> int:
-    """The run that a text names. Raises UserError for none."""
+def run_number(database: Database, given: Any) -> int:
+    """The run that a text or a number names. Raises UserError for none."""
+    text = str(given)[:60]
     known = [row["id"] for row in database.runs()]
     if not known:
         raise UserError(NONE)
@@ -96,7 +98,7 @@ def _shown(database: Database, run: Mapping[str, Any]) -> list[Any]:
         for trial in trials
     ]
     columns = ["trial", "status", "validation accuracy", "params", "change", "FLOPs", "change", "seconds"]
-    parts.append(table(columns, rows, name="trials"))
+    parts.append(table(columns, rows, f"trials of run {run['id']}", key="trials"))
     for drawn in (drawn_path(result), drawn_similarity(result)):
         if drawn is not None:
             figure = drawn.figure.update_layout(uirevision=drawn.name)
@@ -119,4 +121,5 @@ def _layers(trial: Mapping[str, Any]) -> Any:
         ]
         for one in trial["layers"]
     ]
-    return table(["layer", "method", "ranks", "params", "FLOPs", "similarity", "error of weights"], rows)
+    columns = ["layer", "method", "ranks", "params", "FLOPs", "similarity", "error of weights"]
+    return table(columns, rows, f"layers of trial {trial['number']}")

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Sequence
 from ipaddress import ip_address
 
 from flask import Flask, Response, abort, request
+from werkzeug.exceptions import HTTPException
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+CALLS = "/_dash-update-component"
+"""The address that pages send their callbacks' inputs to."""
+
+LARGEST_REQUEST = 2**20
+"""Bytes; what a page sends is some kilobytes."""
+
+FAILED = "That failed; the server's terminal shows where."
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is one of the machine itself alone."""
+    """Whether a host name or address is one of the machine itself alone."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
-    """Headers that keep pages from loading or sending anything elsewhere, and from being framed.
+    """Headers that keep pages from loading or sending anything elsewhere, and from being framed; and answers to what
+    no page sends.
 
     hashes: of the pages' own inline scripts. loopback: answer only to the machine's own names, so that no page from
     elsewhere can reach the server under a name of its own (DNS rebinding).
@@ -36,12 +46,27 @@ def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     }
+    server.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
 
     @server.before_request
     def refuse_other_names() -> None:
-        name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-        if loopback and name not in LOCAL_NAMES:
-            abort(400, f"this server answers to {', '.join(LOCAL_NAMES)}")
+        name = request.host if request.host.endswith("]") else request.host.rsplit(":", 1)[0]
+        if loopback and not is_loopback(name):
+            abort(400, "this server answers to localhost and to addresses of the machine itself, such as 127.0.0.1")
+
+    @server.errorhandler(413)
+    def tell_too_large(error: HTTPException) -> tuple[str, int]:
+        return f"a request holds at most {LARGEST_REQUEST:,} bytes", 413
+
+    @server.errorhandler(Exception)
+    def tell(error: Exception) -> HTTPException | tuple[str, int]:
+        if isinstance(error, HTTPException):
+            return error
+        if request.path == CALLS:  # what fails inside a callback is told on the page
+            print(f"a request that no page sends: {type(error).__name__}", file=sys.stderr)
+            return "no page sends that", 400
+        traceback.print_exception(error, file=sys.stderr)
+        return FAILED, 500
 
     @server.after_request
     def add_headers(response: Response) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from db.database import open_database
 from dse.errors import UserError
@@ -16,33 +17,44 @@ THREADS = 16
 def serve(
     location: str, host: str = "127.0.0.1", port: int = 8050, started: Callable[[str], None] = lambda address: None
 ) -> None:
-    """Serves the database at a path or URL, read only, until Ctrl-C; ``started`` is told the address.
+    """Serves the database at a path or URL, read only, until KeyboardInterrupt; ``started`` is told the address.
 
     Port 0 takes any that is free. Raises UserError without the extra ``web``, for a database that can't be opened, and
-    where the port can't be had.
+    where the host is none or the port can't be had.
     """
     try:
         from waitress.server import create_server
 
         from reports.explorer.app import make_app
+        from reports.explorer.safety import LARGEST_REQUEST
     except ImportError as error:
         missing = f"the web explorer needs {error.name}; install it with: pip install 'rankline[web]'"
         raise UserError(missing) from error
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     database = open_database(location, read_only=True)
-    app = make_app(database, host)
+    bare = host.strip("[]")
+    app = make_app(database, bare)
+    limits = {"threads": THREADS, "max_request_body_size": LARGEST_REQUEST}
     try:
-        server = create_server(app.server, host=host, port=port, threads=THREADS, ident=None)
+        server = create_server(app.server, host=bare, port=port, ident=None, **limits)
+    except ValueError as error:
+        told = f"cannot listen on {host!r}: this machine knows no such host; give an address, such as 127.0.0.1"
+        raise UserError(told) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             told = f"port {port} of {host} is in use; give another with --port, or 0 for any that is free"
         else:
             told = f"cannot listen on {host}, port {port}: {error.strerror or error}; give another --host or --port"
         raise UserError(told) from error
-    name = f"[{host}]" if ":" in host else host
-    started(f"http://{name}:{server.effective_port}/")
+    name = f"[{bare}]" if ":" in bare else bare
+    started(f"http://{name}:{_port(server)}/")
     try:
         server.run()
     finally:
         server.close()
         database.close()
+
+
+def _port(server: Any) -> int:
+    """The port that was taken; the first one where a host name is several addresses."""
+    return int(server.effective_listen[0][1] if hasattr(server, "effective_listen") else server.effective_port)

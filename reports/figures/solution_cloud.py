@@ -179,7 +179,7 @@ def _chosen(chosen: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
         "mode": "markers+text",
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 17, "line": {"color": INK, "width": 2}},
         "text": ["<b>chosen</b>"] * len(chosen),
-        "textposition": "top right",
+        "textposition": "middle right",
         "customdata": _hover(chosen),
         "hovertemplate": HOVER,
         "name": f"chosen: {_title(method)}",

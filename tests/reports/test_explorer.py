@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from flask.testing import FlaskClient
@@ -22,11 +23,12 @@ from dse.errors import UserError
 from dse.layer import conv, dense
 from reports.explorer.answers import Question, answers, cloud
 from reports.explorer.app import make_app
-from reports.explorer.basket import basket_of, with_choice
+from reports.explorer.basket import basket_of, emptied, with_choice
 from reports.explorer.configurations import as_text, solution_of
 from reports.explorer.safety import is_loopback
 from reports.explorer.server import serve
 from tests.reports.conftest import HOSTILE
+from tests.reports.explorer_server import NotServedError, served
 
 LAYERS = [conv("c", (3, 3), 8, 12, (6, 6)), dense("a/b.c {x}", 16, 24), conv(HOSTILE, (3, 3), 4, 4, (6, 6))]
 METHODS = ("tucker", "cp", "tt", "svd", "spatial_svd")
@@ -85,15 +87,16 @@ def test_the_cloud_shows_points_inside_the_windows_and_marks_the_chosen_one(data
     question = Question("net", "c", METHODS, kept={"params": (0, 50)}, against="memory_bytes")
     chosen = database.solutions("c", "svd", "net").configuration([2])
     figure = cloud(database, question, answers(database, question), chosen)
-    points = [trace for trace in figure.data if trace.name in ("Tucker", "CP", "TT", "SVD", "Spatial SVD")]
+    names = ("Tucker", "CP", "TT", "SVD", "Spatial SVD")
+    points = [trace for trace in figure["data"] if trace.get("name") in names]
     assert len(points) == len(METHODS)
     most = chosen.original.params // 2
     for trace in points:
-        assert trace.x
-        for row in trace.customdata:
+        assert trace["x"]
+        for row in trace["customdata"]:
             assert solution_of(database, "net", "c", row[0]).params <= most
-    (mark,) = [trace for trace in figure.data if trace.name == "chosen: SVD"]
-    assert (mark.x, mark.y) == ((chosen.memory,), (chosen.flops,))
+    (mark,) = [trace for trace in figure["data"] if trace.get("name") == "chosen: SVD"]
+    assert (mark["x"], mark["y"]) == ([chosen.memory], [chosen.flops])
 
 
 @pytest.mark.parametrize(
@@ -153,10 +156,29 @@ def test_a_basket_adds_up_and_its_plan_can_be_read(database: Database) -> None:
     assert list(basket_of(database, "net", with_choice(kept, "net", "c", None)).choices) == [LAYERS[1].name]
 
 
-@pytest.mark.parametrize("kept", [{"net": "all"}, {"net": {"none": "svd 1"}}, {"net": {"c": "svd 9999"}}])
-def test_a_basket_with_anything_else_is_refused(database: Database, kept: Any) -> None:
-    with pytest.raises(UserError):
-        basket_of(database, "net", kept)
+@pytest.mark.parametrize(
+    ("layer", "text", "why"), [("none", "svd 1", "no such layer"), ("c", "svd 9999", "no configuration"), ("c", 3, "3")]
+)
+def test_what_is_no_configuration_leaves_the_rest_of_a_basket_as_it_is(
+    database: Database, layer: str, text: Any, why: str
+) -> None:
+    good = with_choice(None, "net", LAYERS[1].name, "svd 3")
+    alone, basket = (basket_of(database, "net", kept) for kept in (good, with_choice(good, "net", layer, text)))
+    assert basket.choices == alone.choices
+    assert (basket.before, basket.after, basket.plan()) == (alone.before, alone.after, alone.plan())
+    assert list(basket.refused) == [layer]
+    assert why in basket.refused[layer]
+
+
+@pytest.mark.parametrize("kept", [None, 3, [], {"net": "all"}, {"net": None}, {"other": {"c": "svd 1"}}])
+def test_what_is_no_basket_is_an_empty_one_and_can_be_filled(database: Database, kept: Any) -> None:
+    basket = basket_of(database, "net", kept)
+    assert (basket.choices, basket.refused, basket.before) == ({}, {}, basket.after)
+    assert list(basket_of(database, "net", with_choice(kept, "net", "c", "svd 1")).choices) == ["c"]
+
+
+def test_a_basket_is_emptied_for_its_network_alone() -> None:
+    assert emptied({"net": {"c": "svd 9999"}, "other": {"c": "svd 1"}}, "net") == {"other": {"c": "svd 1"}}
 
 
 def test_every_answer_has_the_headers_that_keep_a_page_to_itself(client: FlaskClient) -> None:
@@ -170,13 +192,18 @@ def test_every_answer_has_the_headers_that_keep_a_page_to_itself(client: FlaskCl
 
 
 def test_only_the_machines_own_names_are_answered_to(client: FlaskClient) -> None:
-    for name, status in (("localhost:8050", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("rebound.example", 400)):
-        assert client.get("/", headers={"Host": name}).status_code == status
+    for name in ("localhost:8050", "LocalHost", "127.0.0.1", "127.0.0.2:8050", "[::1]:80", "[::1]"):
+        assert client.get("/", headers={"Host": name}).status_code == 200
+    for name in ("rebound.example", "127.0.0.1.example:80", "192.0.2.1", "[2001:db8::1]:80", ""):
+        assert client.get("/", headers={"Host": name}).status_code == 400
 
 
 @pytest.mark.parametrize(
     ("host", "own"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("192.0.2.1", False), ("box", False)],
+    [
+        *((own, True) for own in ("127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost", "LOCALHOST")),
+        *((other, False) for other in ("0.0.0.0", "192.0.2.1", "box", "")),
+    ],
 )
 def test_an_address_of_the_machine_alone_is_known(host: str, own: bool) -> None:
     assert is_loopback(host) is own
@@ -199,6 +226,22 @@ def test_a_port_in_use_is_told(path: Path) -> None:
 def test_an_address_that_is_not_the_machines_is_told(path: Path) -> None:
     with pytest.raises(UserError, match="cannot listen on 192.0.2.1"):
         serve(str(path), host="192.0.2.1", port=0)
+
+
+def test_a_host_that_is_none_is_told(path: Path) -> None:
+    with pytest.raises(UserError, match="knows no such host"):
+        serve(str(path), host="nobody.invalid", port=0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "::1", "localhost"])
+def test_the_address_that_is_told_can_be_asked(path: Path, host: str) -> None:
+    try:
+        with served(path, "--host", host) as address, urlopen(address, timeout=20) as answer:
+            assert answer.status == 200
+    except NotServedError as error:
+        if ":" not in host or "cannot listen on" not in str(error):
+            raise
+        pytest.skip("this machine has no IPv6")
 
 
 def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:

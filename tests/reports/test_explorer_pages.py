@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +14,10 @@ from compress.plan import plan_from_json
 from db.database import open_database
 from db.runs import SUCCESS, LayerRecord, TrialRecord, choose_trial, finish_run, record_trial, start_run
 from dse.formula import Cost
+from dse.layer import conv
 from tests.browser import SIZES, Tab, tab
 from tests.reports import explorer_database
+from tests.reports.explorer_server import served
 
 expect.set_options(timeout=20_000)  # a page that comes late on a busy machine is no failure
 
@@ -26,21 +26,21 @@ expect.set_options(timeout=20_000)  # a page that comes late on a busy machine i
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("explorer") / "space.db"
     explorer_database.make(made)
+    database = open_database(str(made))
+    database.explore(
+        [conv("stage3_block11_conv2_expand", (3, 3), 64, 128, (112, 112))], name="wide_network_of_one_layer"
+    )
+    kept = {"name": "deep", "kind": "depthwiseconv2d", "kept_because": "depthwise is kept", "kept_params": 36}
+    database.explore([kept], name="without spaces")
+    database.close()
     return made
 
 
 @pytest.fixture(scope="module")
 def address(path: Path) -> Iterator[str]:
     """Of the running server, without a slash at its end."""
-    command = [sys.executable, "-m", "rankline", "serve", "--db", str(path), "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        line = next(line for line in server.stderr if "explore at " in line)
-        yield line.split("explore at ")[1].split()[0].rstrip("/")
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    with served(path) as found:
+        yield found
 
 
 @pytest.fixture(params=SIZES)
@@ -56,6 +56,14 @@ def opened(browser: Browser, size: str) -> Iterator[Tab]:
         assert made.errors == []
         assert made.outside == []
         assert made.cut_off() == []
+        assert (made.pale(), made.unnamed()) == ([], [])
+        if size == "desktop":
+            assert made.too_wide() == []
+
+
+def pick(page: Page, picker: str, name: str) -> None:
+    page.locator(f"#{picker}").click()
+    page.get_by_role("option", name=name).click()
 
 
 def slide(page: Page, name: str, share: float) -> int:
@@ -97,13 +105,13 @@ def test_a_window_a_click_and_a_basket_make_a_plan(address: str, path: Path, ope
     page.get_by_role("checkbox", name="tt").click()
     expect(page.locator("#counts")).not_to_contain_text("tt")
 
-    point = page.locator("#cloud .scatterlayer .trace .points path.point").first
+    point = page.locator("#cloud .scatterlayer .trace .points path.point").nth(1)  # the first is the original
     point.click(force=True)
     expect(page.locator("#inspector h2")).to_contain_text("conv2 by ")
     expect(page.locator("#inspector .chain")).to_have_count(2)
     expect(page.locator("#inspector")).to_contain_text("relative error")
     page.get_by_role("button", name="Put into the basket").click()
-    expect(page.locator("#basket-shown td").first).to_have_text("conv2")
+    expect(page.locator("#basket-shown td").nth(1)).to_have_text("conv2")
     opened.shoot(f"explorer-basket-{size}")
 
     chosen = page.locator("#inspector h2").inner_text().removeprefix("conv2 by ")
@@ -146,8 +154,7 @@ def test_another_network_shows_its_own_layers(address: str, opened: Tab) -> None
     page = opened.page
     page.goto(f"{address}/?network=lenet5")
     expect(page.locator("#total")).to_be_visible()
-    page.locator("#network").click()
-    page.get_by_role("option", name="without weights").click()
+    pick(page, "network", "without weights")
     expect(page.locator("#layer")).to_contain_text("only")
     expect(page.locator("#basket-shown h2")).to_have_text("Basket of without weights")
 
@@ -155,6 +162,7 @@ def test_another_network_shows_its_own_layers(address: str, opened: Tab) -> None
 def test_networks_lead_to_their_layers(address: str, opened: Tab, size: str) -> None:
     page = opened.page
     page.goto(f"{address}/network?network=lenet5")
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     opened.shoot(f"explorer-network-{size}")
     page.get_by_role("link", name="conv2").click()
     expect(page.locator("#layer")).to_contain_text("conv2")
@@ -189,9 +197,11 @@ def test_two_runs_stand_side_by_side(address: str, path: Path, opened: Tab, size
     finish_run(database.engine, run, SUCCESS, 0.94, 0.3, 0.95)
     database.close()
     page = opened.page
-    page.goto(f"{address}/compare?a=1&b={run}")
+    page.goto(f"{address}/compare?a=1")
+    expect(page).to_have_url(f"{address}/compare?a=1&b={run}")
     expect(page.locator("#compared")).to_contain_text("objective")
     expect(page.locator("#compared")).to_contain_text("flops")
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     opened.shoot(f"explorer-compare-{size}")
 
 
@@ -223,4 +233,46 @@ def test_a_basket_that_was_tampered_with_is_told_and_does_no_harm(address: str, 
             "kept => { sessionStorage.setItem('basket', kept); sessionStorage.setItem('basket-timestamp', 1) }", kept
         )
         page.reload()
-        expect(page.locator("#message")).to_contain_text("no configuration 999999x1")
+        expect(page.locator("#basket-shown")).to_contain_text("no configuration 999999x1")
+        page.get_by_role("button", name="Empty the basket").click()
+        expect(page.locator("#basket-shown")).to_contain_text("Empty.")
+        expect(page.locator("#messages")).to_have_text("")
+
+
+def test_pickers_lead_to_what_the_address_and_the_title_say(address: str, browser: Browser) -> None:
+    with tab(browser, dark=True) as opened:
+        page = opened.page
+        page.goto(f"{address}/")
+        expect(page).to_have_url(f"{address}/?network=lenet5&layer=fc1")
+        slide(page, "error", 0.5)
+        pick(page, "network", "wide_network")
+        expect(page).to_have_url(f"{address}/?network=wide_network_of_one_layer&layer=stage3_block11_conv2_expand")
+        expect(page).to_have_title("Layers – wide_network_of_one_layer, stage3_block11_conv2_expand – Rankline")
+        expect(page.locator("#error-text")).to_have_text("any")
+        expect(page.locator("#total b")).not_to_have_text("0")
+        page.locator("#counts tr", has_text="tt").locator("button").last.click()
+        page.get_by_role("button", name="Put into the basket").click()
+        expect(page.locator("#totals")).to_be_visible()
+        page.locator("#layer").click()
+        expect(page.locator(".dash-dropdown-option:focus-within")).to_have_text("stage3_block11_conv2_expand")
+        assert (opened.pale(), opened.unnamed(), opened.too_wide(), opened.cut_off()) == ([], [], [], [])
+        opened.shoot("explorer-dark")
+        page.keyboard.press("Escape")
+
+        pick(page, "network", "without spaces")
+        expect(page.locator("#counts")).to_contain_text(
+            "No layer of without spaces has configurations. deep: depthwise"
+        )
+        expect(page.locator("#cloud")).to_be_hidden()
+        expect(page.locator("#inspector")).to_be_empty()
+        page.reload()
+        expect(page.locator("#counts")).to_contain_text("No layer of without spaces has configurations")
+        pick(page, "network", "wide_network")
+        expect(page.locator("#cloud .scatterlayer .trace").first).to_be_visible()
+        page.get_by_role("link", name="Networks").click()
+        expect(page).to_have_title("Networks – Rankline")
+        page.go_back()
+        expect(page.locator("#basket-shown")).to_contain_text("stage3_block11_conv2_expand")
+        page.get_by_role("link", name="Layers").click()
+        expect(page).to_have_url(f"{address}/?network=lenet5&layer=fc1")
+        assert opened.errors == []

@@ -1,0 +1,41 @@
+"""What a browser sends, before anything is done with it: any page can send anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import ctx
+
+from dse.errors import UserError
+
+
+def text(what: str, value: Any) -> str:
+    """The value, where it is a text that a database can hold. Raises UserError, which calls it ``what``."""
+    if not isinstance(value, str) or not _is_encodable(value):
+        raise UserError(f"a {what} is a text; got {shown(value)}")
+    return value
+
+
+def texts(what: str, values: Any) -> tuple[str, ...]:
+    """The values, where they are different texts. Raises UserError."""
+    if not isinstance(values, list | tuple):
+        raise UserError(f"{what}s are a list of texts; got {shown(values)}")
+    found = tuple(text(what, value) for value in values)
+    if len(set(found)) < len(found):
+        raise UserError(f"each {what} may be named once; got {shown(values)}")
+    return found
+
+
+def pressed() -> Any:
+    """Inside a callback: the id of the button whose press it answers; None where it was called for another reason."""
+    return ctx.triggered_id if any(one["value"] for one in ctx.triggered) else None
+
+
+def shown(value: Any) -> str:
+    """The start of a value, for a message."""
+    return ascii(value)[:60]
+
+
+def _is_encodable(value: str) -> bool:
+    """JSON can hold half of a surrogate pair, which no encoding has."""
+    return not any("\ud800" <= one <= "\udfff" for one in value)
