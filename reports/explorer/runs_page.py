@@ -1,4 +1,4 @@
-"""The page of compression runs, and of one run, which follows it while it is under way."""
+"""The page of compression runs, and of one run; both follow what is under way."""
 
 from __future__ import annotations
 
@@ -28,23 +28,8 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         number = run_number(database, query["run"])
         look = dcc.Interval(id="look", interval=LOOK_EVERY_MS)
         return html.Div([html.H1(f"Run {number}"), dcc.Store(id="run", data=number), look, html.Div(id="run-shown")])
-    runs = database.runs()
-    if not runs:
-        return html.Div([html.H1(TITLE), told(NONE)])
-    columns = ["run", "network", "started (UTC)", "status", "trials", "test accuracy", "objective"]
-    rows = [
-        [
-            link(str(row["id"]), "/runs", run=row["id"]),
-            row["network"],
-            str(row["started"])[:19].replace("T", " "),
-            row["status"],
-            row["trials"],
-            percent(row["accuracy"]),
-            str(row["settings"].get("objective", "")),
-        ]
-        for row in runs[::-1]
-    ]
-    return html.Div([html.H1(TITLE), table(columns, rows, "runs")])
+    look = dcc.Interval(id="look-for-runs", interval=LOOK_EVERY_MS)
+    return html.Div([html.H1(TITLE), look, html.Div(_runs(database), id="runs-shown")])
 
 
 def register(app: Dash, database: Database) -> None:
@@ -62,6 +47,11 @@ def register(app: Dash, database: Database) -> None:
         return _shown(database, run), run["status"] != RUNNING
 
 
+    @app.callback(Output("runs-shown", "children"), Input("look-for-runs", "n_intervals"), prevent_initial_call=True)
+    def show_runs(_: Any) -> Any:
+        return _runs(database)
+
+
 def run_number(database: Database, given: Any) -> int:
     """The run that a text or a number names. Raises UserError for none."""
     text = str(given)[:60]
@@ -71,6 +61,27 @@ def run_number(database: Database, given: Any) -> int:
     if text not in map(str, known):
         raise one_of("run", text, [str(one) for one in known])
     return int(text)
+
+
+def _runs(database: Database) -> Any:
+    """All runs, the last first."""
+    runs = database.runs()
+    if not runs:
+        return told(NONE)
+    columns = ["run", "network", "started (UTC)", "status", "trials", "test accuracy", "objective"]
+    rows = [
+        [
+            link(str(row["id"]), "/runs", run=row["id"]),
+            row["network"],
+            str(row["started"])[:19].replace("T", " "),
+            row["status"],
+            row["trials"],
+            percent(row["accuracy"]),
+            str(row["settings"].get("objective", "")),
+        ]
+        for row in runs[::-1]
+    ]
+    return table(columns, rows, "runs")
 
 
 def _shown(database: Database, run: Mapping[str, Any]) -> list[Any]:

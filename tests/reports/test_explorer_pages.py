@@ -169,11 +169,12 @@ def test_networks_lead_to_their_layers(address: str, opened: Tab, size: str) -> 
 
 
 def test_a_run_is_followed_while_it_is_under_way(address: str, path: Path, opened: Tab, size: str) -> None:
+    page = opened.page
+    page.goto(f"{address}/runs")
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     database = open_database(str(path))
     run = start_run(database.engine, database.network_id("lenet5"), {"objective": "params", "max_drop": 0.02}, 5)
     record_trial(database.engine, run, TrialRecord(0, "original", 0.95, 0.2, Cost(61_706, 8_000, 833_040), 0.5, ()))
-    page = opened.page
-    page.goto(f"{address}/runs")
     page.get_by_role("link", name=str(run), exact=True).click()
     expect(page.locator("#status")).to_contain_text("running")
     expect(page.locator("#trials tbody tr")).to_have_count(1)
