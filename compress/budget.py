@@ -5,7 +5,7 @@ The options and the statistics are made once, for as many budgets as are asked f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -33,6 +33,7 @@ from dse import methods as known_methods
 from dse.errors import UserError, one_of
 from dse.formula import Cost
 from dse.graph import trace
+from dse.progress import Progress, no_progress
 from dse.reader import describe
 from dse.totals import network_cost
 
@@ -46,8 +47,6 @@ LEFT_OUT = "left out by include or exclude"
 
 Keep = float | Fraction | np.floating[Any] | np.integer[Any]
 """What a budget lets be kept (see ``Budget.limits``): a share or a whole number, of Python's or NumPy's types."""
-
-Progress = Callable[[str, int, int], None]
 
 
 class Budget:
@@ -69,7 +68,7 @@ class Budget:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         seed: int = 0,
-        progress: Progress = lambda label, done, total: None,
+        progress: Progress = no_progress,
     ) -> None:
         if value not in VALUES:
             raise one_of("value", value, list(VALUES))

@@ -7,7 +7,7 @@ A factorization that knows it minimises the error of the layer's outputs instead
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -23,6 +23,7 @@ from compress.surgery import FACTORIZED
 from dse.errors import UserError, one_of
 from dse.graph import Call, feature_maps, trace
 from dse.layer import conv_out_size
+from dse.progress import Progress, no_progress
 
 LARGEST_PATCH = 8192
 """Layers with more inputs to an output than that get no covariance: the matrix alone would take 0.5 GiB."""
@@ -59,7 +60,7 @@ def covariances(
     paths: Sequence[str],
     positions: float | Mapping[str, float] = 1.0,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Covariance]:
     """The second moments of some layers' input patches, by their paths, in one pass of the samples through the model.
 

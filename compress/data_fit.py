@@ -16,6 +16,7 @@ from compress.sensitivity import METRIC_SAMPLES, output_metrics
 from compress.settings import Settings
 from compress.units import Reals, units_of
 from dse.graph import trace
+from dse.progress import Progress, no_progress
 
 
 def samples_of(data: Data, settings: Settings) -> Array:
@@ -29,18 +30,24 @@ def samples_of(data: Data, settings: Settings) -> Array:
 
 
 class DataFit:
-    """Brings the outputs of factorized models near to those of the original, on the same samples each time."""
+    """Brings the outputs of factorized models near to those of the original, on the same samples each time.
 
-    def __init__(self, model: keras.Model, samples: Array, seed: int) -> None:
+    progress: is told of the samples that the metrics are taken on, the first time, and of the layers that are fitted.
+    """
+
+    def __init__(self, model: keras.Model, samples: Array, seed: int, progress: Progress = no_progress) -> None:
         self.model = model
         self.samples = samples
         self.seed = seed
+        self.progress = progress
 
     def __call__(self, made: keras.Model, plan: Plan) -> None:
         """Fits all layers of a model of that plan, in place (see ``refit``)."""
-        refit(self.model, plan, [self.samples], self._metrics, FitSettings(seed=self.seed), made)
+        settings = FitSettings(seed=self.seed)
+        refit(self.model, plan, [self.samples], self._metrics, settings, made, progress=self.progress)
 
     @cached_property
     def _metrics(self) -> dict[str, Reals]:
         calls = trace(self.model)
-        return output_metrics(Passage(calls, units_of(calls)), [self.samples[:METRIC_SAMPLES]], self.seed)
+        passage, samples = Passage(calls, units_of(calls)), [self.samples[:METRIC_SAMPLES]]
+        return output_metrics(passage, samples, self.seed, self.progress)

@@ -122,9 +122,9 @@ def _tuned(
     plan: Plan = plan_of(replace(original, layers=layers))
     started = perf_counter()
     keras.utils.set_random_seed(settings.seed)
-    made, errors = factorize_and_measure(job.model, plan)
+    made, errors = factorize_and_measure(job.model, plan, progress=job.progress)
     if settings.fit == "data":
-        DataFit(job.model, samples_of(job.data, settings), settings.seed)(made, plan)
+        DataFit(job.model, samples_of(job.data, settings), settings.seed, job.progress)(made, plan)
     constructed = perf_counter() - started
     measured = tuple(replace(one, similarity=None, error=errors[one.layer]) if one.method else one for one in layers)
     good = False
@@ -132,7 +132,8 @@ def _tuned(
         trial = TrialRecord(len(trials), FAILED, None, None, cost_of(made), 0.0, measured, constructed)
         try:
             seed = settings.seed + len(trials)
-            fine_tune(made, job.train, job.validation, settings.fine_tuning, seed, job.callbacks)
+            fine_tune(made, job.train, job.validation, settings.fine_tuning, seed, job.tuning_callbacks())
+            job.progress("judging", 0, 0)
             score = evaluate(made, *job.validation, metric=job.metric)
         except DivergedError:
             _record(job, run_id, trials, replace(trial, seconds=perf_counter() - started))

@@ -9,9 +9,11 @@ from typing import Any
 import keras
 
 from compress.data import Data
+from compress.epochs import ToldEpochs
 from compress.training import Metric
 from db.database import Database
 from db.runs import TrialRecord
+from dse.progress import Progress, no_progress
 
 
 def _not_told(trial: TrialRecord) -> None:
@@ -24,7 +26,7 @@ class Job:
 
     on_trial: is told every trial when it is on record; callbacks: Keras's, of every fine-tuning; metric: a user's
     own, of labels and outputs, the higher the better, to judge by instead of that of the settings; request: what is
-    recorded of how the run was asked for.
+    recorded of how the run was asked for; progress: is told how far the work on a trial has come.
     """
 
     model: keras.Model
@@ -35,6 +37,7 @@ class Job:
     callbacks: Sequence[keras.callbacks.Callback] = ()
     metric: Metric | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress = no_progress
 
     @property
     def train(self) -> tuple[Any, Any]:
@@ -45,3 +48,7 @@ class Job:
     def validation(self) -> tuple[Any, Any]:
         """Inputs and labels that choose."""
         return self.data.x_validation, self.data.y_validation
+
+    def tuning_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Keras's callbacks of a fine-tuning: those that were given, and one that tells of the epochs."""
+        return [*self.callbacks, ToldEpochs(self.progress)]

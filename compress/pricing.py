@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from compress.units import Reals
 from dse.formula import Cost, original_cost
 from dse.layer import Layer
 from dse.lines import lines_of
+from dse.progress import Progress, no_progress
 from dse.scan.front import front, front_of_many, with_errors
 from dse.scan.intervals import Narrowed, narrowed
 from dse.scan.select import Places
@@ -39,15 +40,13 @@ SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """The shares of a layer's cost at which a method is decomposed and measured, where it has no tables of the outputs'
 error."""
 
-Progress = Callable[[str, int, int], None]
-
 
 def priced(
     stakes: Mapping[str, Stake],
     layers: Mapping[str, Layer],
     methods: Sequence[str],
     costs: Sequence[str] = ("flops",),
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, list[Option]]:
     """The options of each layer, by path: as it is, and those of each method that no other of it beats.
 

@@ -11,7 +11,7 @@ et al., "Accelerating Very Deep Convolutional Networks for Classification and De
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,15 +32,13 @@ from compress.surgery import factor_chain, factorize, find_layer
 from compress.units import Reals, Unit, units_of
 from dse.errors import UserError
 from dse.graph import Call, peak_elements, trace
+from dse.progress import Progress, no_progress
 
 ROWS_ELEMENTS = 2**25
 """Of a layer's patches that its fit looks at (128 MiB), at positions drawn at random; ..."""
 
 ROWS_PER_DIMENSION = 10
 """... but at least so many patches for each of their dimensions."""
-
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def refit(
     compressed: keras.Model | None = None,
     paths: Collection[str] | None = None,
     known: Mapping[str, Sequence[Any]] | None = None,
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> keras.Model:
     """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
 
@@ -127,6 +125,7 @@ class _Refit:
         folded = {unit.norm for unit in starts.values()}
         left = Counter(source for call in self.calls for source in call.inputs)
         fitted = 0
+        progress("layers fitted", fitted, len(starts))
         for index in fitting_order(self.calls, self.passage.units):
             if index in starts:
                 self._fit(starts[index])

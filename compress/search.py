@@ -121,7 +121,7 @@ class _Search:
         self.checkpoints = checkpoints
         samples = samples_of(job.data, settings)
         self.reference = Reference(job.model, targets, samples)
-        self.data_fit = DataFit(job.model, samples, settings.seed)
+        self.data_fit = DataFit(job.model, samples, settings.seed, job.progress)
         self.started = perf_counter()
         self.errors: dict[tuple[str, Choice], float | None] = {}
         self.trials: list[TrialRecord] = []
@@ -242,7 +242,7 @@ class _Search:
         other ranks would spoil these.
         """
         fitted = self.settings.fit == "data"
-        made, errors = factorize_and_measure(self.model, plan, None if fitted else keep)
+        made, errors = factorize_and_measure(self.model, plan, None if fitted else keep, self.job.progress)
         self.errors |= {(path, plan[path]): error for path, error in errors.items()}
         if fitted:
             self.data_fit(made, plan)
@@ -269,9 +269,10 @@ class _Search:
 
     def _fine_tune(self, model: keras.Model, number: int) -> None:
         job, seed = self.job, self.settings.seed + number
-        fine_tune(model, job.train, job.validation, self.settings.fine_tuning, seed, job.callbacks)
+        fine_tune(model, job.train, job.validation, self.settings.fine_tuning, seed, job.tuning_callbacks())
 
     def _evaluate(self, model: keras.Model) -> Score:
+        self.job.progress("judging", 0, 0)
         return evaluate(model, *self.job.validation, metric=self.job.metric)
 
     def _is_late(self) -> bool:

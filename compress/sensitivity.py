@@ -8,7 +8,7 @@ JMLR 21, 2020, section 8), and alpha, from 1 to 6 in practice, what two measured
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from compress.passage import Passage, batches_of
 from compress.similarity import MAP_BYTES, fitting_batch
 from compress.units import Reals, Unit
 from dse.graph import Call
+from dse.progress import Progress, no_progress
 
 METRIC_SAMPLES = 512
 """As many are enough for a metric."""
@@ -28,14 +29,11 @@ MIXED = 0.1
 """Share of the mean of its diagonal that is added to a metric's diagonal, so that no output is free."""
 
 
-Progress = Callable[[str, int, int], None]
-
-
 def output_metrics(
     passage: Passage,
     samples: Sequence[NDArray[Any]],
     seed: int = 0,
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Reals]:
     """G (F, F) of each unit, by path; samples: an array for each input of the model. One backward pass.
 
@@ -73,7 +71,7 @@ def logit_errors(
     passage: Passage,
     samples: Sequence[NDArray[Any]],
     changes: Mapping[str, Sequence[tuple[Reals, Reals]]],
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, list[float]]:
     """The mean squared change of a sample's logits when one layer alone is changed, for each change of each layer.
 

@@ -47,7 +47,8 @@ def searched(job: Job, pairs: Sequence[Settings], on_part: OnPart, jobs: int = 1
 
     ``on_part`` is told each one's settings, its number from 1 and how many there are, before its trials are told.
     jobs: how many searches run side by side, in processes of their own, as far as memory allows; their trials are
-    told when they have ended, and what comes of them is the same. Each has its own copy of the callbacks.
+    told when they have ended, and what comes of them is the same. Each has its own copy of the callbacks; none has the
+    job's ``progress``, which is told of whole searches.
     Raises UserError where they can't run side by side, and DivergedError where every one diverges.
     """
     if jobs < 1:
@@ -60,6 +61,8 @@ def searched(job: Job, pairs: Sequence[Settings], on_part: OnPart, jobs: int = 1
     with closing(outcomes):
         for number, pair in enumerate(pairs, 1):
             on_part(pair, number, len(pairs))
+            if workers > 1:
+                job.progress("searches made", number - 1, len(pairs))
             outcome, trials = next(outcomes)
             for trial in trials:
                 job.on_trial(trial)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -30,13 +30,12 @@ from db.database import Database
 from db.errors import OUTPUTS, WEIGHTS, store_errors, stored_digests
 from dse.errors import UserError
 from dse.options import Options
+from dse.progress import Progress, no_progress
 from dse.space import Space
 from dse.spectrum import ErrorTable
 
 TABLES_VERSION = 1
 """Raised when tables are made in another way, so that stored ones are made anew."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def store_spectra(
     network: str | None = None,
     methods: Sequence[str] | None = None,
     covariances: Mapping[str, NDArray[np.float64]] | None = None,
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Looked]:
     """Makes and stores the error tables of every explored space of a network that ``model`` is the weights of.
 

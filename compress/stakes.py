@@ -7,7 +7,7 @@ of the energy of the layer's outputs that is lost, as activation-aware truncatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -24,6 +24,7 @@ from compress.refit import rows_wanted
 from compress.sensitivity import logit_errors
 from compress.units import Reals, Unit
 from dse.errors import one_of
+from dse.progress import Progress, no_progress
 
 VALUES = ("damage", "energy", "uniform")
 
@@ -31,8 +32,6 @@ PROBE_SAMPLES = 128
 
 PROBED = (0.3, 0.6)
 """The shares of a layer's params at which a probe truncates it."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ def stakes_of(
     value: str = "damage",
     metrics: Mapping[str, Reals] | None = None,
     seed: int = 0,
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Stake]:
     """The stake of each of some units, by path, under a value function (one of VALUES).
 

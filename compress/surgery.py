@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +23,9 @@ from compress.methods.factor import Factor
 from compress.methods.tensor import Tensor
 from compress.plan import Choice
 from dse.errors import UserError, one_of
+from dse.progress import Progress, no_progress
 
 FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-
-Progress = Callable[[str, int, int], None]
-
-
-def _no_progress(label: str, done: int, total: int) -> None:
-    pass
 
 
 def factorize(
@@ -39,7 +34,7 @@ def factorize(
     keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
     covariances: Mapping[str, NDArray[np.float64]] | None = None,
     known: Mapping[str, Sequence[Tensor]] | None = None,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> keras.Model:
     """A new model with every layer in ``plan`` replaced by its factors, and all others copied.
 
@@ -61,7 +56,7 @@ def factorize_and_measure(
     model: keras.Model,
     plan: Mapping[str, Choice],
     keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> tuple[keras.Model, dict[str, float]]:
     """As ``factorize``; and, by path, the relative Frobenius errors of the layers that were decomposed now."""
     return _factorized(model, plan, keep, None, {}, True, progress)
@@ -233,6 +228,7 @@ def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple
         return key, jobs[key].factors()
 
     found = {}
+    progress("layers decomposed", 0, len(jobs))
     with threadpool_limits(1 if len(jobs) > 1 else None):
         threads = min(len(jobs), os.cpu_count() or 1) or 1
         work = joblib.Parallel(n_jobs=threads, prefer="threads", return_as="generator_unordered")

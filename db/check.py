@@ -8,13 +8,13 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from db.database import open_database
-from db.explore import Progress
 from db.schema import IDS_PER_SPACE, line, space
+from dse.progress import Progress, no_progress
 from dse.scan.census import Census, census, census_of_intervals
 from dse.space import Space
 
 
-def check_exhaustively(location: str, progress: Progress = lambda label, done, total: None) -> int:
+def check_exhaustively(location: str, progress: Progress = no_progress) -> int:
     """Visits every configuration of every space and compares with its lines: counts, extremes and sums.
 
     Returns the number of configurations visited. Raises UserError as ``check`` does, RuntimeError where a space

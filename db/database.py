@@ -15,7 +15,7 @@ from db import runs as records
 from db.best import best_by_method, best_of_layers, pareto_of_layer, totals
 from db.engine import check_location, connect, sqlite_path
 from db.errors import known_errors
-from db.explore import Explored, Progress, explore_layers, spaces_to_explore
+from db.explore import Explored, explore_layers, spaces_to_explore
 from db.schema import layer, layer_space, network, space
 from db.solution import Solution
 from db.solutions import Solutions, StoredSpace
@@ -25,6 +25,7 @@ from dse.formula import Cost
 from dse.layer import Layer
 from dse.methods import METHODS
 from dse.options import Options
+from dse.progress import Progress, no_progress
 from dse.source import load_network, network_of
 
 if TYPE_CHECKING:
@@ -44,10 +45,6 @@ def open_database(location: str, create: bool = True, read_only: bool = False) -
     if path is None or path.exists():
         _ = database.engine  # looks at its version now
     return database
-
-
-def _no_progress(label: str, done: int, total: int) -> None:
-    pass
 
 
 class Database:
@@ -75,7 +72,7 @@ class Database:
         methods: Sequence[str] | None = None,
         options: Options | None = None,
         input_shape: Sequence[int] | None = None,
-        progress: Progress = _no_progress,
+        progress: Progress = no_progress,
     ) -> Explored:
         """Computes and stores every configuration of a model's layers, by all methods unless some are named.
 
@@ -106,7 +103,7 @@ class Database:
         )
 
     def explore_missing(
-        self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = _no_progress
+        self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = no_progress
     ) -> Explored:
         """Explores those of the methods that the network has no space of; spaces that stand are as wanted.
 

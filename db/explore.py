@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,11 +19,9 @@ from db.write import Computed, stored_spaces, write_spaces
 from dse.errors import UserError
 from dse.layer import Layer
 from dse.options import Options
+from dse.progress import Progress
 from dse.space import Space, spaces_of
 from dse.totals import known_cost, network_cost
-
-Progress = Callable[[str, int, int], None]
-"""Called with a label, what is done and what there is in all (in configurations)."""
 
 LINES_AT_A_TIME = 100_000
 """Lines that are written in one transaction, unless one space has more."""

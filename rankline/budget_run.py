@@ -13,8 +13,9 @@ from typing import Any
 import keras
 
 from compress.allocate import Allocation
-from compress.budget import Budget, Progress
+from compress.budget import Budget
 from compress.covariance import CalibrationWarning
+from compress.epochs import ToldEpochs
 from compress.plan import Plan
 from compress.refit import FitSettings
 from compress.search import cost_of
@@ -23,6 +24,7 @@ from compress.training import FineTuning, Score, evaluate, fine_tune
 from db.database import Database
 from db.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_trial
 from dse.formula import Cost
+from dse.progress import Progress
 from dse.source import load_model
 from rankline.calibration import Calibration
 from rankline.handing_over import hand_over
@@ -119,7 +121,8 @@ class BudgetRun:
         if self.fine_tuning is not None and self.calibration.data is not None:
             data, started = self.calibration.data, perf_counter()
             train, validation = (data.x_train, data.y_train), (data.x_validation, data.y_validation)
-            fine_tune(model, train, validation, self.fine_tuning, self.engine.seed, self.callbacks)
+            callbacks = [*self.callbacks, ToldEpochs(progress)]
+            fine_tune(model, train, validation, self.fine_tuning, self.engine.seed, callbacks)
             made_by |= {"fine_tuned": f"{self.fine_tuning.epochs} epochs"}
             trial = self._record(last, self._score(model), cost_of(model), started, layers, 0.0, made_by)
         written = model

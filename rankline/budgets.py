@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from compress.allocate import Allocation
-from compress.budget import FITS, Budget, Keep, Progress
+from compress.budget import FITS, Budget, Keep
 from compress.classifier import frozen_layers
 from compress.model_file import check_saving, check_target
 from compress.plan import Plan
@@ -24,16 +24,13 @@ from db.export import write_text
 from db.runs import SUCCESS, TrialRecord, finish_run, recorded_end, start_run
 from dse.errors import UserError, one_of
 from dse.formula import Cost
+from dse.progress import Progress, no_progress
 from dse.source import load_model, network_name
 from rankline.budget_card import budget_card
 from rankline.budget_limits import asked, budgets_of, check_possible, recorded
 from rankline.budget_run import BudgetRun, Point, labelled_test, told_once
 from rankline.calibration import Calibration, calibration_of
 from rankline.handing_over import check_folder
-
-
-def _no_progress(label: str, done: int, total: int) -> None:
-    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +79,7 @@ def allocate(
     samples: int = 1024,
     seed: int = 0,
     solver: str = "exact",
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> Allocation:
     """The choice for each layer, of all methods and ranks, that does the least damage under a budget.
 
@@ -112,7 +109,7 @@ def refit(
     exclude: Sequence[str] = (),
     samples: int = 1024,
     seed: int = 0,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> keras.Model:
     """The model factorized by a plan, its factors made in closed form as ``fit`` says, without labels or training.
 
@@ -150,7 +147,7 @@ def budget(
     name: str | None = None,
     on_trial: Callable[[TrialRecord], None] = lambda trial: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> Budgeted:
     """A trained model factorized under a budget, without training, and on record as a run of its network.
 

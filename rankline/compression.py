@@ -27,6 +27,7 @@ from compress.training import Metric
 from db.database import Database, open_database
 from db.runs import SUCCESS, TrialRecord, run_settings
 from dse.errors import UserError, one_of
+from dse.progress import Progress, no_progress
 from dse.source import load_model, network_name
 
 
@@ -76,6 +77,7 @@ def compress(
     on_part: OnPart = lambda settings, number, count: None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jobs: int = 1,
+    progress: Progress = no_progress,
     **changes: Any,
 ) -> Compression:
     """Compresses a trained model from the database, which is explored first by the methods that it lacks.
@@ -86,8 +88,8 @@ def compress(
     strategy: one of STRATEGIES; methods: ``{"conv": "tucker", "dense": "svd"}``, for the hybrid several of each;
     out: the .keras file to write (none: the model stays in memory); metric: a measure of your own, of labels and
     outputs, the higher the better, in the place of accuracy; on_trial: is told every trial; on_part, jobs: of the
-    hybrid's searches (see ``compress.side_by_side``); changes: fields of ``compress.settings.Settings``, such as
-    ``objective="flops"`` or ``max_drop=0.01``.
+    hybrid's searches (see ``compress.side_by_side``); progress: is told how far the exploring and each trial have come;
+    changes: fields of ``compress.settings.Settings``, such as ``objective="flops"`` or ``max_drop=0.01``.
     Layers that are frozen (``trainable=False``) stay so. Raises UserError.
     """
     if strategy not in STRATEGIES:
@@ -121,7 +123,7 @@ def compress(
     elif jobs != 1:
         raise UserError(f"jobs is the number of a hybrid's searches side by side; strategy {strategy} makes one")
     told = {"metric": metric, "on_trial": on_trial, "callbacks": callbacks, "request": {"request": asked}}
-    return _compressed(model, data, db, strategy, name, needed, out, settings, told, **pairs)
+    return _compressed(model, data, db, strategy, name, needed, out, settings, told, progress, **pairs)
 
 
 def resume(
@@ -136,11 +138,13 @@ def resume(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     max_trials: int | None = None,
     max_minutes: float | None = None,
+    progress: Progress = no_progress,
 ) -> Compression:
     """Goes on with a run that was stopped, from its last trial, as if it had not been.
 
     model, data, out, metric: those of the run, by default as it was asked for where that was by name; max_trials,
-    max_minutes: other limits than the run's. Raises UserError where the run succeeded already, and as ``compress``.
+    max_minutes: other limits than the run's; progress: as in ``compress``. Raises UserError where the run succeeded
+    already, and as ``compress``.
     """
     database = open_database(db, create=False) if isinstance(db, str) else db
     network, recorded, status = run_settings(database.engine, run)
@@ -159,7 +163,7 @@ def resume(
     settings = replace(settings, **{name: value for name, value in limits.items() if value is not None})  # type: ignore[arg-type]
     told = {"metric": metric, "on_trial": on_trial, "callbacks": callbacks}
     needed, out = (settings.conv_method, settings.dense_method), out or request.get("out")
-    return _compressed(model, data, database, "similarity", network, needed, out, settings, told, resume=run)
+    return _compressed(model, data, database, "similarity", network, needed, out, settings, told, progress, resume=run)
 
 
 def _compressed(
@@ -172,6 +176,7 @@ def _compressed(
     out: str | Path | None,
     settings: Settings,
     told: Mapping[str, Any],
+    progress: Progress,
     **more: Any,
 ) -> Compression:
     """told: the further fields of the job; more: what else the strategy takes."""
@@ -187,8 +192,9 @@ def _compressed(
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
     # SVD is for the convolutions that the method for convolutions doesn't apply to.
-    database.explore_missing(trained, network, (*needed, "svd"))
-    run = STRATEGIES[strategy](Job(trained, data, database, network, **told), settings, **more)
+    database.explore_missing(trained, network, (*needed, "svd"), progress)
+    run = STRATEGIES[strategy](Job(trained, data, database, network, progress=progress, **told), settings, **more)
+    progress("writing", 0, 0)
     with nullcontext(str(Path(out).parent)) if out else tempfile.TemporaryDirectory() as folder:
         target = Path(out) if out else Path(folder) / "model.keras"
         delivered = deliver(run, trained, data, database, target)

@@ -8,13 +8,14 @@ from pathlib import Path
 import keras
 
 from compress.data import Data, load
+from compress.epochs import ToldEpochs
 from compress.model_file import save_model
 from compress.settings import Settings
 from compress.training import FineTuning, fine_tune
 from db.database import Database, open_database
 from dse.zoo.lenet5 import lenet5
 from rankline.compression import Compression, compress
-from rankline.progress import TrialProgress, bar
+from rankline.progress import bar, tell_trial
 
 TRAINING = FineTuning(epochs=40, learning_rate=2e-3, patience=10)
 FINE_TUNING = FineTuning(epochs=15, learning_rate=2e-3, patience=6)
@@ -40,8 +41,8 @@ def run_demo(folder: Path, seed: int = 0) -> Demo:
     paths = {name: folder / name for name in ("lenet5.keras", "small.keras", "report.html", "rankline.db")}
     _clear(paths["rankline.db"])
     data = load("digits")
-    with TrialProgress(TRAINING.epochs, "training LeNet-5") as progress:
-        model = trained(data, seed, progress.callbacks())
+    with bar("", "training LeNet-5") as report:
+        model = trained(data, seed, [ToldEpochs(report, "training LeNet-5: epochs")])
     save_model(model, paths["lenet5.keras"])
     database = open_database(str(paths["rankline.db"]))
     with bar("configurations") as report:
@@ -84,7 +85,7 @@ def trained(data: Data, seed: int, callbacks: list[keras.callbacks.Callback]) ->
 def compressed(model: keras.Model, data: Data, database: Database, out: Path, seed: int) -> Compression:
     """The model compressed for params, at most 1.5 points of validation accuracy lost."""
     settings = Settings(fine_tuning=FINE_TUNING, seed=seed)
-    with TrialProgress(FINE_TUNING.epochs) as progress:
+    with bar("", "compressing") as progress:
         return compress(
             model,
             data,
@@ -92,8 +93,8 @@ def compressed(model: keras.Model, data: Data, database: Database, out: Path, se
             name="lenet5",
             out=out,
             settings=settings,
-            on_trial=progress.trial,
-            callbacks=progress.callbacks(),
+            on_trial=tell_trial,
+            progress=progress,
         )
 
 

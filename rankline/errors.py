@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from compress.spectra import Looked, store_spectra
 from compress.surgery import refusal
 from db.database import Database, open_database
 from dse.errors import UserError
+from dse.progress import Progress, no_progress
 from dse.source import load_model, network_name
 
 
@@ -26,7 +27,7 @@ def measure_errors(
     methods: Sequence[str] | None = None,
     calibrate: Data | str | Any = None,
     samples: int = 1024,
-    progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+    progress: Progress = no_progress,
 ) -> list[Looked]:
     """Stores the error of every explored configuration of a trained model, so that queries can ask for it.
 

@@ -11,6 +11,7 @@ from compress.plan import Choice
 from compress.surgery import factor_names, factorize_and_measure
 from dse.formula import Cost
 from dse.graph import InputShape
+from dse.progress import Progress, no_progress
 from dse.reader import ModelShape, describe
 from dse.totals import known_cost, network_cost, uncounted
 
@@ -38,14 +39,17 @@ class Factorization:
 
 
 def factorize_by_hand(
-    model: keras.Model, plan: Mapping[str, Choice], input_shape: InputShape | None = None
+    model: keras.Model,
+    plan: Mapping[str, Choice],
+    input_shape: InputShape | None = None,
+    progress: Progress = no_progress,
 ) -> Factorization:
-    """Carries out a plan, without training. ``input_shape``: see ``dse.graph.trace``.
+    """Carries out a plan, without training. ``input_shape``: see ``dse.graph.trace``; progress: see ``factorize``.
 
     Raises UserError for a layer that isn't there or can't be factorized, a method that doesn't apply to it, and
     ranks that it can't have.
     """
-    made, errors = factorize_and_measure(model, plan)
+    made, errors = factorize_and_measure(model, plan, progress=progress)
     before, after = describe(model, input_shape), describe(made, input_shape)
     return Factorization(
         model=made,

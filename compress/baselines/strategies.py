@@ -34,7 +34,7 @@ def vbmf(job: Job, settings: Settings) -> Run:
 
     def family(weaken: float) -> Made:
         plan, skipped = vbmf_plan(job.model, layers, weaken)
-        made, errors = factorize_and_measure(job.model, plan)
+        made, errors = factorize_and_measure(job.model, plan, progress=job.progress)
         return Made(made, {"weaken": weaken}, plan, _records(made, plan, errors), left_out | skipped)
 
     return _recorded(job, settings, "vbmf", [family], AMOUNTS)

@@ -72,7 +72,7 @@ class _UnderDrop:
 
     def run(self, families: Sequence[Family], amounts: Sequence[float]) -> Run:
         started = perf_counter()
-        score = evaluate(self.job.model, *self.job.validation, metric=self.job.metric)
+        score = self._evaluate(self.job.model)
         if self.settings.metric == "accuracy" and self.job.metric is None:
             warn_of_guesses(self.job.model, score, self.job.data.y_validation, self.settings.max_drop)
         self._record(ORIGINAL, score, Made(self.job.model, {}), started, 0.0)
@@ -108,9 +108,8 @@ class _UnderDrop:
         made = family(amount)
         constructed = perf_counter() - started
         try:
-            tuning = self.settings.fine_tuning
-            fine_tune(made.model, self.job.train, self.job.validation, tuning, self.settings.seed, self.job.callbacks)
-            score = evaluate(made.model, *self.job.validation, metric=self.job.metric)
+            self._fine_tune(made.model)
+            score = self._evaluate(made.model)
         except DivergedError:
             self._record(FAILED, None, made, started, constructed)
             return False
@@ -119,6 +118,14 @@ class _UnderDrop:
         if good and (self.best is None or self._size(trial) < self._size(self.best[0])):
             self.best = trial, made
         return good
+
+    def _fine_tune(self, model: keras.Model) -> None:
+        job, settings = self.job, self.settings
+        fine_tune(model, job.train, job.validation, settings.fine_tuning, settings.seed, job.tuning_callbacks())
+
+    def _evaluate(self, model: keras.Model) -> Score:
+        self.job.progress("judging", 0, 0)
+        return evaluate(model, *self.job.validation, metric=self.job.metric)
 
     def _record(self, status: str, score: Score | None, made: Made, started: float, constructed: float) -> TrialRecord:
         accuracy, loss, metric = (score.accuracy, score.loss, score.metric) if score else (None, None, None)

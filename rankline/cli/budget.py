@@ -135,11 +135,6 @@ def budget(
         warnings_as_notes(ConvergenceWarning),
         bar("", "reading the data") as progress,
     ):
-        import keras
-
-        def epoch(number: int, logs: Any) -> None:
-            progress("fine-tuning, epochs", number + 1, then_fine_tune or 0)
-
         done = run_budget(
             model,
             named(calibrate, scaling),
@@ -159,7 +154,6 @@ def budget(
             fine_tuning=fine_tuning,
             name=name,
             on_trial=_told,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=epoch)],
             progress=progress,
         )
     found = budget_summary(done)

@@ -121,14 +121,12 @@ def compress(
     from db.runs import INTERRUPTED
     from rankline.compression import compress as run_compression
     from rankline.compression import resume as run_on
-    from rankline.progress import TrialProgress
+    from rankline.progress import bar, tell_search, tell_trial
     from rankline.summary import summary, write_summary
 
     scaling = scaling_of(rescale, mean, std)
-    with warnings_as_notes(GuessWarning), TrialProgress(epochs) as progress:
-        # The bar can't follow several searches at a time.
-        callbacks = progress.callbacks() if jobs == 1 else []
-        told: dict[str, Any] = {"on_trial": progress.trial, "callbacks": callbacks}
+    with warnings_as_notes(GuessWarning), bar("", "reading the model and the data") as progress:
+        told: dict[str, Any] = {"on_trial": tell_trial, "progress": progress}
         if resume is not None:
             unwanted = [name for name in context.params if name not in GOES_ON_WITH and is_given(context, name)]
             if unwanted:
@@ -159,7 +157,7 @@ def compress(
             loaded = load(data, scaling, split_seed=split_seed)
             done = run_compression(
                 model, loaded, db, strategy=strategy, name=name, methods=methods, out=out, settings=settings,
-                on_part=progress.part, jobs=jobs, **told,
+                on_part=tell_search, jobs=jobs, **told,
             )  # fmt: skip
     found = summary(done)
     if as_json:

@@ -58,8 +58,8 @@ def factorize(
     chosen = _plan(layer, method, ranks, shape, plan)
     check_target(out)
     given = sizes(input_shape)
-    with bar("layers", f"decomposing {len(chosen)} layer{'' if len(chosen) == 1 else 's'}"):
-        done = factorize_by_hand(load_model(model, given), chosen, given)
+    with bar("layers", f"decomposing {len(chosen)} layer{'' if len(chosen) == 1 else 's'}") as progress:
+        done = factorize_by_hand(load_model(model, given), chosen, given, progress)
         save_model(done.model, out)
     if as_json:
         layers = [

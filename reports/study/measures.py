@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from sqlalchemy import Engine
 
 from dse.formula import Cost
+from dse.progress import Progress
 from reports.study.networks import KnownSpace, StudiedLayer
 from reports.study.segments import Bounds, Range, Segments, level_bounds, stored
 
@@ -18,8 +19,6 @@ TOLERANCE = Fraction("0.005")
 LEVELS = 100
 
 OTHER = {"params": "flops", "flops": "params"}
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from db.database import open_database
 from dse.errors import UserError, one_of
+from dse.progress import Progress
 from dse.zoo import FOURTEEN
 from reports.study.constraints import METRIC_TITLES, constraints
 from reports.study.counts import Clock, counts, times
 from reports.study.figures import constraints_figure, counts_figure, scores_figure, steps_figure, times_figure
-from reports.study.measures import OTHER, Measures, Progress, measure_all
+from reports.study.measures import OTHER, Measures, measure_all
 from reports.study.networks import Studied, studied
 from reports.study.published import CASES, Case
 from reports.study.scores import GROUPS, scores

@@ -40,15 +40,25 @@ def certainty(labels: np.ndarray, outputs: np.ndarray) -> float:
 def test_two_at_a_time_find_tell_and_record_the_same_as_one_after_the_other(
     trained: keras.Model, few: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs, rows, told = [], [], []
+    runs, rows, told, parts = [], [], [], []
     for jobs in (1, 2):
         database = open_database(str(tmp_path / f"{jobs}.db"))
         database.explore(trained, name="tiny", methods=["tucker", "svd", "spatial_svd"])
         trials: list[TrialRecord] = []
-        job = Job(trained, few, database, "tiny", trials.append, metric=certainty)
+        heard: list[tuple[str, int, int]] = []
+        # What it goes to cannot be sent to another process, and need not.
+        lock = threading.Lock()
+
+        def progress(*given: Any, heard: list[Any] = heard, lock: Any = lock) -> None:
+            with lock:
+                heard.append(given)
+
+        job = Job(trained, few, database, "tiny", trials.append, metric=certainty, progress=progress)
         runs.append(hybrid(job, QUICK, ("tucker", "spatial_svd"), ("svd",), jobs=jobs))
         rows.append([untimed(row) for part in runs[-1].parts for row in database.trials(part)])
         told.append([replace(trial, seconds=0, construct_seconds=0) for trial in trials])
+        parts.append([given for given in heard if given[0] == "searches made"])
+    assert parts == [[], [("searches made", 0, 2), ("searches made", 1, 2)]]
     assert rows[0] == rows[1]
     assert told[0] == told[1]
     one, other = runs

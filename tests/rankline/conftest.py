@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from rankline import progress as module
 from rankline.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -26,3 +29,29 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         return code, *capfd.readouterr()
 
     return command
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(module, "perf_counter", found)
+    return found
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> io.StringIO:
+    """A terminal that keeps what is written."""
+    text = io.StringIO()
+    shown = Console(file=text, force_terminal=True, color_system=None, width=120, get_time=clock)
+    monkeypatch.setattr(module, "console", lambda stderr: shown)
+    return text

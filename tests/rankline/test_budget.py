@@ -178,16 +178,18 @@ def test_a_budget_of_everything_changes_nothing(model: keras.Model, digits: Data
 
 
 def test_fine_tuning_adds_a_trial_and_keeps_the_plan(model: keras.Model, digits: Data, tmp_path: Path) -> None:
-    told = []
+    told, heard = [], []
     done = rankline.budget(
         model, digits, str(tmp_path / "tuned.db"), keep_flops=0.4, methods=["svd"], samples=256,
         fine_tuning=FineTuning(epochs=2, learning_rate=1e-3), on_trial=told.append,
+        progress=lambda *given: heard.append(given),
     )  # fmt: skip
     assert [trial.status for trial in told] == ["original", "tried", "chosen"]
     assert told[1].layers == told[2].layers
     assert told[2].loss != told[1].loss
     assert done.points[0].trial == told[2]
     assert told[2].made_by["fine_tuned"] == "2 epochs"
+    assert [given for given in heard if "epochs" in given[0]] == [("epochs of fine-tuning", n, 2) for n in range(3)]
     assert set(rankline.open(str(tmp_path / "tuned.db")).runs()[0]["settings"]["damages"]) == {"1", "2"}
 
 

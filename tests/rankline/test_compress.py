@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 
 from db.database import open_database
 from db.runs import TrialRecord
-from rankline.progress import TrialProgress
 from rankline.summary import write_summary
 from tests.rankline.conftest import Run
 
@@ -65,12 +65,12 @@ def test_a_run_that_falls_short_says_so_and_what_was_not_tuned_or_counted(
 
 
 def test_an_interrupted_run_writes_its_best_trial_and_exits_with_130(own: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(progress: TrialProgress, record: TrialRecord) -> None:
+    def interrupt(record: TrialRecord) -> None:
         if record.number == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("compress.settings.Settings.is_good", lambda *_: False)
-    monkeypatch.setattr(TrialProgress, "trial", interrupt)
+    monkeypatch.setattr("rankline.progress.tell_trial", interrupt)
     code, out, err = own(*COMPRESS)
     assert code == 130
     assert "run 1: interrupted after 2 trials" in out
@@ -176,3 +176,13 @@ def test_a_limit_that_any_model_would_keep_is_told_before_the_first_trial(own: R
     assert lines[0].startswith("note: model 'another' has an accuracy of")
     assert err.index(lines[0]) < err.index("trial 1")
     assert "knows nothing" not in own(*COMPRESS, "--metric", "loss", "--max-drop", "100", "--max-trials", "1")[2]
+
+
+def test_on_a_terminal_the_parts_of_a_trial_are_seen(own: Run, screen: io.StringIO) -> None:
+    code, _, err = own(*COMPRESS, "--epochs", "1", "--max-drop", "100", "--max-trials", "1")
+    assert code == 0, err
+    shown = screen.getvalue()
+    parts = ("judging", "layers decomposed", "epochs of fine-tuning", "trial 1  accuracy", "writing")
+    places = [shown.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
