@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 
 import keras
@@ -15,11 +16,15 @@ SCOPE_NAME = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
 """What TensorFlow takes as the name of a model that it runs; names of layers come after that."""
 
 
+class ScaleWarning(UserWarning):
+    """Inputs that are perhaps not as those that the model was trained on."""
+
+
 def fitting(data: Data, model: keras.Model) -> Data:
     """The data, checked against a model's input and output; a missing channel axis is added.
 
     Raises UserError for a model that is no classifier as ``check_classifier`` has it, and where shapes or labels
-    don't fit.
+    don't fit. Warns with ScaleWarning of bytes that nothing brings to another range.
     """
     check_classifier(model)
     wanted = tuple(model.inputs[0].shape[1:])
@@ -41,7 +46,20 @@ def fitting(data: Data, model: keras.Model) -> Data:
             f"data '{data.name}' has labels up to {top}; model '{model.name}' tells {classes} classes apart, "
             f"from 0 to {classes - 1}"
         )
+    if data.x_train.min() == 0 and data.x_train.max() == 255 and not _scales(model):
+        warnings.warn(
+            f"the inputs of data '{data.name}' are from 0 to 255, and model '{model.name}' has no layer that scales "
+            "them; if it was trained on 0 to 1, give --rescale 1/255",
+            ScaleWarning,
+            stacklevel=2,
+        )
     return data
+
+
+def _scales(model: keras.Model) -> bool:
+    """Whether a layer brings the inputs to another range, as Rescaling and Normalization do."""
+    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(isinstance(call.layer, scaling) for call in trace(model))
 
 
 def check_classifier(model: keras.Model) -> None:

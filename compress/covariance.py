@@ -231,7 +231,7 @@ def _warn(found: dict[str, Covariance], dimensions: dict[str, int]) -> None:
         elif found[path].patches < ENOUGH * size:
             warnings.warn(
                 f"layer '{path}': {found[path].patches:,} patches of {size:,} dimensions, fewer than {ENOUGH} for "
-                "each; the error on other data will be larger, give more samples",
+                "each; the error on other data will be larger; more samples (--samples) make it smaller",
                 CalibrationWarning,
                 stacklevel=3,
             )

@@ -104,7 +104,10 @@ def check_location(location: str, create: bool = True) -> None:
         if not create:
             raise UserError(f"no database at {path}; make one with: rankline explore MODEL --db {path}")
         if not path.parent.is_dir():
-            raise UserError(f"cannot create {path}: the folder {path.parent} does not exist; make it first")
+            raise UserError(
+                f"cannot create {path}: the folder {path.parent} does not exist; make it, or give another "
+                "database with --db or RANKLINE_DB"
+            )
         if not os.access(path.parent, os.W_OK):
             raise UserError(f"cannot create {path}: the folder {path.parent} is read-only; give another with --db")
         return

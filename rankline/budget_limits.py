@@ -36,9 +36,11 @@ def check_possible(engine: Budget, keep: Mapping[str, Keep]) -> None:
     for metric, limit in engine.limits(keep).items():
         if limit < (least := least_possible(engine, metric)):
             whole = measure(engine.total, metric)
+            least_share = -(-10_000 * least // whole) / 100
+            percent = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 else ""
             raise UserError(
                 f"a budget of {limit:,} {metric} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
-                f"with these methods and layers; the least is {least:,} ({-(-10_000 * least // whole) / 100:.2f} %)"
+                f"with these methods and layers; the least is {least:,} ({least_share:.2f} %){percent}"
             )
 
 

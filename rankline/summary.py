@@ -26,6 +26,9 @@ from reports.numbers import percent, points
 LATENCY_BATCH = 32
 LATENCY_RUNS = 20
 
+KNOWN_BY_HEART = 0.03
+"""An accuracy on validation samples that is so much better than on test samples says that they were trained on."""
+
 
 def summary(done: Compression) -> dict[str, Any]:
     """The run's id and status, and for the original and the compressed model: accuracy (fractions), params,
@@ -87,13 +90,21 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
             signed = f"{'+' if change > 0 else ''}{percent(change)}"
             shown = [rounded(side, 1 if key == "latency_ms" else 0) for side in sides]
             rows.append([label, *shown, Shown(change, signed, sides[1] / sides[0])])
-    title = f"run {found['run']}: {found['status']} after {found['trials']} trials"
+    trials = f"{found['trials']} trial{'' if found['trials'] == 1 else 's'}"
+    title = f"run {found['run']}: {found['status']} after {trials}"
     write_table(title, ["", "original", "compressed", "change"], rows, as_csv=as_csv)
     if found["uncounted"]:
         note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
     if found["frozen"]:
         note(
             f"frozen (trainable=False), so neither they nor their factors were fine-tuned: {', '.join(found['frozen'])}"
+        )
+    gap = before["validation_accuracy"] - before["test_accuracy"]
+    if gap > KNOWN_BY_HEART:
+        note(
+            f"the original is {points(gap).lstrip('+')} better on the validation samples than on the test samples: it "
+            "has probably been trained on them, and --max-drop is harder to keep; better give others, as x_validation "
+            "and y_validation"
         )
     if found["status"] == FELL_SHORT:
         lost = points(before["validation_accuracy"] - after["validation_accuracy"])

@@ -20,6 +20,7 @@ from rankline.cli.output import (
     NameOption,
     SeedOption,
     note,
+    tell_replaced,
     warnings_as_notes,
     words,
     write_json,
@@ -43,6 +44,8 @@ def budget(
     calibrate: Annotated[
         str,
         typer.Option(
+            "--calibrate",
+            "--data",
             help="Data as compress takes it, of whose training part samples are drawn, or x_train alone without "
             "labels; labels only tell the accuracy.",
             metavar="DATA",
@@ -117,8 +120,10 @@ def budget(
     shares = None if sweep is None else swept(sweep)
     if norms and fit == "data":
         raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
+    tell_replaced(out)
     chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
+    from compress.classifier import ScaleWarning
     from compress.covariance import CalibrationWarning
     from compress.methods.cp import ConvergenceWarning
     from compress.refit import FitSettings
@@ -131,8 +136,7 @@ def budget(
 
     fine_tuning = None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size)
     with (
-        warnings_as_notes(CalibrationWarning),
-        warnings_as_notes(ConvergenceWarning),
+        warnings_as_notes(CalibrationWarning, ConvergenceWarning, ScaleWarning),
         bar("", "reading the data") as progress,
     ):
         done = run_budget(
@@ -165,7 +169,7 @@ def budget(
     if shares:
         note(f"wrote {len(done.points)} models into {out}; look at {pages[0]}; run {done.run} is in {db}")
     else:
-        note(f"wrote {out} and {out.with_suffix('.plan.json')}; run {done.run} is in {db}")
+        note(f"wrote {out}, {out.stem}.plan.json and {out.stem}.md; run {done.run} is in {db}")
 
 
 def kept(text: str, option: str) -> float | int:

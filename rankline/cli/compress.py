@@ -19,6 +19,7 @@ from rankline.cli.output import (
     SeedOption,
     is_given,
     note,
+    tell_replaced,
     warnings_as_notes,
     words,
     write_json,
@@ -114,7 +115,9 @@ def compress(
 
     Example: [bold]rankline compress lenet5.keras --data digits --out small.keras[/bold]
     """
+    tell_replaced(out)
     load_keras()
+    from compress.classifier import ScaleWarning
     from compress.data import load
     from compress.settings import Settings
     from compress.training import FineTuning, GuessWarning
@@ -125,7 +128,7 @@ def compress(
     from rankline.summary import summary, write_summary
 
     scaling = scaling_of(rescale, mean, std)
-    with warnings_as_notes(GuessWarning), bar("", "reading the model and the data") as progress:
+    with warnings_as_notes(GuessWarning, ScaleWarning), bar("", "reading the model and the data") as progress:
         told: dict[str, Any] = {"on_trial": tell_trial, "progress": progress}
         if resume is not None:
             unwanted = [name for name in context.params if name not in GOES_ON_WITH and is_given(context, name)]
@@ -164,6 +167,7 @@ def compress(
         write_json(found)
     else:
         write_summary(found, as_csv)
-        note(f"wrote {done.delivered.model} and {done.delivered.plan}; run {done.run.id} is in {db}")
+        written = done.delivered
+        note(f"wrote {written.model}, {written.plan.name} and {written.card.name}; run {done.run.id} is in {db}")
     if done.run.status == INTERRUPTED:
         raise typer.Exit(130)

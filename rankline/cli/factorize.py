@@ -16,6 +16,7 @@ from rankline.cli.output import (
     JsonOption,
     note,
     sizes,
+    tell_replaced,
     whole_numbers,
     write_json,
     write_table,
@@ -57,6 +58,7 @@ def factorize(
 
     chosen = _plan(layer, method, ranks, shape, plan)
     check_target(out)
+    tell_replaced(out)
     given = sizes(input_shape)
     with bar("layers", f"decomposing {len(chosen)} layer{'' if len(chosen) == 1 else 's'}") as progress:
         done = factorize_by_hand(load_model(model, given), chosen, given, progress)

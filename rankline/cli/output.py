@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -79,15 +80,22 @@ def note(message: str) -> None:
     print(message, file=sys.stderr)
 
 
+def tell_replaced(path: Path | None) -> None:
+    """A line about a file that is there already and will be written anew, while it can still be kept."""
+    if path is not None and path.is_file():
+        note(f"{path} is there already and will be replaced")
+
+
 @contextmanager
-def warnings_as_notes(kind: type[Warning]) -> Iterator[None]:
-    """Warnings of a kind are for people here, not for programmers: without the place in the code."""
+def warnings_as_notes(*kinds: type[Warning]) -> Iterator[None]:
+    """Warnings of these kinds are for people here, not for programmers: without the place in the code."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", kind)
+        for kind in kinds:
+            warnings.simplefilter("always", kind)
         show = warnings.showwarning
 
         def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, kind):
+            if issubclass(category, kinds):
                 note(f"note: {message}")
             else:
                 show(message, category, *place, **more)

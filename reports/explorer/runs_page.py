@@ -46,7 +46,6 @@ def register(app: Dash, database: Database) -> None:
         (run,) = [row for row in database.runs() if row["id"] == known]
         return _shown(database, run), run["status"] != RUNNING
 
-
     @app.callback(Output("runs-shown", "children"), Input("look-for-runs", "n_intervals"), prevent_initial_call=True)
     def show_runs(_: Any) -> Any:
         return _runs(database)

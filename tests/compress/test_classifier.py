@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
-from compress.classifier import check_classifier, fitting, frozen_layers, output_activation
+from compress.classifier import ScaleWarning, check_classifier, fitting, frozen_layers, output_activation
 from compress.data import Data, data_from
 from compress.training import FineTuning, evaluate, fine_tune
 from dse.errors import UserError
@@ -29,6 +31,23 @@ def model(*last: keras.Layer, name: str = "net", shape: tuple[int | None, ...] =
 def two_outputs() -> keras.Model:
     x = keras.Input((4,))
     return keras.Model(x, [layers.Dense(2)(x), layers.Dense(2)(x)], name="net")
+
+
+def bytes_of(data: Data) -> Data:
+    x = np.random.default_rng(0).integers(0, 256, data.x_train.shape).astype(np.float32)
+    return replace(data, x_train=x)
+
+
+def test_bytes_that_no_layer_scales_are_told() -> None:
+    data = bytes_of(two_classes())
+    with pytest.warns(ScaleWarning, match="from 0 to 255, and model 'net' .* --rescale 1/255"):
+        fitting(data, model(layers.Dense(2)))
+
+
+@pytest.mark.filterwarnings("error::compress.classifier.ScaleWarning")
+def test_nothing_is_told_of_inputs_that_a_layer_scales_or_of_other_ranges() -> None:
+    fitting(bytes_of(two_classes()), model(layers.Rescaling(1 / 255), layers.Dense(2)))
+    fitting(two_classes(), model(layers.Dense(2)))
 
 
 @pytest.mark.parametrize(

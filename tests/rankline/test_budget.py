@@ -300,7 +300,7 @@ def test_the_command_tells_what_was_kept_and_lost(run: Run, saved: str) -> None:
     assert len(re.findall("layer 'hidden'", err)) == 1
     assert "the least possible, by the exact solver" in err
     assert re.search(r"[\d.]+ s of statistics, [\d.]+ s of allocation, [\d.]+ s of fitting, on 64 samples", err)
-    assert "wrote small.keras and small.plan.json; run 1 is in rankline.db" in err
+    assert "wrote small.keras, small.plan.json and small.md; run 1 is in rankline.db" in err
     assert cost_of(load_model("small.keras")).flops <= 0.5 * cost_of(load_model(saved)).flops
     assert re.search(r"1 +tiny +budget +success +1", run("runs")[1])
     shown = run("runs", "show", "1")[1]
@@ -402,7 +402,8 @@ HALF = ("--calibrate", "digits", "--keep-flops", "0.5")
         ((*HALF, "--norms"), "--norms is for --fit whitened or weights"),
         ((*HALF[:2], "--keep-flops", "0"), "--keep-flops takes a share above 0"),
         ((*HALF[:2], "--keep-flops", "0.001"), "below what is possible with these methods and layers; the least is"),
-        ((*HALF[:2], "--keep-params", "10"), "a budget of 10 params"),
+        ((*HALF[:2], "--keep-params", "10"), "; for 10 % give 0.1"),
+        (("--data", "digits", "--keep-flops", "0"), "--keep-flops takes a share above 0"),
         ((*HALF[:2], "--sweep", "0.001:0.6:0.1"), "below what is possible"),
         ((*HALF[:2], "--sweep", "0.5:0.6:0.1", "--out", "empty.npz"), "empty.npz is a file"),
         (("--calibrate", "nothing.npz", *HALF[2:]), "there is no file nothing.npz"),

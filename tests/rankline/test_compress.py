@@ -53,7 +53,7 @@ def test_a_run_that_falls_short_says_so_and_what_was_not_tuned_or_counted(
     monkeypatch.setattr("compress.settings.Settings.is_good", lambda *_: False)
     code, out, err = own(*COMPRESS, "--max-trials", "1")
     assert code == 0
-    assert "run 1: fell short after 1 trials" in out
+    assert "run 1: fell short after 1 trial\n" in out
     assert "FLOPs of a sample, at least" in out
     assert "FELL SHORT: the best trial loses" in err
     assert "nor their factors were fine-tuned: conv" in err
@@ -125,6 +125,23 @@ def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: 
     )
     write_summary({**found, "compressed": {**model, "params": 5, "validation_accuracy": 0.8}})
     assert "FELL SHORT: the best trial loses 10.0 points of validation accuracy, more" in capsys.readouterr().err
+
+
+def test_an_original_that_knows_the_validation_samples_by_heart_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    model = {
+        "validation_accuracy": 0.99, "test_accuracy": 0.97, "params": 10, "flops": 20, "memory_bytes": 80,
+        "bytes_on_disk": 500, "latency_ms": 1.0,
+    }  # fmt: skip
+    found = {"run": 1, "status": "success", "trials": 4, "frozen": [], "uncounted": [], "compressed": model}
+    write_summary({**found, "original": model})
+    assert capsys.readouterr().err == ""
+    write_summary({**found, "original": {**model, "test_accuracy": 0.9}})
+    assert "9.0 points better on the validation samples" in capsys.readouterr().err
+
+
+def test_a_file_that_will_be_replaced_is_told_beforehand(own: Run) -> None:
+    Path("small.keras").write_text("a model")
+    assert own(*COMPRESS, "--max-drop", "100", "--max-trials", "1")[2].startswith("small.keras is there already")
 
 
 @pytest.mark.parametrize(

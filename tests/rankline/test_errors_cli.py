@@ -72,7 +72,7 @@ def test_calibration_data_makes_the_errors_those_of_the_outputs(run: Run, saved:
     assert found["classes", "qr"]["of"] == "weights"
     first, *warned = err.splitlines()
     assert first == "calibrating on 60 inputs of digits"
-    assert [re.match(r"note: layer '(\w+)': .* give more samples$", line)[1] for line in warned] == ["classes", "conv"]
+    assert [re.match(r"note: layer '(\w+)': .* make it smaller$", line)[1] for line in warned] == ["classes", "conv"]
     assert "Warning" not in err
     assert ".py" not in err
 
