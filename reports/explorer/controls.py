@@ -23,11 +23,11 @@ def group(name: str, choice: Any) -> html.Fieldset:
     return html.Fieldset([html.Legend(name), choice], className="labelled")
 
 
-def window(name: str, key: str, whole: bool = False) -> html.Fieldset:
+def window(name: str, key: str, whole: bool = False, disabled: bool = False) -> html.Fieldset:
     """From how many to how many percent; with ``whole`` only up to how many. What is set stands in ``key``-text."""
     slider: Any = dcc.Slider if whole else dcc.RangeSlider
     value = WHOLE if whole else [0, WHOLE]
-    shown = slider(0, WHOLE, 1, value=value, marks=MARKS, id=key, allow_direct_input=False)
+    shown = slider(0, WHOLE, 1, value=value, marks=MARKS, id=key, allow_direct_input=False, disabled=disabled)
     return html.Fieldset([html.Legend(name), html.Span(id=f"{key}-text", className="soft"), shown], className="window")
 
 

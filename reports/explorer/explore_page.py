@@ -41,15 +41,17 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     layer = query.get("layer")
     if layer is not None and layer not in layers:
         raise one_of(f"layer with configurations of '{network}'", layer, layers)
+    layer = layer or _largest(database, network)
+    methods, facts, known = _known_of(database, network, layer)
     controls = [
         picker("network", networks, network, "network"),
-        picker("layer", layers, layer or _largest(database, network), "layer"),
-        html.P(id="layer-facts", className="soft"),
-        group("methods", dcc.Checklist([], [], id="methods", inline=True)),
+        picker("layer", layers, layer, "layer"),
+        html.P(facts, id="layer-facts", className="soft"),
+        group("methods", dcc.Checklist(methods, methods, id="methods", inline=True)),
         group("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
         group("FLOPs against", dcc.RadioItems(AGAINST, "params", id="against", inline=True)),
         *(window(f"{name} kept (% of the layer)", f"kept-{metric}") for metric, name in WINDOWS.items()),
-        window("largest relative error (%)", "error", whole=True),
+        window("largest relative error (%)", "error", whole=True, disabled=not known),
     ]
     shown = [
         html.Div(id="counts"),
@@ -62,6 +64,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
                 ),
             ],
             id="figures",
+            hidden=layer is None,
         ),
         dcc.Store(id="address"),
         dcc.Store(id="inspected"),
@@ -84,7 +87,11 @@ def register(app: TellingDash, database: Database) -> None:
     app.in_browser("layer", Output("address", "data"), Input("network", "value"), Input("layer", "value"))
 
     @app.callback(
-        Output("layer", "options"), Output("layer", "value"), Input("network", "value"), State("layer", "value")
+        Output("layer", "options"),
+        Output("layer", "value"),
+        Input("network", "value"),
+        State("layer", "value"),
+        prevent_initial_call=True,
     )
     def change_network(network: Any, layer: Any) -> tuple[list[str], Any]:
         layers = _layers(database, text("network", network))
@@ -100,15 +107,13 @@ def register(app: TellingDash, database: Database) -> None:
         Output("figures", "hidden"),
         Input("layer", "value"),
         State("network", "value"),
+        prevent_initial_call=True,
     )
     def change_layer(layer: Any, network: Any) -> tuple[Any, ...]:
-        if layer is None:
-            return [], [], None, True, WHOLE, None, True
-        layer, network = text("layer", layer), text("network", network)
-        methods = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
-        known = any(database.solutions(layer, method, network).errors is not None for method in methods)
+        layer = None if layer is None else text("layer", layer)
+        methods, facts, known = _known_of(database, text("network", network), layer)
         limit = no_update if known else WHOLE  # of an error that nobody knows
-        return methods, methods, _facts(database, network, layer, known), not known, limit, None, False
+        return methods, methods, facts, not known, limit, None, layer is None
 
     windows = [Input(f"kept-{metric}", "value") for metric in WINDOWS]
 
@@ -215,10 +220,15 @@ def _layer_row(database: Database, network: str, layer: str) -> Mapping[str, Any
     return rows[layer]
 
 
-def _facts(database: Database, network: str, layer: str, known: bool) -> str:
+def _known_of(database: Database, network: str, layer: str | None) -> tuple[list[str], str | None, bool]:
+    """The methods of a layer, its costs in words, and whether any error is known."""
+    if layer is None:
+        return [], None, False
+    methods = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
+    known = any(database.solutions(layer, method, network).errors is not None for method in methods)
     row = _layer_row(database, network, layer)
     costs = f"{si(row['params'])} params, {si(row['flops'])} FLOPs, {si(row['fm'])} feature-map elements"
-    return costs if known else f"{costs}. {UNKNOWN_ERRORS}"
+    return methods, costs if known else f"{costs}. {UNKNOWN_ERRORS}", known
 
 
 def _counts(found: Sequence[MethodAnswer], question: Question) -> list[Any]:
