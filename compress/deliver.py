@@ -30,7 +30,7 @@ class Delivered:
     bytes_on_disk: int
 
 
-def deliver(run: Run, original: keras.Model, data: Data, database: Database, path: Path) -> Delivered:
+def deliver(run: Run, original: keras.Model, data: Data, database: Database, network: str, path: Path) -> Delivered:
     """Writes the run's model to ``path``, its plan and a model card next to it; closes the run with the test scores.
 
     The score is that of the saved and reloaded model, whose outputs must be those in memory. A run whose delivery
@@ -47,6 +47,6 @@ def deliver(run: Run, original: keras.Model, data: Data, database: Database, pat
         test = evaluate(loaded, data.x_test, data.y_test)
         before = evaluate(original, data.x_test, data.y_test)
         card = path.with_suffix(".md")
-        write_text(card, model_card(run, original.name, data, test, before))
+        write_text(card, model_card(run, network, data, test, before))
         finish_run(database.engine, run.id, run.status, test.accuracy, test.loss, before.accuracy)
     return Delivered(path, plan, card, test, before, path.stat().st_size)

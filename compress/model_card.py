@@ -11,11 +11,11 @@ from compress.training import Score
 from compress.tt_matrix import TTMatrix
 
 
-def model_card(run: Run, original: str, data: Data, test: Score, before: Score) -> str:
+def model_card(run: Run, network: str, data: Data, test: Score, before: Score) -> str:
     """Markdown: what the model is made of, what it gained and cost, and on which data that was found."""
     then, now = run.original, run.chosen
     lines = [
-        f"# {original}, compressed",
+        f"# {network}, compressed",
         "",
         f"Made by Rankline in run {run.id}, which ended with: {run.status}. {len(run.trials) - 1} models were tried.",
         "",
@@ -61,8 +61,10 @@ def _has_own_layers(layer: keras.Layer) -> bool:
 def _layers(run: Run) -> list[str]:
     if not run.plan:
         return ["No layer is factorized."]
+    shaped = any(one.shape for one in run.plan.values())
+    head = ["layer", "method", "ranks", *(["tensor shape"] if shaped else [])]
     rows = [
-        f"| {path} | {one.method} | {' '.join(map(str, one.ranks))} | {one.shape or ''} |"
+        [path, one.method, " ".join(map(str, one.ranks)), *([one.shape or ""] if shaped else [])]
         for path, one in run.plan.items()
     ]
-    return ["| layer | method | ranks | tensor shape |", "|---|---|---|---|", *rows]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

@@ -197,7 +197,7 @@ def _compressed(
     progress("writing", 0, 0)
     with nullcontext(str(Path(out).parent)) if out else tempfile.TemporaryDirectory() as folder:
         target = Path(out) if out else Path(folder) / "model.keras"
-        delivered = deliver(run, trained, data, database, target)
+        delivered = deliver(run, trained, data, database, network, target)
     if run.status == SUCCESS:
         for done in (run.id, *run.parts):
             if kept := checkpoints_of(database.location, done):
