@@ -184,7 +184,11 @@ class _Search:
     def _try(self) -> TrialRecord:
         """Makes, fine-tunes, evaluates, compares and records the next trial."""
         number, plan, started = len(self.trials), self._plan(), perf_counter()
-        keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
+        keep = None
+        # A fit to data begins with the original's weights each time: what was fitted and tuned to mend the errors of
+        # other ranks would spoil these.
+        if self.last is not None and self.settings.fit == "weights":
+            keep = self._model(self.last), plan_of(self.trials[self.last])
         # Only now, because a model that is loaded from its file draws numbers too.
         keras.utils.set_random_seed(self.settings.seed + number)
         compressed = None
@@ -236,15 +240,10 @@ class _Search:
         return self._factorized(plan, keep)
 
     def _factorized(self, plan: Plan, keep: tuple[keras.Model, Plan] | None = None) -> keras.Model:
-        """The model of the plan, not tuned; notes the errors of what was decomposed for it.
-
-        A fit to data begins with the original's weights each time: what was fitted and tuned to mend the errors of
-        other ranks would spoil these.
-        """
-        fitted = self.settings.fit == "data"
-        made, errors = factorize_and_measure(self.model, plan, None if fitted else keep, self.job.progress)
+        """The model of the plan, not tuned; notes the errors of what was decomposed for it."""
+        made, errors = factorize_and_measure(self.model, plan, keep, self.job.progress)
         self.errors |= {(path, plan[path]): error for path, error in errors.items()}
-        if fitted:
+        if self.settings.fit == "data":
             self.data_fit(made, plan)
         return made
 

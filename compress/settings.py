@@ -70,7 +70,9 @@ class Settings:
             if value not in possible:
                 raise one_of(what, value, list(possible))
         if self.fit == "data" and self.schedule == "iterative":
-            raise UserError("fit 'data' fits the whole network at once; it goes with the schedule 'one-shot' alone")
+            raise UserError(
+                "fit 'data' fits the whole network at once; it goes with fine-tuning (--fine-tune) 'one-shot' alone"
+            )
         for option, method, layer in (
             ("conv_method", self.conv_method, conv("conv", (3, 3), 8, 8, (8, 8))),
             ("dense_method", self.dense_method, dense("dense", 8, 8)),

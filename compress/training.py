@@ -71,7 +71,8 @@ def fine_tune(
 ) -> None:
     """Trains the model in place; the same seed gives the same weights. A model of frozen layers stays as it is.
 
-    The moments of BatchNorm are then taken anew from training samples where that lowers the validation loss.
+    The moments of BatchNorm are then taken anew from training samples where that lowers the validation loss; callbacks,
+    which have ended by then, don't see them.
 
     Raises DivergedError where no epoch has a finite loss.
     """
@@ -121,7 +122,8 @@ def evaluate(model: keras.Model, x: Array, y: Array, batch_size: int = 256, metr
             f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range"
         )
     predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
-    loss = keras.ops.mean(_loss(model)(y.reshape(-1, 1), outputs))
+    # Of each sample: a mean that Keras takes is divided by the devices of ``tf.distribute`` in scope.
+    loss = keras.ops.mean(_loss(model, reduction=None)(y.reshape(-1, 1), outputs))
     own = None if metric is None else float(metric(y, outputs))
     if own is not None and not np.isfinite(own):
         raise DivergedError(f"the metric of model '{model.name}' is {own}; it must be a finite number")
@@ -158,8 +160,9 @@ def _compile(model: keras.Model, learning_rate: float) -> None:
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=_loss(model), metrics=["accuracy"])
 
 
-def _loss(model: keras.Model) -> keras.losses.Loss:
+def _loss(model: keras.Model, reduction: str | None = "sum_over_batch_size") -> keras.losses.Loss:
     """Cross-entropy, on probabilities where the model ends in a softmax or one sigmoid, else on logits."""
     if is_binary(model):
-        return keras.losses.BinaryCrossentropy()
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=output_activation(model) != "softmax")
+        return keras.losses.BinaryCrossentropy(reduction=reduction)
+    is_logits = output_activation(model) != "softmax"
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=is_logits, reduction=reduction)

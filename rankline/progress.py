@@ -40,6 +40,7 @@ def bar(unit: str, label: str = "") -> Iterator[Report]:
     count = TextColumn("{task.fields[count]}")
     columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), _TimeLeft()
     screen = console(stderr=True)
+    screen.soft_wrap = True  # of lines that are written while the bar stands
     hidden = not screen.is_terminal
     with Progress(*columns, console=screen, transient=True, disable=hidden, speed_estimate_period=SLOWEST) as progress:
         task = progress.add_task(label, total=None, count="")

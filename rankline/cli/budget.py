@@ -120,7 +120,7 @@ def budget(
     shares = None if sweep is None else swept(sweep)
     if norms and fit == "data":
         raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
-    tell_replaced(out)
+    tell_replaced(out, ".plan.json", ".md")
     chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
     from compress.classifier import ScaleWarning

@@ -87,7 +87,10 @@ def compress(
     ] = "one-shot",
     fit: Annotated[
         str,
-        typer.Option(help="What factors are made from before fine-tuning: weights, or data (the original's outputs)."),
+        typer.Option(
+            help="What trials are made from before fine-tuning: weights, or data (all layers fitted to the original's "
+            "outputs; with --fine-tune one-shot)."
+        ),
     ] = "weights",
     epochs: Annotated[int, typer.Option(help="Most epochs of a fine-tuning.")] = 10,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-4,
@@ -115,7 +118,7 @@ def compress(
 
     Example: [bold]rankline compress lenet5.keras --data digits --out small.keras[/bold]
     """
-    tell_replaced(out)
+    tell_replaced(out, ".plan.json", ".md")
     load_keras()
     from compress.classifier import ScaleWarning
     from compress.data import load

@@ -80,10 +80,13 @@ def note(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def tell_replaced(path: Path | None) -> None:
-    """A line about a file that is there already and will be written anew, while it can still be kept."""
-    if path is not None and path.is_file():
-        note(f"{path} is there already and will be replaced")
+def tell_replaced(model: Path | None, *suffixes: str) -> None:
+    """A line about files that are there already and will be written anew, while they can still be kept: that of the
+    model, and those of other suffixes beside it."""
+    if model is not None and model.suffix == ".keras":
+        there = [str(path) for path in (model, *map(model.with_suffix, suffixes)) if path.is_file()]
+        if there:
+            note(f"{', '.join(there)} will be replaced")
 
 
 @contextmanager

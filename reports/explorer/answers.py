@@ -89,8 +89,9 @@ def cloud(
     database: Database, question: Question, found: Sequence[MethodAnswer], chosen: Solution | None
 ) -> dict[str, Any]:
     """The figure of a question's answers, as plotly's JSON, with one configuration marked."""
-    spaces = tuple(replace(one, errors=None) for one in _spaces(database, question))
-    (row,) = [row for row in database.layers(question.network) if row["name"] == question.layer]
+    # The ground is that of the whole spaces, whatever set is asked for, and knows no errors.
+    spaces = tuple(replace(one.within("all"), errors=None) for one in _spaces(database, question))
+    row = layer_row(database, question.network, question.layer)
     ground = _ground(spaces, cost_of(row), question.against)
     picks = {pick for answer in found for pick in answer.picks.values()} - {chosen}
     points = cloud_points(
@@ -101,6 +102,14 @@ def cloud(
         question.against,
     )
     return {**ground, "data": [*ground["data"], *points]}
+
+
+def layer_row(database: Database, network: str, layer: str) -> Mapping[str, Any]:
+    """What the database has of a layer. Raises UserError for an unknown one."""
+    rows = {row["name"]: row for row in database.layers(network)}
+    if layer not in rows:
+        raise one_of(f"layer of '{network}'", layer, list(rows))
+    return rows[layer]
 
 
 def _spaces(database: Database, question: Question) -> list[Solutions]:

@@ -11,7 +11,7 @@ from db.database import Database
 from dse.errors import one_of
 from reports.clouds import drawn_front
 from reports.explorer import basket_part
-from reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud
+from reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
 from reports.explorer.chain import chain
 from reports.explorer.configurations import as_text, solution_of
 from reports.explorer.controls import group, picker, range_text, window
@@ -158,7 +158,7 @@ def register(app: TellingDash, database: Database) -> None:
             return None
         question = Question(network, layer, texts("method", methods or ()), within)
         spaces = [database.solutions(layer, method, network).within(within) for method in question.methods]
-        row = _layer_row(database, network, layer)
+        row = layer_row(database, network, layer)
         drawn = drawn_front(row, spaces)
         return told(UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure)
 
@@ -213,20 +213,13 @@ def _why_none(database: Database, network: str) -> str:
     return f"No layer of {network} has configurations. {'; '.join(reasons[:5])}"
 
 
-def _layer_row(database: Database, network: str, layer: str) -> Mapping[str, Any]:
-    rows = {row["name"]: row for row in database.layers(network)}
-    if layer not in rows:
-        raise one_of(f"layer of '{network}'", layer, list(rows))
-    return rows[layer]
-
-
 def _known_of(database: Database, network: str, layer: str | None) -> tuple[list[str], str | None, bool]:
     """The methods of a layer, its costs in words, and whether any error is known."""
     if layer is None:
         return [], None, False
     methods = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
     known = any(database.solutions(layer, method, network).errors is not None for method in methods)
-    row = _layer_row(database, network, layer)
+    row = layer_row(database, network, layer)
     costs = f"{si(row['params'])} params, {si(row['flops'])} FLOPs, {si(row['fm'])} feature-map elements"
     return methods, costs if known else f"{costs}. {UNKNOWN_ERRORS}", known
 

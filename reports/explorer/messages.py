@@ -18,7 +18,7 @@ class TellingDash(Dash):
     """Dash whose callbacks' errors are told in ``messages``."""
 
     def __init__(self, *values: Any, **options: Any) -> None:
-        self.told: list[str] = []
+        self.message_ids: list[str] = []
         super().__init__(*values, **options)
 
     def callback(self, *places: Any, **options: Any) -> Callable[..., Any]:
@@ -34,7 +34,7 @@ class TellingDash(Dash):
 
             own = super(TellingDash, self).callback(*places, on_error=partial(_tell, name), **options)
             own(answered)
-            self.told.append(name)
+            self.message_ids.append(name)
             return function
 
         return register
@@ -49,7 +49,7 @@ class TellingDash(Dash):
 
     def messages(self) -> list[html.P]:
         """An empty line for each callback that there is."""
-        return [html.P(id=name) for name in self.told]
+        return [html.P(id=name) for name in self.message_ids]
 
 
 def _name(function: str) -> str:

@@ -34,7 +34,11 @@ def similarity(choices: pd.DataFrame) -> go.Figure:
             zmin=min(LOWEST, *choices["similarity"].dropna()),
             zmax=1,
             colorscale="Cividis",
-            colorbar={"thickness": 12, "nticks": min(2 + len(layers), 8), "title": {"text": "similarity", "side": "right"}},
+            colorbar={
+                "thickness": 12,
+                "nticks": min(2 + len(layers), 8),
+                "title": {"text": "similarity", "side": "right"},
+            },
             xgap=1,
             ygap=1,
             hovertemplate="<b>%{y}</b><br>trial %{x}<br>similarity %{z:.3f}<extra></extra>",

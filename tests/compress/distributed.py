@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from compress.data import Data
-from compress.training import FineTuning, fine_tune
+from compress.training import FineTuning, evaluate, fine_tune
 from rankline.compression import compress
 from tests.compress import killed
 
@@ -22,12 +22,17 @@ def main(location: str) -> None:
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         model = trained(killed.data())
+        data = killed.data()
+        validation = data.x_validation, data.y_validation
+        inside = evaluate(model, *validation).loss
         done = compress(model, killed.data(), location, settings=replace(killed.SETTINGS, max_trials=1))
+    outside = evaluate(model, *validation).loss
     mirrored = all(isinstance(weight.value, tf.distribute.DistributedValues) for weight in done.model.weights)
     found = {
         "devices": strategy.num_replicas_in_sync,
         "mirrored": mirrored,
         "status": done.run.status,
+        "loss of the original": [inside, outside],
         "losses": [trial.loss for trial in done.trials],
         "params": [trial.cost.params for trial in done.trials],
         "counted": done.model.count_params(),
@@ -39,7 +44,10 @@ def main(location: str) -> None:
 def trained(data: Data) -> keras.Model:
     """A network of two layers that knows the stripes."""
     layers = keras.layers
-    kernels = [layers.Conv2D(8, 3, activation="relu", name="conv"), layers.Flatten(), layers.Dense(4, name="classes")]
+    kernels = [
+        layers.Conv2D(8, 3, name="conv"), layers.BatchNormalization(), layers.ReLU(), layers.Flatten(),
+        layers.Dense(4, name="classes"),
+    ]  # fmt: skip
     model = keras.Sequential([keras.Input((8, 8, 1)), *kernels], name="two_devices")
     tuning = FineTuning(epochs=10, learning_rate=3e-3, batch_size=64, patience=10)
     fine_tune(model, (data.x_train, data.y_train), (data.x_validation, data.y_validation), tuning, seed=0)

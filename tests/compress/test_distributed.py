@@ -21,6 +21,7 @@ def test_a_model_is_compressed_on_two_devices(tmp_path: Path) -> None:
     found = json.loads(ended.stdout.splitlines()[-1])
     assert (found["devices"], found["mirrored"], found["status"]) == (2, True, "fell short")
     original, first = found["losses"]
+    assert found["loss of the original"] == pytest.approx([original, original], rel=1e-5)
     assert original < first
     assert found["params"][0] > found["params"][1] == found["counted"]
     assert 0 <= found["test"] <= 1

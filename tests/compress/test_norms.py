@@ -96,13 +96,13 @@ def test_moments_are_taken_anew_only_where_that_lowers_the_loss(losses: tuple[fl
 
 def test_frozen_moments_stay() -> None:
     model, _ = network("projection")
-    names = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    names[0].trainable = False
-    before = [layer.get_weights() for layer in names]
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms[0].trainable = False
+    before = [layer.get_weights() for layer in norms]
     reestimate_all(model, samples_of(model, 20))
-    same = [np.array_equal(one, layer.get_weights()) for one, layer in zip(before, names, strict=True)]
-    assert same == [True, *[False] * (len(names) - 1)]
-    for layer in names:
+    same = [np.array_equal(one, layer.get_weights()) for one, layer in zip(before, norms, strict=True)]
+    assert same == [True, *[False] * (len(norms) - 1)]
+    for layer in norms:
         layer.trainable = False
     reestimate_if_better(model, samples_of(model, 20), lambda: pytest.fail("there is nothing to compare"))
 

@@ -141,7 +141,9 @@ def test_an_original_that_knows_the_validation_samples_by_heart_is_told(capsys: 
 
 def test_a_file_that_will_be_replaced_is_told_beforehand(own: Run) -> None:
     Path("small.keras").write_text("a model")
-    assert own(*COMPRESS, "--max-drop", "100", "--max-trials", "1")[2].startswith("small.keras is there already")
+    Path("small.md").write_text("a page")
+    err = own(*COMPRESS, "--max-drop", "100", "--max-trials", "1")[2]
+    assert err.startswith("small.keras, small.md will be replaced\n")
 
 
 @pytest.mark.parametrize(

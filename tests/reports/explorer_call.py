@@ -19,10 +19,12 @@ def find(app: Dash, changed: str) -> str:
     return next(name for name in callbacks(app) if changed in name.strip(".").split("..."))
 
 
-def call(app: Dash, name: str, values: dict[str, Any], pressed: str | None = None) -> TestResponse:
+def call(
+    app: Dash, name: str, values: dict[str, Any], pressed: str | None = None, changed: str | None = None
+) -> TestResponse:
     """The answer to a callback's call with values by id and property; None for those that aren't named.
 
-    pressed: the id, as JSON, of a button among the inputs.
+    pressed: the id, as JSON, of a button among the inputs; changed: another input that is answered.
     """
     known = app.callback_map[name]
     outputs = [dict(zip(("id", "property"), one.rsplit(".", 1), strict=True)) for one in name.strip(".").split("...")]
@@ -31,7 +33,7 @@ def call(app: Dash, name: str, values: dict[str, Any], pressed: str | None = Non
         "outputs": [{**one, "property": one["property"].split("@")[0]} for one in outputs],
         "inputs": [_given(one, values, pressed) for one in known["inputs"]],
         "state": [_given(one, values, pressed) for one in known["state"]],
-        "changedPropIds": [f"{pressed}.n_clicks"] if pressed else [],
+        "changedPropIds": [f"{pressed}.n_clicks"] if pressed else [changed] if changed else [],
     }
     body["outputs"] = body["outputs"] if name.startswith("..") else body["outputs"][0]
     return app.server.test_client().post(

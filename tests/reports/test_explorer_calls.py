@@ -62,9 +62,21 @@ ANYTHING = st.recursive(
 def test_whatever_is_sent_to_a_callback_is_answered_or_refused(app: Dash, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(callbacks(app)))
     asked = {**ASKED, **data.draw(st.dictionaries(st.sampled_from(sorted(places(app, name))), ANYTHING, max_size=3))}
-    answer = call(app, name, asked)
+    buttons = [json.loads(place) for one in sorted(places(app, name)) if "ALL" in (place := one.rsplit(".", 1)[0])]
+    pressed = changed = None
+    if buttons:
+        button = data.draw(st.sampled_from(buttons))
+        pressed = json.dumps({key: one if one != ["ALL"] else data.draw(ANYTHING) for key, one in button.items()})
+    elif "cloud.clickData" in asked:
+        changed = "cloud.clickData"
+    answer = call(app, name, asked, pressed, changed)
     assert answer.status_code in (200, 204)
     assert not any(word in answer.text for word in ("That failed", "Traceback", "SELECT", "sqlite", "sqlalchemy"))
+
+
+def test_a_layer_that_is_gone_is_told_where_no_method_is_chosen(app: Dash) -> None:
+    answer = call(app, find(app, "counts.children"), {**ASKED, "layer.value": "gone", "methods.value": []})
+    assert "unknown layer" in message(answer)
 
 
 def places(app: Dash, name: str) -> set[str]:
