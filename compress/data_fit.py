@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -41,10 +42,10 @@ class DataFit:
         self.seed = seed
         self.progress = progress
 
-    def __call__(self, made: keras.Model, plan: Plan) -> None:
-        """Fits all layers of a model of that plan, in place (see ``refit``)."""
+    def __call__(self, made: keras.Model, plan: Plan, paths: Collection[str] | None = None) -> None:
+        """Fits a model of that plan, in place: the layers at these paths, by default all (see ``refit``)."""
         settings = FitSettings(seed=self.seed)
-        refit(self.model, plan, [self.samples], self._metrics, settings, made, progress=self.progress)
+        refit(self.model, plan, [self.samples], self._metrics, settings, made, paths, progress=self.progress)
 
     @cached_property
     def _metrics(self) -> dict[str, Reals]:

@@ -184,11 +184,7 @@ class _Search:
     def _try(self) -> TrialRecord:
         """Makes, fine-tunes, evaluates, compares and records the next trial."""
         number, plan, started = len(self.trials), self._plan(), perf_counter()
-        keep = None
-        # A fit to data begins with the original's weights each time: what was fitted and tuned to mend the errors of
-        # other ranks would spoil these.
-        if self.last is not None and self.settings.fit == "weights":
-            keep = self._model(self.last), plan_of(self.trials[self.last])
+        keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
         # Only now, because a model that is loaded from its file draws numbers too.
         keras.utils.set_random_seed(self.settings.seed + number)
         compressed = None
@@ -240,12 +236,20 @@ class _Search:
         return self._factorized(plan, keep)
 
     def _factorized(self, plan: Plan, keep: tuple[keras.Model, Plan] | None = None) -> keras.Model:
-        """The model of the plan, not tuned; notes the errors of what was decomposed for it."""
+        """The model of the plan, not tuned; notes the errors of what was decomposed for it.
+
+        What was fitted and tuned at other ranks can help or spoil: with a fit to data the model is also made anew from
+        the original, and the one with the lower validation loss is taken.
+        """
         made, errors = factorize_and_measure(self.model, plan, keep, self.job.progress)
         self.errors |= {(path, plan[path]): error for path, error in errors.items()}
-        if self.settings.fit == "data":
+        if self.settings.fit == "weights":
+            return made
+        if keep is None:
             self.data_fit(made, plan)
-        return made
+            return made
+        self.data_fit(made, plan, [path for path in self.targets if plan.get(path) != keep[1].get(path)])
+        return min(made, self._factorized(plan), key=lambda model: self._evaluate(model).loss)
 
     def _model(self, number: int) -> keras.Model:
         if number not in self.models:

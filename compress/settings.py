@@ -32,8 +32,9 @@ class Settings:
     drop_smallest: the share of the layers, by count, that are left as they are, the smallest by the objective.
     schedule: ``one-shot`` fine-tuning of the whole model, or ``iterative``, after each layer that has changed.
     fit: what a trial is made from before it is fine-tuned: the ``weights`` of the layers that have changed, all others
-    as the last trial left them; or ``data``: all layers are then fitted to the original's outputs on the samples (see
-    ``compress.refit``). max_trials, max_minutes: where to stop.
+    as the last trial left them; or ``data``: the same, with what has changed fitted to the original's outputs on the
+    samples (see ``compress.refit``), or all layers made and fitted anew, whichever has the lower validation loss.
+    max_trials, max_minutes: where to stop.
     """
 
     objective: str = "params"

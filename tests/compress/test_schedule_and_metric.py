@@ -92,7 +92,7 @@ def test_a_model_is_really_tuned_layer_by_layer(searched: Searched) -> None:
     assert run.trials[1].cost == untrained.trials[1].cost
 
 
-def test_each_trial_with_a_fit_to_data_is_fitted_anew_from_the_original(
+def test_a_trial_with_a_fit_to_data_is_fitted_anew_from_the_original_where_that_is_better(
     searched: Searched, trained: keras.Model, few: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was fitted and tuned at other ranks would spoil it."""
@@ -111,6 +111,28 @@ def test_each_trial_with_a_fit_to_data_is_fitted_anew_from_the_original(
     DataFit(trained, samples_of(few, replace(QUICK, fit="data")), QUICK.seed)(wanted, plan)
     for one, other in zip(given[1], wanted.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_trial_with_a_fit_to_data_keeps_what_has_not_changed_where_that_is_better(
+    searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[list[Any]] = []
+    fit = DataFit.__call__
+
+    def spoil_anew(self: DataFit, made: keras.Model, plan: Any, paths: Any = None) -> None:
+        fit(self, made, plan, paths)
+        if paths is None and starts:
+            for variable in made.trainable_variables:
+                variable.assign(0 * variable)
+
+    def tune(model: keras.Model, *_: Any) -> None:
+        starts.append(model.get_weights())
+
+    monkeypatch.setattr(DataFit, "__call__", spoil_anew)
+    monkeypatch.setattr(module, "fine_tune", tune)
+    searched(fit="data")
+    assert len(starts) == 2
+    assert any(np.any(weight) for weight in starts[1])
 
 
 def test_a_fit_of_the_whole_network_goes_with_one_fine_tuning() -> None:
