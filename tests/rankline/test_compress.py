@@ -36,6 +36,9 @@ def data():
     return x[:60], y[:60], x[60:], y[60:]
 """
 
+COSTS = {"params": 10, "flops": 20, "memory_bytes": 80, "bytes_on_disk": 500, "latency_ms": 1.0}
+"""Of a model, as the summary has them."""
+
 COMPRESS = ("compress", "own_network:model", "--data", "own_network:data", "--out", "small.keras", "--epochs", "0")
 
 
@@ -114,10 +117,7 @@ def test_a_run_that_succeeded_has_nothing_to_go_on_with(own: Run) -> None:
 
 
 def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: pytest.CaptureFixture[str]) -> None:
-    model = {
-        "validation_accuracy": 0.9, "test_accuracy": 0.9, "params": 10, "flops": 20, "memory_bytes": 80,
-        "bytes_on_disk": 500, "latency_ms": 1.0,
-    }  # fmt: skip
+    model = {"validation_accuracy": 0.9, "test_accuracy": 0.9, **COSTS}
     found = {"run": 1, "status": "fell short", "trials": 4, "frozen": [], "uncounted": [], "original": model}
     write_summary({**found, "compressed": model})
     assert (
@@ -128,10 +128,7 @@ def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: 
 
 
 def test_an_original_that_knows_the_validation_samples_by_heart_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    model = {
-        "validation_accuracy": 0.99, "test_accuracy": 0.97, "params": 10, "flops": 20, "memory_bytes": 80,
-        "bytes_on_disk": 500, "latency_ms": 1.0,
-    }  # fmt: skip
+    model = {"validation_accuracy": 0.99, "test_accuracy": 0.97, **COSTS}
     found = {"run": 1, "status": "success", "trials": 4, "frozen": [], "uncounted": [], "compressed": model}
     write_summary({**found, "original": model})
     assert capsys.readouterr().err == ""
