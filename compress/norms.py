@@ -97,8 +97,12 @@ def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
                 del values[source]
 
 
-def reestimate_if_better(model: keras.Model, samples: Sequence[NDArray[Any]], loss: Callable[[], float]) -> None:
+def reestimate_if_better(
+    model: keras.Model, samples: Callable[[], Sequence[NDArray[Any]]], loss: Callable[[], float]
+) -> None:
     """``reestimate_all`` where it lowers the model's loss; else all moments stay as they are.
+
+    Neither samples nor loss are asked for where no BatchNorm can change.
 
     The moving averages of a short training lag behind weights that move fast (Wu and Johnson, "Rethinking 'Batch' in
     BatchNorm", arXiv:2105.07576, section 3).
@@ -107,7 +111,7 @@ def reestimate_if_better(model: keras.Model, samples: Sequence[NDArray[Any]], lo
     if not norms:
         return
     before, averaged = loss(), [layer.get_weights() for layer in norms]
-    reestimate_all(model, samples)
+    reestimate_all(model, samples())
     if not loss() < before:
         for layer, weights in zip(norms, averaged, strict=True):
             layer.set_weights(weights)

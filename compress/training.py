@@ -101,7 +101,7 @@ def fine_tune(
             "check the data's range (--rescale, --mean, --std) or lower the learning rate"
         )
     reestimate_if_better(
-        model, [_some(model, train[0], seed)], lambda: float(model.evaluate(*validation, size, verbose=0)[0])
+        model, lambda: [_some(model, train[0], seed)], lambda: float(model.evaluate(*validation, size, verbose=0)[0])
     )
 
 

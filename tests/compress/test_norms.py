@@ -89,7 +89,7 @@ def test_nothing_but_moments_changes() -> None:
 def test_moments_are_taken_anew_only_where_that_lowers_the_loss(losses: tuple[float, float]) -> None:
     model, _ = network("projection")
     before, told = model.get_weights(), iter(losses)
-    reestimate_if_better(model, samples_of(model, 20), lambda: next(told))
+    reestimate_if_better(model, lambda: samples_of(model, 20), lambda: next(told))
     same = all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
     assert same != (losses[1] < losses[0])
 
@@ -104,7 +104,7 @@ def test_frozen_moments_stay() -> None:
     assert same == [True, *[False] * (len(norms) - 1)]
     for layer in norms:
         layer.trainable = False
-    reestimate_if_better(model, samples_of(model, 20), lambda: pytest.fail("there is nothing to compare"))
+    reestimate_if_better(model, lambda: samples_of(model, 20), lambda: pytest.fail("there is nothing to compare"))
 
 
 def test_a_training_too_short_for_its_moving_averages_still_gives_good_outputs(few: Data) -> None:
