@@ -19,15 +19,15 @@ import keras
 import numpy as np
 
 from benchmarks.record import record
-from compress.covariance import covariances
-from compress.data import Scaling
-from compress.methods import get
-from compress.plan import Choice, Plan
-from compress.surgery import factorize, find_layer
-from compress.training import evaluate
-from dse.layer import Layer
-from dse.reader import read
-from dse.space import spaces_of
+from rankline.src.compress.covariance import covariances
+from rankline.src.compress.data import Scaling
+from rankline.src.compress.methods import get
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.compress.surgery import factorize, find_layer
+from rankline.src.compress.training import evaluate
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.reader import read
+from rankline.src.dse.space import spaces_of
 
 DATA = Path(os.environ.get("RANKLINE_DATA", "../shared/data"))
 SCALING = Scaling(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -24,11 +24,11 @@ from scipy.stats import spearmanr
 
 from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
-from compress.allocate import measure
-from compress.budget import Budget
-from compress.refit import FitSettings
-from compress.search import cost_of
-from compress.training import evaluate
+from rankline.src.compress.allocate import measure
+from rankline.src.compress.budget import Budget
+from rankline.src.compress.refit import FitSettings
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.training import evaluate
 
 SAMPLES = 1024
 EXACT = ("svd", "spatial_svd", "tucker")

@@ -24,13 +24,13 @@ import keras
 
 from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
-from compress.data import Data
-from compress.duplicate import duplicate
-from compress.settings import Settings
-from compress.training import FineTuning, fine_tune
-from dse.reader import describe
-from dse.totals import known_cost
 from rankline.compression import Compression, compress
+from rankline.src.compress.data import Data
+from rankline.src.compress.duplicate import duplicate
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import FineTuning, fine_tune
+from rankline.src.dse.reader import describe
+from rankline.src.dse.totals import known_cost
 
 STRATEGIES = (
     "tucker+svd", "cp+svd", "tt+svd", "spatial_svd+svd", "svd+svd", "tucker+qr", "tucker+t3f", "hybrid", "vbmf",

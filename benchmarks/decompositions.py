@@ -26,13 +26,13 @@ from tensorly.decomposition import parafac, partial_tucker, tensor_train
 from threadpoolctl import threadpool_limits
 
 from benchmarks.record import record, seconds
-from compress.methods import DECOMPOSITIONS
-from compress.methods.als import fit
-from compress.methods.slices import slice_svd
-from dse.layer import conv
-from dse.options import Options
-from dse.space import Space
-from dse.symbols import layer_shape
+from rankline.src.compress.methods import DECOMPOSITIONS
+from rankline.src.compress.methods.als import fit
+from rankline.src.compress.methods.slices import slice_svd
+from rankline.src.dse.layer import conv
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Space
+from rankline.src.dse.symbols import layer_shape
 
 SHAPES = [(3, 3, 256, 512), (3, 3, 512, 512), (3, 512, 1024), (5, 5, 96, 256), (3, 3, 3, 32, 32)]
 REDUCTIONS = (0.85, 0.6)

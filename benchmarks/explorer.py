@@ -20,9 +20,9 @@ from urllib.request import Request, urlopen
 
 from benchmarks.record import record
 from benchmarks.zoo import explore
-from db.database import Database, open_database
-from dse.zoo import FOURTEEN
-from reports.explorer.explore_page import WINDOWS
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.zoo import FOURTEEN
+from rankline.src.reports.explorer.explore_page import WINDOWS
 from tests.browser import launch, tab
 from tests.reports.explorer_server import served
 

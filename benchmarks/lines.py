@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import record, seconds
-from db.database import Database, open_database
-from db.solutions import Solutions
-from dse.layer import conv
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.solutions import Solutions
+from rankline.src.dse.layer import conv
 
 C = F = 512
 K1 = K2 = 3

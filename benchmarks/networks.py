@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from compress.data import Data, Scaling, data_from
-from compress.training import FineTuning, fine_tune
-from dse.zoo import build
+from rankline.src.compress.data import Data, Scaling, data_from
+from rankline.src.compress.training import FineTuning, fine_tune
+from rankline.src.dse.zoo import build
 
 DATA = Path(os.environ.get("RANKLINE_DATA", "../shared/data"))
 

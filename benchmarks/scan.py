@@ -10,12 +10,12 @@ import argparse
 import numpy as np
 
 from benchmarks.record import record, seconds
-from dse.layer import conv
-from dse.lines import lines_of
-from dse.options import Options
-from dse.scan.census import census, census_of_lines
-from dse.space import Space
-from dse.symbols import layer_shape
+from rankline.src.dse.layer import conv
+from rankline.src.dse.lines import lines_of
+from rankline.src.dse.options import Options
+from rankline.src.dse.scan.census import census, census_of_lines
+from rankline.src.dse.space import Space
+from rankline.src.dse.symbols import layer_shape
 
 SPACE = Space("tt", layer_shape(conv("conv", (3, 3), 512, 512, (8, 8))), Options())
 

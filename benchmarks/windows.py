@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import seconds
-from db.database import Database, open_database
-from db.export import export
-from db.solutions import Solutions
-from dse.layer import conv
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.export import export
+from rankline.src.db.solutions import Solutions
+from rankline.src.dse.layer import conv
 
 LAYER = conv("duck", (3, 3), 170, 170, (8, 8))
 """TT has 170 x 510 x 170 = 14,739,000 configurations here."""

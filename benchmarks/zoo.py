@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.lines import latencies
 from benchmarks.record import record
 from benchmarks.windows import against_duckdb
-from db.database import open_database
-from dse.zoo import FOURTEEN
+from rankline.src.db.database import open_database
+from rankline.src.dse.zoo import FOURTEEN
 
 C = F = 512
 X = 64
@@ -29,7 +29,7 @@ NUMPY_PLANES = 40
 
 def explore(path: Path) -> dict[str, Any]:
     """Explores the fourteen into a new file; reading the models is told apart."""
-    from dse.source import load_network
+    from rankline.src.dse.source import load_network
 
     started = perf_counter()
     networks = [(name, load_network(f"zoo:{name}")) for name in FOURTEEN]

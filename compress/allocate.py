@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from compress.plan import Choice, Plan
-from dse.errors import UserError, one_of
-from dse.formula import Cost
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
 
 Reals = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -16,26 +16,26 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.allocate import METRICS, Allocation, Option, allocate, measure
-from compress.covariance import check_samples, covariances
-from compress.norms import reestimate_all
-from compress.passage import Passage
-from compress.plan import Plan
-from compress.pricing import priced
-from compress.refit import FitSettings, refit
-from compress.sensitivity import METRIC_SAMPLES, output_metrics
-from compress.settings import Settings
-from compress.stakes import VALUES, stakes_of
-from compress.surgery import factorize, refusal
-from compress.targets import chosen_layers
-from compress.units import Reals, out_of_reach, units_of
-from dse import methods as known_methods
-from dse.errors import UserError, one_of
-from dse.formula import Cost
-from dse.graph import trace
-from dse.progress import Progress, no_progress
-from dse.reader import describe
-from dse.totals import network_cost
+from rankline.src.compress.allocate import METRICS, Allocation, Option, allocate, measure
+from rankline.src.compress.covariance import check_samples, covariances
+from rankline.src.compress.norms import reestimate_all
+from rankline.src.compress.passage import Passage
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.pricing import priced
+from rankline.src.compress.refit import FitSettings, refit
+from rankline.src.compress.sensitivity import METRIC_SAMPLES, output_metrics
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.stakes import VALUES, stakes_of
+from rankline.src.compress.surgery import factorize, refusal
+from rankline.src.compress.targets import chosen_layers
+from rankline.src.compress.units import Reals, out_of_reach, units_of
+from rankline.src.dse import methods as known_methods
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.graph import trace
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.reader import describe
+from rankline.src.dse.totals import network_cost
 
 FITS = ("data", "whitened", "weights")
 """How factors are made: fitted to the original's outputs on data (see ``refit``), to the covariance of the original's

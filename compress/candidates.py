@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from db.refusals import NoSolutionError
-from db.solution import Solution
-from db.solutions import Solutions
+from rankline.src.db.refusals import NoSolutionError
+from rankline.src.db.solution import Solution
+from rankline.src.db.solutions import Solutions
 
 
 def candidates(

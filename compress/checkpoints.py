@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 from filelock import FileLock, Timeout
 
-from compress.model_file import save_model
-from db.engine import sqlite_path
-from dse.errors import UserError
-from dse.source import load_model
+from rankline.src.compress.model_file import save_model
+from rankline.src.db.engine import sqlite_path
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.source import load_model
 
 
 class Checkpoints:

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import keras
 
-from compress.data import Data
-from dse.errors import UserError
-from dse.graph import trace
+from rankline.src.compress.data import Data
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.graph import trace
 
 SCOPE_NAME = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
 """What TensorFlow takes as the name of a model that it runs; names of layers come after that."""

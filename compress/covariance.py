@@ -18,12 +18,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compress.similarity import fitting_batch
-from compress.surgery import FACTORIZED
-from dse.errors import UserError, one_of
-from dse.graph import Call, feature_maps, trace
-from dse.layer import conv_out_size
-from dse.progress import Progress, no_progress
+from rankline.src.compress.similarity import fitting_batch
+from rankline.src.compress.surgery import FACTORIZED
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.graph import Call, feature_maps, trace
+from rankline.src.dse.layer import conv_out_size
+from rankline.src.dse.progress import Progress, no_progress
 
 LARGEST_PATCH = 8192
 """Layers with more inputs to an output than that get no covariance: the matrix alone would take 0.5 GiB."""

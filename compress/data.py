@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.streams import arrays_of, is_stream
-from dse.errors import UserError, one_of
-from dse.source import FUNCTION, function_of
+from rankline.src.compress.streams import arrays_of, is_stream
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.source import FUNCTION, function_of
 
 Array = NDArray[Any]
 

@@ -9,15 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from compress.data import Array, Data
-from compress.passage import Passage
-from compress.plan import Plan
-from compress.refit import FitSettings, refit
-from compress.sensitivity import METRIC_SAMPLES, output_metrics
-from compress.settings import Settings
-from compress.units import Reals, units_of
-from dse.graph import trace
-from dse.progress import Progress, no_progress
+from rankline.src.compress.data import Array, Data
+from rankline.src.compress.passage import Passage
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.refit import FitSettings, refit
+from rankline.src.compress.sensitivity import METRIC_SAMPLES, output_metrics
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.units import Reals, units_of
+from rankline.src.dse.graph import trace
+from rankline.src.dse.progress import Progress, no_progress
 
 
 def samples_of(data: Data, settings: Settings) -> Array:

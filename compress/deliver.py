@@ -7,15 +7,15 @@ from pathlib import Path
 
 import keras
 
-from compress.data import Data
-from compress.model_card import model_card
-from compress.model_file import saved_and_loaded
-from compress.plan import write_plan
-from compress.search import Run, cost_of
-from compress.training import Score, evaluate
-from db.database import Database
-from db.export import write_text
-from db.runs import finish_run, recorded_end
+from rankline.src.compress.data import Data
+from rankline.src.compress.model_card import model_card
+from rankline.src.compress.model_file import saved_and_loaded
+from rankline.src.compress.plan import write_plan
+from rankline.src.compress.search import Run, cost_of
+from rankline.src.compress.training import Score, evaluate
+from rankline.src.db.database import Database
+from rankline.src.db.export import write_text
+from rankline.src.db.runs import finish_run, recorded_end
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from inspect import isfunction
 
 import keras
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 
 def duplicate(layer: keras.Layer) -> keras.Layer:

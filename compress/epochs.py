@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from dse.progress import Progress
+from rankline.src.dse.progress import Progress
 
 
 class ToldEpochs(keras.callbacks.Callback):  # type: ignore[misc]

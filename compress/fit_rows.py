@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.units import Reals, Unit
+from rankline.src.compress.units import Reals, Unit
 
 Batches = list[list[Any]]
 """The outputs of a call, for each batch."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorly as tl
 
-from compress.methods import get
-from compress.methods.method import Decomposition
-from compress.plan import Choice
-from compress.units import Reals, Unit
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.units import Reals, Unit
 
 
 def fitted_factors(

@@ -12,17 +12,17 @@ from time import perf_counter
 
 import keras
 
-from compress.data_fit import DataFit, samples_of
-from compress.job import Job
-from compress.parts import Part, model_of, pairs_of
-from compress.plan import Plan
-from compress.recording import facts_of
-from compress.search import Run, cost_of, plan_of
-from compress.settings import Settings
-from compress.side_by_side import OnPart, searched
-from compress.surgery import factorize_and_measure
-from compress.training import DivergedError, evaluate, fine_tune
-from db.runs import (
+from rankline.src.compress.data_fit import DataFit, samples_of
+from rankline.src.compress.job import Job
+from rankline.src.compress.parts import Part, model_of, pairs_of
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.recording import facts_of
+from rankline.src.compress.search import Run, cost_of, plan_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.side_by_side import OnPart, searched
+from rankline.src.compress.surgery import factorize_and_measure
+from rankline.src.compress.training import DivergedError, evaluate, fine_tune
+from rankline.src.db.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,
@@ -36,7 +36,7 @@ from db.runs import (
     recorded_end,
     start_run,
 )
-from db.windows import metric_of
+from rankline.src.db.windows import metric_of
 
 CONV_METHODS = ("tucker", "cp", "tt")
 DENSE_METHODS = ("svd", "qr", "t3f")

@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
-from compress.data import Data
-from compress.epochs import ToldEpochs
-from compress.training import Metric
-from db.database import Database
-from db.runs import TrialRecord
-from dse.progress import Progress, no_progress
+from rankline.src.compress.data import Data
+from rankline.src.compress.epochs import ToldEpochs
+from rankline.src.compress.training import Metric
+from rankline.src.db.database import Database
+from rankline.src.db.runs import TrialRecord
+from rankline.src.dse.progress import Progress, no_progress
 
 
 def _not_told(trial: TrialRecord) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import keras
 
-from compress.data import Data
-from compress.depthwise import DepthwiseAlongAxis
-from compress.search import Run
-from compress.training import Score
-from compress.tt_matrix import TTMatrix
+from rankline.src.compress.data import Data
+from rankline.src.compress.depthwise import DepthwiseAlongAxis
+from rankline.src.compress.search import Run
+from rankline.src.compress.training import Score
+from rankline.src.compress.tt_matrix import TTMatrix
 
 
 def model_card(run: Run, network: str, data: Data, test: Score, before: Score) -> str:

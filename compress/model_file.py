@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.surgery import factorize
-from dse.errors import UserError
-from dse.source import load_model
+from rankline.src.compress.surgery import factorize
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.source import load_model
 
 SOME = 64
 """Samples on which the outputs of a file and of the model in memory are compared."""

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.passage import batches_of
-from compress.similarity import fitting_batch
-from compress.units import Reals
-from dse.graph import trace
+from rankline.src.compress.passage import batches_of
+from rankline.src.compress.similarity import fitting_batch
+from rankline.src.compress.units import Reals
+from rankline.src.dse.graph import trace
 
 
 def set_moments(norm: keras.Layer, mean: Reals, variance: Reals, wanted: Reals) -> None:

@@ -13,15 +13,15 @@ from typing import Any
 
 import keras
 
-from compress.checkpoints import checkpoints_of
-from compress.job import Job
-from compress.recording import key_of
-from compress.search import Run, search
-from compress.settings import Settings
-from compress.targets import targets_of
-from compress.training import DivergedError
-from db.runs import CHOSEN, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord, finish_run, trial_records
-from dse.errors import UserError
+from rankline.src.compress.checkpoints import checkpoints_of
+from rankline.src.compress.job import Job
+from rankline.src.compress.recording import key_of
+from rankline.src.compress.search import Run, search
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.targets import targets_of
+from rankline.src.compress.training import DivergedError
+from rankline.src.db.runs import CHOSEN, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord, finish_run, trial_records
+from rankline.src.dse.errors import UserError
 
 
 @dataclass(frozen=True)

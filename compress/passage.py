@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
-from compress.units import Unit
-from dse.graph import Call
+from rankline.src.compress.units import Unit
+from rankline.src.dse.graph import Call
 
 Values = dict[int, list[Any]]
 """The output tensors of calls, by index."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dse import methods
-from dse.errors import UserError
+from rankline.src.dse import methods
+from rankline.src.dse.errors import UserError
 
 FIELDS = ("method", "ranks", "shape")
 

@@ -17,24 +17,24 @@ import numpy as np
 import tensorly as tl
 from threadpoolctl import threadpool_limits
 
-from compress.allocate import Option
-from compress.fitted import metric_roots
-from compress.methods import get
-from compress.methods.cp import ConvergenceWarning
-from compress.methods.method import Decomposition
-from compress.plan import Choice
-from compress.stakes import Stake
-from compress.units import Reals
-from dse.formula import Cost, original_cost
-from dse.layer import Layer
-from dse.lines import lines_of
-from dse.progress import Progress, no_progress
-from dse.scan.front import front, front_of_many, with_errors
-from dse.scan.intervals import Narrowed, narrowed
-from dse.scan.select import Places
-from dse.space import spaces_of
-from dse.spectrum import Curves
-from dse.symbols import layer_shape
+from rankline.src.compress.allocate import Option
+from rankline.src.compress.fitted import metric_roots
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.cp import ConvergenceWarning
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.stakes import Stake
+from rankline.src.compress.units import Reals
+from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.lines import lines_of
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.scan.front import front, front_of_many, with_errors
+from rankline.src.dse.scan.intervals import Narrowed, narrowed
+from rankline.src.dse.scan.select import Places
+from rankline.src.dse.space import spaces_of
+from rankline.src.dse.spectrum import Curves
+from rankline.src.dse.symbols import layer_shape
 
 SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """The shares of a layer's cost at which a method is decomposed and measured, where it has no tables of the outputs'

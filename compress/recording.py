@@ -11,11 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from compress.classifier import frozen_layers
-from compress.job import Job
-from compress.settings import Settings
-from compress.training import Metric
-from dse.graph import trace
+from rankline.src.compress.classifier import frozen_layers
+from rankline.src.compress.job import Job
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import Metric
+from rankline.src.dse.graph import trace
 
 VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
 """Packages whose versions are recorded with a run."""

@@ -19,20 +19,20 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.fit_rows import Batches, Rows, rows_of
-from compress.fitted import fitted_factors
-from compress.memory import available_bytes
-from compress.methods import get
-from compress.norms import reestimate, set_moments
-from compress.passage import Passage, batches_of
-from compress.plan import Choice, Plan
-from compress.similarity import fitting_batch, through
-from compress.statistics import Moments, best_weights, moments
-from compress.surgery import factor_chain, factorize, find_layer
-from compress.units import Reals, Unit, units_of
-from dse.errors import UserError
-from dse.graph import Call, peak_elements, trace
-from dse.progress import Progress, no_progress
+from rankline.src.compress.fit_rows import Batches, Rows, rows_of
+from rankline.src.compress.fitted import fitted_factors
+from rankline.src.compress.memory import available_bytes
+from rankline.src.compress.methods import get
+from rankline.src.compress.norms import reestimate, set_moments
+from rankline.src.compress.passage import Passage, batches_of
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.compress.similarity import fitting_batch, through
+from rankline.src.compress.statistics import Moments, best_weights, moments
+from rankline.src.compress.surgery import factor_chain, factorize, find_layer
+from rankline.src.compress.units import Reals, Unit, units_of
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.graph import Call, peak_elements, trace
+from rankline.src.dse.progress import Progress, no_progress
 
 ROWS_ELEMENTS = 2**25
 """Of a layer's patches that its fit looks at (128 MiB), at positions drawn at random; ..."""

@@ -14,17 +14,17 @@ from time import perf_counter
 
 import keras
 
-from compress.checkpoints import Checkpoints, checkpoints_of
-from compress.data_fit import DataFit, samples_of
-from compress.job import Job
-from compress.plan import Choice, Plan
-from compress.recording import facts_of, key_of
-from compress.settings import Settings
-from compress.similarity import Reference
-from compress.surgery import factorize_and_measure
-from compress.targets import Target, targets_of
-from compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
-from db.runs import (
+from rankline.src.compress.checkpoints import Checkpoints, checkpoints_of
+from rankline.src.compress.data_fit import DataFit, samples_of
+from rankline.src.compress.job import Job
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.compress.recording import facts_of, key_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.similarity import Reference
+from rankline.src.compress.surgery import factorize_and_measure
+from rankline.src.compress.targets import Target, targets_of
+from rankline.src.compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.db.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,
@@ -42,10 +42,10 @@ from db.runs import (
     start_run,
     trial_records,
 )
-from dse.errors import UserError
-from dse.formula import Cost
-from dse.reader import describe
-from dse.totals import network_cost
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.reader import describe
+from rankline.src.dse.totals import network_cost
 
 
 @dataclass(frozen=True)

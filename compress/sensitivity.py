@@ -15,12 +15,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.gradients import gradients
-from compress.passage import Passage, batches_of
-from compress.similarity import MAP_BYTES, fitting_batch
-from compress.units import Reals, Unit
-from dse.graph import Call
-from dse.progress import Progress, no_progress
+from rankline.src.compress.gradients import gradients
+from rankline.src.compress.passage import Passage, batches_of
+from rankline.src.compress.similarity import MAP_BYTES, fitting_batch
+from rankline.src.compress.units import Reals, Unit
+from rankline.src.dse.graph import Call
+from rankline.src.dse.progress import Progress, no_progress
 
 METRIC_SAMPLES = 512
 """As many are enough for a metric."""

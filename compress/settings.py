@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compress.methods import get as decomposition
-from compress.training import FineTuning
-from db.runs import TrialRecord
-from dse import methods
-from dse.errors import UserError, one_of
-from dse.layer import conv, dense
+from rankline.src.compress.methods import get as decomposition
+from rankline.src.compress.training import FineTuning
+from rankline.src.db.runs import TrialRecord
+from rankline.src.dse import methods
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.layer import conv, dense
 
 OBJECTIVES = ("params", "flops", "memory")
 METRICS = ("accuracy", "loss")

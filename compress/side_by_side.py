@@ -20,20 +20,20 @@ import keras
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from compress.data import Data
-from compress.job import Job
-from compress.memory import available_bytes
-from compress.model_file import save_model
-from compress.parts import Part, part_of
-from compress.recording import key_of
-from compress.settings import Settings
-from compress.similarity import KEPT_BYTES, MAP_BYTES
-from compress.training import DivergedError, Metric
-from db.database import open_database
-from db.engine import sqlite_path
-from db.runs import INTERRUPTED, RUNNING, TrialRecord, finish_run
-from dse.errors import UserError
-from dse.source import load_model
+from rankline.src.compress.data import Data
+from rankline.src.compress.job import Job
+from rankline.src.compress.memory import available_bytes
+from rankline.src.compress.model_file import save_model
+from rankline.src.compress.parts import Part, part_of
+from rankline.src.compress.recording import key_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.similarity import KEPT_BYTES, MAP_BYTES
+from rankline.src.compress.training import DivergedError, Metric
+from rankline.src.db.database import open_database
+from rankline.src.db.engine import sqlite_path
+from rankline.src.db.runs import INTERRUPTED, RUNNING, TrialRecord, finish_run
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.source import load_model
 
 OnPart = Callable[[Settings, int, int], None]
 """Is told the settings of a search, its number from 1, and how many there are."""

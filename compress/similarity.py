@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.plan import Choice
-from compress.surgery import factor_chain, find_layer
-from dse.graph import Call, feature_maps, peak_elements, trace
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factor_chain, find_layer
+from rankline.src.dse.graph import Call, feature_maps, peak_elements, trace
 
 MAP_BYTES = 512 * 2**20
 """Of feature maps that may be held at once, the original's and the factorized layers': it sets the batch."""

@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compress.covariance import CalibrationWarning
-from compress.methods import DECOMPOSITIONS, get
-from compress.methods.method import Decomposition
-from compress.surgery import find_layer, refusal
-from db.database import Database
-from db.errors import OUTPUTS, WEIGHTS, store_errors, stored_digests
-from dse.errors import UserError
-from dse.options import Options
-from dse.progress import Progress, no_progress
-from dse.space import Space
-from dse.spectrum import ErrorTable
+from rankline.src.compress.covariance import CalibrationWarning
+from rankline.src.compress.methods import DECOMPOSITIONS, get
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.surgery import find_layer, refusal
+from rankline.src.db.database import Database
+from rankline.src.db.errors import OUTPUTS, WEIGHTS, store_errors, stored_digests
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.options import Options
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.space import Space
+from rankline.src.dse.spectrum import ErrorTable
 
 TABLES_VERSION = 1
 """Raised when tables are made in another way, so that stored ones are made anew."""

@@ -16,15 +16,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.covariance import Covariance, covariances
-from compress.fitted import fitted_factors
-from compress.passage import Passage
-from compress.plan import Choice
-from compress.refit import rows_wanted
-from compress.sensitivity import logit_errors
-from compress.units import Reals, Unit
-from dse.errors import one_of
-from dse.progress import Progress, no_progress
+from rankline.src.compress.covariance import Covariance, covariances
+from rankline.src.compress.fitted import fitted_factors
+from rankline.src.compress.passage import Passage
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.refit import rows_wanted
+from rankline.src.compress.sensitivity import logit_errors
+from rankline.src.compress.units import Reals, Unit
+from rankline.src.dse.errors import one_of
+from rankline.src.dse.progress import Progress, no_progress
 
 VALUES = ("damage", "energy", "uniform")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.units import Reals
+from rankline.src.compress.units import Reals
 
 CHUNK_ELEMENTS = 2**22
 """Of patches that are turned into float64 at once (32 MiB)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 PARTS = {2: ("train", "test"), 3: ("train", "validation", "test")}
 

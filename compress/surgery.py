@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from compress.duplicate import duplicate
-from compress.methods import get
-from compress.methods.factor import Factor
-from compress.methods.tensor import Tensor
-from compress.plan import Choice
-from dse.errors import UserError, one_of
-from dse.progress import Progress, no_progress
+from rankline.src.compress.duplicate import duplicate
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.factor import Factor
+from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.plan import Choice
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.progress import Progress, no_progress
 
 FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 

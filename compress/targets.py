@@ -9,15 +9,15 @@ from typing import Any
 
 import keras
 
-from compress.candidates import candidates
-from compress.plan import Choice
-from compress.settings import Settings
-from compress.surgery import refusal
-from db.database import Database
-from db.solution import Solution
-from db.windows import metric_of
-from dse.errors import UserError, one_of
-from dse.formula import Cost
+from rankline.src.compress.candidates import candidates
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.surgery import refusal
+from rankline.src.db.database import Database
+from rankline.src.db.solution import Solution
+from rankline.src.db.windows import metric_of
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
 
 
 @dataclass

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from compress.classifier import is_binary, output_activation
-from compress.data import Array
-from compress.norms import reestimate_if_better
-from dse.errors import UserError
-from dse.graph import peak_elements, trace
+from rankline.src.compress.classifier import is_binary, output_activation
+from rankline.src.compress.data import Array
+from rankline.src.compress.norms import reestimate_if_better
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.graph import peak_elements, trace
 
 NORM_SAMPLES = 1000
 """Training samples that BatchNorm's moments are taken from after a training, ..."""

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.covariance import LARGEST_PATCH, patches
-from compress.duplicate import duplicate
-from compress.surgery import refusal_of
-from dse.graph import Call
+from rankline.src.compress.covariance import LARGEST_PATCH, patches
+from rankline.src.compress.duplicate import duplicate
+from rankline.src.compress.surgery import refusal_of
+from rankline.src.dse.graph import Call
 
 Reals = NDArray[np.float64]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from db.refusals import NoSolutionError, unknown_errors
-from db.solution import Solution
-from db.windows import Bounds
-from dse.errors import UserError, one_of
-from dse.formula import Cost
+from rankline.src.db.refusals import NoSolutionError, unknown_errors
+from rankline.src.db.solution import Solution
+from rankline.src.db.windows import Bounds
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
 
 if TYPE_CHECKING:
-    from db.database import Database
+    from rankline.src.db.database import Database
 
 
 def best_by_method(

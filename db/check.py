@@ -7,11 +7,11 @@ import json
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from db.database import open_database
-from db.schema import IDS_PER_SPACE, line, space
-from dse.progress import Progress, no_progress
-from dse.scan.census import Census, census, census_of_intervals
-from dse.space import Space
+from rankline.src.db.database import open_database
+from rankline.src.db.schema import IDS_PER_SPACE, line, space
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.scan.census import Census, census, census_of_intervals
+from rankline.src.dse.space import Space
 
 
 def check_exhaustively(location: str, progress: Progress = no_progress) -> int:

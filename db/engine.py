@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from db.read_only import open_read_only
-from db.schema import SCHEMA_VERSION, metadata
-from db.views import views
-from dse.errors import UserError
+from rankline.src.db.read_only import open_read_only
+from rankline.src.db.schema import SCHEMA_VERSION, metadata
+from rankline.src.db.views import views
+from rankline.src.dse.errors import UserError
 
 _PRAGMAS = (
     "busy_timeout = 120000",

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Row, Select, Subquery, func, select
 
-from db.intervals import RANKS
-from db.windows import METRICS
+from rankline.src.db.intervals import RANKS
+from rankline.src.db.windows import METRICS
 
 
 def equal_lines(lines: Subquery) -> Select[Any]:

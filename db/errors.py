@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import Engine, delete, insert, select
 
-from db.engine import writing
-from db.schema import spectrum
-from dse.spectrum import Spectrum, from_bytes, to_bytes
+from rankline.src.db.engine import writing
+from rankline.src.db.schema import spectrum
+from rankline.src.dse.spectrum import Spectrum, from_bytes, to_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Row, Select, Subquery, bindparam, select
 
-from db.intervals import RANKS, total
-from db.parts import parts
+from rankline.src.db.intervals import RANKS, total
+from rankline.src.db.parts import parts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dse.lines import Integers
+    from rankline.src.dse.lines import Integers
 
 CHUNK_LINES = 1024
 """Lines that are read at a time."""

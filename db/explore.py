@@ -11,17 +11,17 @@ from time import perf_counter
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from db.engine import writing
-from db.schema import layer as layer_table
-from db.schema import layer_space, network, spectrum
-from db.schema import space as space_table
-from db.write import Computed, stored_spaces, write_spaces
-from dse.errors import UserError
-from dse.layer import Layer
-from dse.options import Options
-from dse.progress import Progress
-from dse.space import Space, spaces_of
-from dse.totals import known_cost, network_cost
+from rankline.src.db.engine import writing
+from rankline.src.db.schema import layer as layer_table
+from rankline.src.db.schema import layer_space, network, spectrum
+from rankline.src.db.schema import space as space_table
+from rankline.src.db.write import Computed, stored_spaces, write_spaces
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.options import Options
+from rankline.src.dse.progress import Progress
+from rankline.src.dse.space import Space, spaces_of
+from rankline.src.dse.totals import known_cost, network_cost
 
 LINES_AT_A_TIME = 100_000
 """Lines that are written in one transaction, unless one space has more."""
@@ -103,7 +103,7 @@ def _compute(engine: Engine, missing: Mapping[str, Space], progress: Progress) -
 
 def _computed(spaces: Iterable[Space]) -> Iterator[list[Computed]]:
     """Groups of spaces with their lines; while one is written, a thread computes the next."""
-    from dse.lines import lines_of  # numba: only where there is something to compute
+    from rankline.src.dse.lines import lines_of  # numba: only where there is something to compute
 
     def compute(group: Sequence[Space]) -> list[Computed]:
         return [(space, list(lines_of(space))) for space in group]

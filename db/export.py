@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from db.solutions import Solutions
-from dse.errors import UserError
+from rankline.src.db.solutions import Solutions
+from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dse.lines import Integers
+from rankline.src.dse.lines import Integers
 
 Bytes = NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from db.schema import IDS_PER_SPACE, line
-from db.windows import METRICS, Window
+from rankline.src.db.schema import IDS_PER_SPACE, line
+from rankline.src.db.windows import METRICS, Window
 
 SETS = ("all", "better", "useful")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dse.lines import Integers
-from dse.scan.levels import counts_and_flops
+from rankline.src.dse.lines import Integers
+from rankline.src.dse.scan.levels import counts_and_flops
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select
 
-from db.engine import is_in_memory
-from db.schema import IDS_PER_SPACE
+from rankline.src.db.engine import is_in_memory
+from rankline.src.db.schema import IDS_PER_SPACE
 
 LINES_WORTH_A_THREAD = 10_000
 """A scan over them takes about 3 ms, ten times what handing it to a thread does."""

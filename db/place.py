@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dse.formula import Cost
+from rankline.src.dse.formula import Cost
 
 
 class Place(NamedTuple):

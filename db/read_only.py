@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:

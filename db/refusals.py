@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from db.windows import metric_of
-from dse.errors import UserError
+from rankline.src.db.windows import metric_of
+from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
-    from db.solutions import Solutions
-    from db.stored_lines import StoredLines
+    from rankline.src.db.solutions import Solutions
+    from rankline.src.db.stored_lines import StoredLines
 
 
 class NoSolutionError(UserError):

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
 
-from db.engine import writing
-from db.schema import layer, network, run, trial, trial_layer
-from dse.errors import UserError
-from dse.formula import Cost
+from rankline.src.db.engine import writing
+from rankline.src.db.schema import layer, network, run, trial, trial_layer
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
 
 ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
 

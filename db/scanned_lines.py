@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from db.expand import NAMES, expanded
-from db.intervals import RANKS
-from db.levels import Spans
-from db.place import Place
-from db.windows import Window
-from dse.formula import Cost
-from dse.lines import Integers, Lines, lines_of
-from dse.scan.front import front, front_of_many, least_error, with_errors, within_errors
-from dse.scan.intervals import Narrowed, narrowed
-from dse.scan.select import sample
-from dse.space import Space
-from dse.spectrum import Spectrum
+from rankline.src.db.expand import NAMES, expanded
+from rankline.src.db.intervals import RANKS
+from rankline.src.db.levels import Spans
+from rankline.src.db.place import Place
+from rankline.src.db.windows import Window
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.lines import Integers, Lines, lines_of
+from rankline.src.dse.scan.front import front, front_of_many, least_error, with_errors, within_errors
+from rankline.src.dse.scan.intervals import Narrowed, narrowed
+from rankline.src.dse.scan.select import sample
+from rankline.src.dse.space import Space
+from rankline.src.dse.spectrum import Spectrum
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.errors import LayerErrors
-from db.windows import METRICS, metric_of
-from dse.formula import Cost
+from rankline.src.db.errors import LayerErrors
+from rankline.src.db.windows import METRICS, metric_of
+from rankline.src.dse.formula import Cost
 
 
 @dataclass(frozen=True)

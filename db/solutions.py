@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from db.errors import LayerErrors
-from db.intervals import RANKS, SETS
-from db.levels import equal_levels, levels_of
-from db.place import Place
-from db.refusals import NoSolutionError, no_solution, unknown_errors
-from db.scanned_lines import ScannedLines
-from db.solution import Solution, Summary
-from db.stored_lines import StoredLines
-from db.windows import METRICS, REDUCTION, Bounds, Window, error_window, window
-from dse.errors import UserError, one_of
-from dse.formula import Cost
-from dse.space import Space
+from rankline.src.db.errors import LayerErrors
+from rankline.src.db.intervals import RANKS, SETS
+from rankline.src.db.levels import equal_levels, levels_of
+from rankline.src.db.place import Place
+from rankline.src.db.refusals import NoSolutionError, no_solution, unknown_errors
+from rankline.src.db.scanned_lines import ScannedLines
+from rankline.src.db.solution import Solution, Summary
+from rankline.src.db.stored_lines import StoredLines
+from rankline.src.db.windows import METRICS, REDUCTION, Bounds, Window, error_window, window
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from db.authorizer import FUNCTIONS, TABLES, Authorizer
-from db.engine import check_location, known_version, other_version, sqlite_path
-from db.read_only import open_read_only
-from db.schema import SCHEMA_VERSION
-from dse.errors import UserError, one_of
+from rankline.src.db.authorizer import FUNCTIONS, TABLES, Authorizer
+from rankline.src.db.engine import check_location, known_version, other_version, sqlite_path
+from rankline.src.db.read_only import open_read_only
+from rankline.src.db.schema import SCHEMA_VERSION
+from rankline.src.dse.errors import UserError, one_of
 
 LIMIT_ROWS = 10_000
 LIMIT_SECONDS = 10.0

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Engine, Row, Select, func, select
 
-from db.equal import equal_lines, equal_places
-from db.expand import batches_of, pick
-from db.intervals import RANKS, coefficient, intervals, tie_break, total, value_at
-from db.levels import Spans
-from db.parts import parts, run
-from db.place import Place
-from db.windows import Window
-from dse.formula import Cost
+from rankline.src.db.equal import equal_lines, equal_places
+from rankline.src.db.expand import batches_of, pick
+from rankline.src.db.intervals import RANKS, coefficient, intervals, tie_break, total, value_at
+from rankline.src.db.levels import Spans
+from rankline.src.db.parts import parts, run
+from rankline.src.db.place import Place
+from rankline.src.db.windows import Window
+from rankline.src.dse.formula import Cost
 
 if TYPE_CHECKING:
     import pandas as pd

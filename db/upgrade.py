@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from db.engine import bare_engine, explain_errors, schema_version, sqlite_path, writing
-from db.read_only import open_read_only
-from db.schema import SCHEMA_VERSION
-from dse.errors import UserError
+from rankline.src.db.engine import bare_engine, explain_errors, schema_version, sqlite_path, writing
+from rankline.src.db.read_only import open_read_only
+from rankline.src.db.schema import SCHEMA_VERSION
+from rankline.src.dse.errors import UserError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.schema import IDS_PER_SPACE
+from rankline.src.db.schema import IDS_PER_SPACE
 
 
 def views(dialect: str) -> dict[str, str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from dse.errors import UserError, one_of
-from dse.formula import Cost
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
 
 Number = int | float | str | Fraction
 Bounds = tuple[Number | None, Number | None]

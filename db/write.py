@@ -14,15 +14,15 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
-from db.engine import writing
-from db.intervals import RANKS
-from db.schema import IDS_PER_SPACE, line, rank
-from db.schema import space as space_table
-from dse.errors import UserError
-from dse.space import Space
+from rankline.src.db.engine import writing
+from rankline.src.db.intervals import RANKS
+from rankline.src.db.schema import IDS_PER_SPACE, line, rank
+from rankline.src.db.schema import space as space_table
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.space import Space
 
 if TYPE_CHECKING:
-    from dse.lines import Integers, Lines
+    from rankline.src.dse.lines import Integers, Lines
 
 COMPLETE = "complete"
 
@@ -150,7 +150,7 @@ def _insert_lines(connection: Connection, spaces: Sequence[tuple[int, Sequence[L
 
     SQLite opens them as a table and copies it, in a fifth of the time that binding row after row takes.
     """
-    from db.image import NULL, table_image  # numba: it is loaded by now, since the lines are there
+    from rankline.src.db.image import NULL, table_image  # numba: it is loaded by now, since the lines are there
 
     n_lines = [sum(map(len, parts)) for _, parts in spaces]
     if not sum(n_lines):

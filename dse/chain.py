@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
-from dse.formula import Cost
-from dse.layer import Layer
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.layer import Layer
 
 
 @dataclass(frozen=True)

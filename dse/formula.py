@@ -13,7 +13,7 @@ from math import prod
 
 import sympy as sp
 
-from dse.symbols import C, F, LayerShape, T, axis_symbols
+from rankline.src.dse.symbols import C, F, LayerShape, T, axis_symbols
 
 INT64_MAX = 2**63 - 1
 

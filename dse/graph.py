@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 Shape = tuple[int | None, ...]
 InputShape = Sequence[int] | Sequence[Sequence[int]]

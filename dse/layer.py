@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import Any, TypeGuard
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 PADDINGS = ("valid", "same", "causal")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dse.errors import UserError
-from dse.layer import Layer, layer_from
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer, layer_from
 
 
 def read_layers(path: str | Path) -> list[Layer]:

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dse.formula import Polynomial
-from dse.space import Branch, Space
+from rankline.src.dse.formula import Polynomial
+from rankline.src.dse.space import Branch, Space
 
 Integers = NDArray[np.int64]
 

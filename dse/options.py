@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 SHAPE_ORDERS = ("aligned", "all")
 

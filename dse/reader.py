@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from dse.errors import UserError
-from dse.graph import Call, InputShape, Shape, reachable_without, trace
-from dse.layer import Layer, layer_from
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.graph import Call, InputShape, Shape, reachable_without, trace
+from rankline.src.dse.layer import Layer, layer_from
 
 if TYPE_CHECKING:
     import keras

@@ -13,12 +13,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dse import zoo
-from dse.errors import UserError, one_of
-from dse.graph import InputShape, as_shapes
-from dse.layer import Layer
-from dse.layers_file import layers_of, read_layers
-from dse.reader import ModelShape, describe
+from rankline.src.dse import zoo
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.graph import InputShape, as_shapes
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.layers_file import layers_of, read_layers
+from rankline.src.dse.reader import ModelShape, describe
 
 if TYPE_CHECKING:
     import keras
@@ -30,8 +30,8 @@ FUNCTION = r"[^\W\d][\w.]*:[^\W\d]\w*"
 CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 """Classes that run code from the file they are saved in, or from another that it names."""
 
-OWN_LAYER = ("rankline>", "compress.")
-"""How Keras's registered name, and the module, of a factor that Keras has no layer for begin in a saved model."""
+OWN_LAYER = "rankline>"
+"""How Keras's registered name of a factor that Keras has no layer for begins."""
 
 
 def load_network(source: str, input_shape: InputShape | None = None) -> ModelShape:
@@ -177,8 +177,8 @@ def _saved(path: Path) -> keras.Model:
     import keras
 
     try:
-        for module in {str(one["module"]) for one in objects if _is_own_layer(one)}:
-            import_module(module)  # which registers the class
+        if any(str(one.get("registered_name")).startswith(OWN_LAYER) for one in objects):
+            import_module("rankline.layers")  # which registers ours; a module that the file names is never imported
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {own_way}") from error
@@ -202,11 +202,6 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
         yield config
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         yield from _objects(value)
-
-
-def _is_own_layer(config: Mapping[str, Any]) -> bool:
-    names = (config.get("registered_name"), config.get("module"))
-    return all(str(name).startswith(start) for name, start in zip(names, OWN_LAYER, strict=True))
 
 
 def _one_line(error: Exception) -> str:

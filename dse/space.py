@@ -10,12 +10,12 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from dse import methods
-from dse.errors import UserError
-from dse.formula import INT64_MAX, Cost, Polynomials, original_cost
-from dse.layer import Layer
-from dse.options import Options
-from dse.symbols import LayerShape, layer_shape
+from rankline.src.dse import methods
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import INT64_MAX, Cost, Polynomials, original_cost
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.options import Options
+from rankline.src.dse.symbols import LayerShape, layer_shape
 
 FORMULA_VERSION = 1
 """Raised with every change of a formula, cap or rule, so that stored spaces are computed anew."""

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dse.lines import Integers, Lines
+from rankline.src.dse.lines import Integers, Lines
 
 Reals = NDArray[np.float64]
 

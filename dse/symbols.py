@@ -8,7 +8,7 @@ from math import prod
 
 import sympy as sp
 
-from dse.layer import Layer
+from rankline.src.dse.layer import Layer
 
 C, F, T = sp.symbols("C F T", integer=True, positive=True)
 

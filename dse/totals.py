@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dse.formula import Cost, original_cost
-from dse.layer import Layer
-from dse.symbols import layer_shape
+from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.symbols import layer_shape
 
 
 def known_cost(layer: Layer) -> tuple[int | None, int | None, int | None]:

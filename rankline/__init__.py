@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compress.refit import FitSettings
-    from compress.surgery import factorize
-    from db.database import open_database as open
-    from dse.errors import UserError
     from rankline.budgets import allocate, budget, refit
     from rankline.compression import compress, resume
     from rankline.errors import measure_errors
+    from rankline.src.compress.refit import FitSettings
+    from rankline.src.compress.surgery import factorize
+    from rankline.src.db.database import open_database as open
+    from rankline.src.dse.errors import UserError
 
 __all__ = [
     "FitSettings", "UserError", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit",
@@ -19,16 +19,16 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "open": ("db.database", "open_database"),
+    "open": ("rankline.src.db.database", "open_database"),
     "compress": ("rankline.compression", "compress"),
     "resume": ("rankline.compression", "resume"),
     "allocate": ("rankline.budgets", "allocate"),
     "refit": ("rankline.budgets", "refit"),
     "budget": ("rankline.budgets", "budget"),
-    "FitSettings": ("compress.refit", "FitSettings"),
-    "factorize": ("compress.surgery", "factorize"),
+    "FitSettings": ("rankline.src.compress.refit", "FitSettings"),
+    "factorize": ("rankline.src.compress.surgery", "factorize"),
     "measure_errors": ("rankline.errors", "measure_errors"),
-    "UserError": ("dse.errors", "UserError"),
+    "UserError": ("rankline.src.dse.errors", "UserError"),
 }
 
 

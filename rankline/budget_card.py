@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compress.allocate import measure
-from compress.budget import by_reason
-from compress.model_card import how_to_load
-from reports.numbers import change, percent, points
-from reports.sweep import METRIC_NAMES
+from rankline.src.compress.allocate import measure
+from rankline.src.compress.budget import by_reason
+from rankline.src.compress.model_card import how_to_load
+from rankline.src.reports.numbers import change, percent, points
+from rankline.src.reports.sweep import METRIC_NAMES
 
 if TYPE_CHECKING:
     from rankline.budget_run import Point

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compress.allocate import measure
-from compress.budget import Budget, Keep
-from dse.errors import UserError
-from dse.formula import Cost
-from dse.space import spaces_of
+from rankline.src.compress.allocate import measure
+from rankline.src.compress.budget import Budget, Keep
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.space import spaces_of
 
 
 def least_possible(engine: Budget, metric: str) -> int:

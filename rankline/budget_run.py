@@ -12,22 +12,22 @@ from typing import Any
 
 import keras
 
-from compress.allocate import Allocation
-from compress.budget import Budget
-from compress.covariance import CalibrationWarning
-from compress.epochs import ToldEpochs
-from compress.plan import Plan
-from compress.refit import FitSettings
-from compress.search import cost_of
-from compress.similarity import Reference
-from compress.training import FineTuning, Score, evaluate, fine_tune
-from db.database import Database
-from db.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_trial
-from dse.formula import Cost
-from dse.progress import Progress
-from dse.source import load_model
 from rankline.calibration import Calibration
 from rankline.handing_over import hand_over
+from rankline.src.compress.allocate import Allocation
+from rankline.src.compress.budget import Budget
+from rankline.src.compress.covariance import CalibrationWarning
+from rankline.src.compress.epochs import ToldEpochs
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.refit import FitSettings
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.similarity import Reference
+from rankline.src.compress.training import FineTuning, Score, evaluate, fine_tune
+from rankline.src.db.database import Database
+from rankline.src.db.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_trial
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.progress import Progress
+from rankline.src.dse.source import load_model
 
 SIMILARITY_SAMPLES = 256
 """Calibration samples on which feature maps are compared."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from compress.allocate import Allocation, measure
-from compress.budget import LEFT_OUT, by_reason
-from compress.plan import plan_to_json
-from dse.formula import Cost
-from dse.reader import describe
-from dse.totals import uncounted
 from rankline.budget_run import Point
 from rankline.budgets import Budgeted
 from rankline.cli.output import note, write_table
 from rankline.cli.table import share
-from reports.numbers import percent, points
-from reports.sweep import COLUMNS, LEAST_IMPORTANT, METRIC_NAMES, sweep_rows
-from reports.sweep import as_csv as sweep_csv
+from rankline.src.compress.allocate import Allocation, measure
+from rankline.src.compress.budget import LEFT_OUT, by_reason
+from rankline.src.compress.plan import plan_to_json
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.reader import describe
+from rankline.src.dse.totals import uncounted
+from rankline.src.reports.numbers import percent, points
+from rankline.src.reports.sweep import COLUMNS, LEAST_IMPORTANT, METRIC_NAMES, sweep_rows
+from rankline.src.reports.sweep import as_csv as sweep_csv
 
 UNITS = {
     "damage": "squared error of the logits",

@@ -11,26 +11,26 @@ from typing import Any
 
 import keras
 
-from compress.allocate import Allocation
-from compress.budget import FITS, Budget, Keep
-from compress.classifier import frozen_layers
-from compress.model_file import check_saving, check_target
-from compress.plan import Plan
-from compress.recording import VERSIONS
-from compress.refit import FitSettings, check_memory
-from compress.training import FineTuning, Score, evaluate
-from db.database import Database, open_database
-from db.export import write_text
-from db.runs import SUCCESS, TrialRecord, finish_run, recorded_end, start_run
-from dse.errors import UserError, one_of
-from dse.formula import Cost
-from dse.progress import Progress, no_progress
-from dse.source import load_model, network_name
 from rankline.budget_card import budget_card
 from rankline.budget_limits import asked, budgets_of, check_possible, recorded
 from rankline.budget_run import BudgetRun, Point, labelled_test, told_once
 from rankline.calibration import Calibration, calibration_of
 from rankline.handing_over import check_folder
+from rankline.src.compress.allocate import Allocation
+from rankline.src.compress.budget import FITS, Budget, Keep
+from rankline.src.compress.classifier import frozen_layers
+from rankline.src.compress.model_file import check_saving, check_target
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.recording import VERSIONS
+from rankline.src.compress.refit import FitSettings, check_memory
+from rankline.src.compress.training import FineTuning, Score, evaluate
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.export import write_text
+from rankline.src.db.runs import SUCCESS, TrialRecord, finish_run, recorded_end, start_run
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.source import load_model, network_name
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from compress.classifier import fitting
-from compress.covariance import check_samples
-from compress.data import KNOWN, Array, Data, Scaling, data_from, load, load_inputs
-from compress.model_file import outputs_of
-from compress.streams import is_stream
-from dse.errors import UserError
+from rankline.src.compress.classifier import fitting
+from rankline.src.compress.covariance import check_samples
+from rankline.src.compress.data import KNOWN, Array, Data, Scaling, data_from, load, load_inputs
+from rankline.src.compress.model_file import outputs_of
+from rankline.src.compress.streams import is_stream
+from rankline.src.dse.errors import UserError
 
 FINITE_ON = 64
 """Calibration samples on which the model's outputs are looked at before the work."""

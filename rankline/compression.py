@@ -11,24 +11,24 @@ from typing import Any
 
 import keras
 
-from compress.baselines.strategies import pruning, vbmf
-from compress.checkpoints import checkpoints_of
-from compress.classifier import fitting
-from compress.data import Data, Scaling, data_from, load
-from compress.deliver import Delivered, deliver
-from compress.hybrid import CONV_METHODS, DENSE_METHODS, hybrid
-from compress.job import Job
-from compress.model_file import check_saving, check_target
-from compress.plan import Plan
-from compress.search import Run, search
-from compress.settings import Settings
-from compress.side_by_side import OnPart
-from compress.training import Metric
-from db.database import Database, open_database
-from db.runs import SUCCESS, TrialRecord, run_settings
-from dse.errors import UserError, one_of
-from dse.progress import Progress, no_progress
-from dse.source import load_model, network_name
+from rankline.src.compress.baselines.strategies import pruning, vbmf
+from rankline.src.compress.checkpoints import checkpoints_of
+from rankline.src.compress.classifier import fitting
+from rankline.src.compress.data import Data, Scaling, data_from, load
+from rankline.src.compress.deliver import Delivered, deliver
+from rankline.src.compress.hybrid import CONV_METHODS, DENSE_METHODS, hybrid
+from rankline.src.compress.job import Job
+from rankline.src.compress.model_file import check_saving, check_target
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.search import Run, search
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.side_by_side import OnPart
+from rankline.src.compress.training import Metric
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import SUCCESS, TrialRecord, run_settings
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.source import load_model, network_name
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import keras
 
-from compress.data import Data, load
-from compress.epochs import ToldEpochs
-from compress.model_file import save_model
-from compress.settings import Settings
-from compress.training import FineTuning, fine_tune
-from db.database import Database, open_database
-from dse.zoo.lenet5 import lenet5
 from rankline.compression import Compression, compress
 from rankline.progress import bar, tell_trial
+from rankline.src.compress.data import Data, load
+from rankline.src.compress.epochs import ToldEpochs
+from rankline.src.compress.model_file import save_model
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import FineTuning, fine_tune
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.zoo.lenet5 import lenet5
 
 TRAINING = FineTuning(epochs=40, learning_rate=2e-3, patience=10)
 FINE_TUNING = FineTuning(epochs=15, learning_rate=2e-3, patience=6)
@@ -35,7 +35,7 @@ class Demo:
 
 def run_demo(folder: Path, seed: int = 0) -> Demo:
     """Runs the main job end to end in ``folder``, which is made; files of an earlier demo are replaced."""
-    from reports.html import write_report
+    from rankline.src.reports.html import write_report
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / name for name in ("lenet5.keras", "small.keras", "report.html", "rankline.db")}

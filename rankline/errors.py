@@ -8,15 +8,15 @@ from typing import Any
 
 import keras
 
-from compress.covariance import covariances
-from compress.data import Data, load_inputs
-from compress.methods import DECOMPOSITIONS, get
-from compress.spectra import Looked, store_spectra
-from compress.surgery import refusal
-from db.database import Database, open_database
-from dse.errors import UserError
-from dse.progress import Progress, no_progress
-from dse.source import load_model, network_name
+from rankline.src.compress.covariance import covariances
+from rankline.src.compress.data import Data, load_inputs
+from rankline.src.compress.methods import DECOMPOSITIONS, get
+from rankline.src.compress.spectra import Looked, store_spectra
+from rankline.src.compress.surgery import refusal
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.source import load_model, network_name
 
 
 def measure_errors(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import keras
 
-from compress.plan import Choice
-from compress.surgery import factor_names, factorize_and_measure
-from dse.formula import Cost
-from dse.graph import InputShape
-from dse.progress import Progress, no_progress
-from dse.reader import ModelShape, describe
-from dse.totals import known_cost, network_cost, uncounted
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factor_names, factorize_and_measure
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.graph import InputShape
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.reader import ModelShape, describe
+from rankline.src.dse.totals import known_cost, network_cost, uncounted
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import keras
 
-from compress.data import Array
-from compress.model_file import saved_and_loaded
-from compress.plan import Plan, write_plan
-from compress.search import cost_of
-from dse.errors import UserError
-from dse.formula import Cost
+from rankline.src.compress.data import Array
+from rankline.src.compress.model_file import saved_and_loaded
+from rankline.src.compress.plan import Plan, write_plan
+from rankline.src.compress.search import cost_of
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
 
 
 def hand_over(model: keras.Model, plan: Plan, cost: Cost, path: Path, samples: Sequence[Array]) -> keras.Model:

@@ -19,12 +19,12 @@ from rich.text import Text
 
 from rankline.cli.output import note
 from rankline.cli.terminal import console
-from reports.numbers import percent, si
+from rankline.src.reports.numbers import percent, si
 
 if TYPE_CHECKING:
-    from compress.settings import Settings
-    from db.runs import TrialRecord
-    from dse.progress import Progress as Report
+    from rankline.src.compress.settings import Settings
+    from rankline.src.db.runs import TrialRecord
+    from rankline.src.dse.progress import Progress as Report
 
 SLOWEST = 3600.0
 """Seconds that a step may take for the time left to be known."""

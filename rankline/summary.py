@@ -11,17 +11,17 @@ from typing import Any
 
 import keras
 
-from compress.classifier import frozen_layers
-from compress.data import Array
-from compress.model_file import save_model
-from compress.plan import plan_to_json
-from db.runs import FELL_SHORT, INTERRUPTED
-from dse.reader import describe
-from dse.totals import uncounted
 from rankline.cli.output import note, write_table
 from rankline.cli.table import Shown, rounded, share
 from rankline.compression import Compression
-from reports.numbers import percent, points
+from rankline.src.compress.classifier import frozen_layers
+from rankline.src.compress.data import Array
+from rankline.src.compress.model_file import save_model
+from rankline.src.compress.plan import plan_to_json
+from rankline.src.db.runs import FELL_SHORT, INTERRUPTED
+from rankline.src.dse.reader import describe
+from rankline.src.dse.totals import uncounted
+from rankline.src.reports.numbers import percent, points
 
 LATENCY_BATCH = 32
 LATENCY_RUNS = 20

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.runs import CHOSEN, SUCCESS
-from dse.methods import METHODS
-from reports.numbers import change, count, points, si
-from reports.outcome import Outcome, Row
+from rankline.src.db.runs import CHOSEN, SUCCESS
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.numbers import change, count, points, si
+from rankline.src.reports.outcome import Outcome, Row
 
 NAMED = 5
 """Up to so many factorized layers are named; of more, their number is told."""

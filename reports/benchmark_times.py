@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dse.methods import METHODS
-from reports.figures.times import OURS
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.figures.times import OURS
 
 Result = Mapping[str, Any]
 

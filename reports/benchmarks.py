@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dse.errors import UserError
-from reports.benchmark_times import measured_times
-from reports.drawn import Drawn
-from reports.html import environment, write_page
-from reports.numbers import MISSING, count
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.benchmark_times import measured_times
+from rankline.src.reports.drawn import Drawn
+from rankline.src.reports.html import environment, write_page
+from rankline.src.reports.numbers import MISSING, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def _benchmark(found: Mapping[str, Any], number: int) -> Benchmark:
 def _times(found: Mapping[str, Any], number: int) -> Drawn | None:
     import pandas as pd
 
-    from reports.figures.times import times
+    from rankline.src.reports.figures.times import times
 
     rows = measured_times(found)
     if not rows:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from db.database import Database
-from db.solution import Solution
-from db.solutions import Solutions
-from db.windows import metric_of
-from dse.formula import Cost
-from reports.drawn import Drawn
-from reports.figures.front import front
-from reports.figures.solution_cloud import VIEW, solution_cloud
-from reports.outcome import cost_of
+from rankline.src.db.database import Database
+from rankline.src.db.solution import Solution
+from rankline.src.db.solutions import Solutions
+from rankline.src.db.windows import metric_of
+from rankline.src.dse.formula import Cost
+from rankline.src.reports.drawn import Drawn
+from rankline.src.reports.figures.front import front
+from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
+from rankline.src.reports.outcome import cost_of
 
 Row = Mapping[str, Any]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.database import Database
-from db.runs import CHOSEN, FELL_SHORT
-from dse.errors import UserError
+from rankline.src.db.database import Database
+from rankline.src.db.runs import CHOSEN, FELL_SHORT
+from rankline.src.dse.errors import UserError
 
 UNTOLD = ("key", "skipped", "request", "made_by", "damages")
 """Settings that are told elsewhere, or mean nothing to people."""

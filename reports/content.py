@@ -11,13 +11,13 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from db.database import Database
-from reports.answer import answer
-from reports.clouds import LayerFigures, layer_figures
-from reports.drawn import Drawn
-from reports.formulas import Written, written_formulas
-from reports.outcome import Outcome, Row, choose, outcome
-from reports.run_figures import drawn_curve, drawn_path, drawn_reductions, drawn_similarity
+from rankline.src.db.database import Database
+from rankline.src.reports.answer import answer
+from rankline.src.reports.clouds import LayerFigures, layer_figures
+from rankline.src.reports.drawn import Drawn
+from rankline.src.reports.formulas import Written, written_formulas
+from rankline.src.reports.outcome import Outcome, Row, choose, outcome
+from rankline.src.reports.run_figures import drawn_curve, drawn_path, drawn_reductions, drawn_similarity
 
 PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
 
@@ -115,7 +115,7 @@ def drawn_costs(layers: Sequence[Row]) -> Drawn | None:
     """Where a network's params, feature maps and FLOPs are; None where nothing is known of them."""
     import pandas as pd
 
-    from reports.figures.network_costs import network_costs
+    from rankline.src.reports.figures.network_costs import network_costs
 
     keys = ("name", "kind", "params", "fm", "flops")
     known = [{key: row[key] for key in keys} for row in layers if row["params"] is not None]

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dse.errors import UserError
-from reports.content import Content
-from reports.html import render, write_page
-from reports.images import Picture
-from reports.latex import escaped, included, latex
-from reports.markdown import markdown
-from reports.report_tables import layer_table, report_tables
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.content import Content
+from rankline.src.reports.html import render, write_page
+from rankline.src.reports.images import Picture
+from rankline.src.reports.latex import escaped, included, latex
+from rankline.src.reports.markdown import markdown
+from rankline.src.reports.report_tables import layer_table, report_tables
 
 Writer = Callable[[Content, Sequence[Picture]], str]
 

@@ -10,9 +10,9 @@ import sympy as sp
 from markupsafe import Markup
 from sympy.printing.mathml import mathml
 
-from dse.formula import Formula, original_formula
-from dse.methods import METHODS
-from dse.options import Options
+from rankline.src.dse.formula import Formula, original_formula
+from rankline.src.dse.methods import METHODS
+from rankline.src.dse.options import Options
 
 PRIMED = re.compile(r"<msub><mi>(\w+)'</mi><mi>(\d+)</mi></msub>")
 """A symbol such as X'_1, whose prime sympy takes for a part of the name."""

@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports import numbers
-from reports.plotly_script import packed_plotly
+from rankline.src.reports import numbers
+from rankline.src.reports.plotly_script import packed_plotly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from db.database import Database
-    from reports.content import Content
+    from rankline.src.db.database import Database
+    from rankline.src.reports.content import Content
 
 UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 """Characters that could end a script element or a line of script; JSON has them in strings alone."""
@@ -29,14 +29,14 @@ def write_report(
     Without ``run``, the network's latest that has ended, if there is one. ``seed`` draws the sampled points.
     Raises UserError for an unknown network or run, and where the file can't be written.
     """
-    from reports.content import content
+    from rankline.src.reports.content import content
 
     return write_page(path, render(content(database, network, run, seed)))
 
 
 def write_page(path: Path, text: str) -> Path:
     """Writes a text file whole or not at all; returns ``path``. Raises UserError where it can't be written."""
-    from dse.errors import UserError
+    from rankline.src.dse.errors import UserError
 
     try:
         write_whole(path, text)
@@ -71,10 +71,10 @@ def environment() -> Environment:
     """The templates' environment: everything escaped, numbers as people read them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from dse.methods import METHODS
+    from rankline.src.dse.methods import METHODS
 
     made = Environment(
-        loader=PackageLoader("reports"),
+        loader=PackageLoader("rankline.src.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

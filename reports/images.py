@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dse.errors import UserError, one_of
-from reports.palette import PAPER
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.reports.palette import PAPER
 
 if TYPE_CHECKING:
-    from reports.drawn import Drawn
+    from rankline.src.reports.drawn import Drawn
 
 FORMATS = ("svg", "png", "pdf")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.table import Table
+from rankline.src.reports.table import Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reports.content import Content
-from reports.images import Picture
-from reports.report_tables import report_tables
-from reports.table import Table
+from rankline.src.reports.content import Content
+from rankline.src.reports.images import Picture
+from rankline.src.reports.report_tables import report_tables
+from rankline.src.reports.table import Table
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~$])")
 

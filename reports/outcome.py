@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.database import Database
-from db.runs import CHOSEN, ORIGINAL, RUNNING, TRIED
-from dse.errors import UserError, one_of
-from dse.formula import Cost
+from rankline.src.db.database import Database
+from rankline.src.db.runs import CHOSEN, ORIGINAL, RUNNING, TRIED
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
 
 Row = Mapping[str, Any]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dse.methods import METHODS
-from reports.content import Content
-from reports.numbers import change, decimals, percent
-from reports.outcome import Row
-from reports.table import Column, Table, counted
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.content import Content
+from rankline.src.reports.numbers import change, decimals, percent
+from rankline.src.reports.outcome import Row
+from rankline.src.reports.table import Column, Table, counted
 
 AS_IT_IS = (
     "name", "kind", "in_channels", "out_channels", "padding", "groups", "params", "fm", "flops", "damage", "kept",

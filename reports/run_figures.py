@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from db.runs import CHOSEN, ORIGINAL
-from reports.drawn import Drawn
-from reports.outcome import Outcome, Row, cost_of
+from rankline.src.db.runs import CHOSEN, ORIGINAL
+from rankline.src.reports.drawn import Drawn
+from rankline.src.reports.outcome import Outcome, Row, cost_of
 
 METRICS = {"flops": "FLOPs", "params": "params", "memory": "memory"}
 
@@ -16,7 +16,7 @@ def drawn_path(result: Outcome) -> Drawn | None:
     """Accuracy against params, trial by trial; None where no accuracy is known."""
     import pandas as pd
 
-    from reports.figures.run_path import run_path
+    from rankline.src.reports.figures.run_path import run_path
 
     if not any(trial["accuracy"] is not None for trial in result.tried):
         return None
@@ -41,7 +41,7 @@ def drawn_similarity(result: Outcome) -> Drawn | None:
     """Each layer's similarity in each trial; None where none is known."""
     import pandas as pd
 
-    from reports.figures.similarity import similarity
+    from rankline.src.reports.figures.similarity import similarity
 
     rows = [
         {"trial": trial["number"], "layer": choice["layer"], "similarity": choice["similarity"]}
@@ -59,7 +59,7 @@ def drawn_reductions(layers: Sequence[Row]) -> Drawn | None:
     """What each factorized layer of the trial that counts saves; None without any."""
     import pandas as pd
 
-    from reports.figures.layer_reductions import layer_reductions
+    from rankline.src.reports.figures.layer_reductions import layer_reductions
 
     rows = [
         {
@@ -80,7 +80,7 @@ def drawn_curve(result: Outcome) -> Drawn | None:
     """What is left at each budget of a sweep; None for a run of one budget or of none."""
     import pandas as pd
 
-    from reports.figures.sweep_curve import sweep_curve
+    from rankline.src.reports.figures.sweep_curve import sweep_curve
 
     swept = [trial for trial in result.tried if "damage" in trial["made_by"]]
     if len(swept) < 2 or result.original is None:

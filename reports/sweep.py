@@ -8,9 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from dse.errors import UserError
-from reports.html import environment, write_whole
-from reports.numbers import percent
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.html import environment, write_whole
+from rankline.src.reports.numbers import percent
 
 COLUMNS = (
     "asked",
@@ -96,7 +96,7 @@ def page(found: Found) -> str:
     """The sweep as one HTML file that needs nothing else."""
     import pandas as pd
 
-    from reports.figures.sweep_curve import sweep_curve
+    from rankline.src.reports.figures.sweep_curve import sweep_curve
 
     metric, original = metric_of(found["points"][0]), found["original"]
     rows: list[Sequence[Any]] = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.numbers import MISSING, count
+from rankline.src.reports.numbers import MISSING, count
 
 
 @dataclass(frozen=True)

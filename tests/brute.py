@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from math import prod
 
-from dse.formula import Cost
-from dse.layer import Layer
-from dse.options import Options
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.options import Options
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from compress.data import Data
-from compress.training import FineTuning, fine_tune
+from rankline.src.compress.data import Data
+from rankline.src.compress.training import FineTuning, fine_tune
 
 
 def trained_on(data: Data) -> keras.Model:

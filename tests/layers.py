@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from dse import methods
-from dse.layer import Layer, conv, dense
+from rankline.src.dse import methods
+from rankline.src.dse.layer import Layer, conv, dense
 
 CHANNELS = st.integers(1, 6)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dse.layer import Layer
-from dse.options import Options
-from dse.space import Space
-from dse.spectrum import BOUND, EXACT, ErrorTable
-from dse.symbols import layer_shape
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Space
+from rankline.src.dse.spectrum import BOUND, EXACT, ErrorTable
+from rankline.src.dse.symbols import layer_shape
 
 
 def made_up(layer: Layer, method: str, seed: int, options: Options | None = None) -> dict[str | None, ErrorTable]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import one_of
+from rankline.src.dse.errors import one_of
 
 Vector = NDArray[np.float64]
 

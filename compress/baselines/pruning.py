@@ -15,11 +15,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.baselines.channels import CONVOLUTIONS, ChannelMap, channel_map
-from compress.baselines.importance import filter_importance
-from compress.duplicate import duplicate
-from compress.surgery import find_layer
-from dse.errors import UserError, one_of
+from rankline.src.compress.baselines.channels import CONVOLUTIONS, ChannelMap, channel_map
+from rankline.src.compress.baselines.importance import filter_importance
+from rankline.src.compress.duplicate import duplicate
+from rankline.src.compress.surgery import find_layer
+from rankline.src.dse.errors import UserError, one_of
 
 Mask = NDArray[np.bool_]
 

@@ -6,21 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 
 import keras
 
-from compress.baselines.importance import CRITERIA
-from compress.baselines.pruning import prune
-from compress.baselines.under_drop import Family, Made, smallest_under_drop
-from compress.baselines.vbmf import vbmf_plan
-from compress.job import Job
-from compress.plan import Plan
-from compress.recording import facts_of
-from compress.search import Run
-from compress.settings import Settings
-from compress.surgery import factor_names, factorize_and_measure
-from compress.targets import chosen_layers
-from db.runs import LayerRecord, recorded_end, start_run
-from dse.formula import Cost
-from dse.reader import describe
-from dse.totals import known_cost
+from rankline.src.compress.baselines.importance import CRITERIA
+from rankline.src.compress.baselines.pruning import prune
+from rankline.src.compress.baselines.under_drop import Family, Made, smallest_under_drop
+from rankline.src.compress.baselines.vbmf import vbmf_plan
+from rankline.src.compress.job import Job
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.recording import facts_of
+from rankline.src.compress.search import Run
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.surgery import factor_names, factorize_and_measure
+from rankline.src.compress.targets import chosen_layers
+from rankline.src.db.runs import LayerRecord, recorded_end, start_run
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.reader import describe
+from rankline.src.dse.totals import known_cost
 
 AMOUNTS = tuple(step / 20 for step in range(1, 21))
 """How far VBMF's ranks are taken, and shares of the filters that are pruned (all but the last of these)."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
-from compress.job import Job
-from compress.plan import Plan
-from compress.search import Run, cost_of
-from compress.settings import Settings
-from compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
-from db.runs import (
+from rankline.src.compress.job import Job
+from rankline.src.compress.plan import Plan
+from rankline.src.compress.search import Run, cost_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.db.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,
@@ -27,7 +27,7 @@ from db.runs import (
     choose_trial,
     record_trial,
 )
-from db.windows import metric_of
+from rankline.src.db.windows import metric_of
 
 
 @dataclass(frozen=True)

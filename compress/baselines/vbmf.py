@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize_scalar
 
-from compress.plan import Choice, Plan
-from compress.surgery import find_layer
-from dse.errors import UserError, one_of
-from dse.layer import Layer
-from dse.reader import read
-from dse.space import Space, spaces_of
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.compress.surgery import find_layer
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.reader import read
+from rankline.src.dse.space import Space, spaces_of
 
 GRID = 200
 """Noise variances at which the free energy is looked at before its lowest basin is searched."""

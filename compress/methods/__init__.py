@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from compress.methods.cp import CP
-from compress.methods.method import Decomposition
-from compress.methods.qr import QR
-from compress.methods.spatial_svd import SpatialSVD
-from compress.methods.svd import SVD
-from compress.methods.t3f import T3F
-from compress.methods.tt import TT
-from compress.methods.tucker import Tucker
-from dse import methods
-from dse.errors import UserError
+from rankline.src.compress.methods.cp import CP
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.methods.qr import QR
+from rankline.src.compress.methods.spatial_svd import SpatialSVD
+from rankline.src.compress.methods.svd import SVD
+from rankline.src.compress.methods.t3f import T3F
+from rankline.src.compress.methods.tt import TT
+from rankline.src.compress.methods.tucker import Tucker
+from rankline.src.dse import methods
+from rankline.src.dse.errors import UserError
 
 DECOMPOSITIONS: dict[str, Decomposition] = {
     method.name: method for method in (Tucker(), CP(), TT(), SVD(), SpatialSVD(), QR(), T3F())

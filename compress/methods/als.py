@@ -21,7 +21,7 @@ import numpy as np
 import tensorly as tl
 from scipy.linalg import cho_factor, cho_solve
 
-from compress.methods.tensor import Tensor
+from rankline.src.compress.methods.tensor import Tensor
 
 SWEEPS = 200
 PATIENCE = 10

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.methods.als import best_fit
-from compress.methods.slices import NEGLIGIBLE, slice_svd
-from compress.methods.tensor import Tensor
-from dse.spectrum import BOUND, ESTIMATE, ErrorTable
+from rankline.src.compress.methods.als import best_fit
+from rankline.src.compress.methods.slices import NEGLIGIBLE, slice_svd
+from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.dse.spectrum import BOUND, ESTIMATE, ErrorTable
 
 FITTED = np.geomspace(1 / 40, 0.6, 7)[::2]
 HELD_OUT = np.geomspace(1 / 40, 0.6, 7)[3::2]

@@ -15,14 +15,22 @@ from typing import TYPE_CHECKING
 
 import tensorly as tl
 
-from compress.methods.als import Fit, best_fit
-from compress.methods.calibration import calibrated
-from compress.methods.factor import Factor, depthwise_factor, geometry, last_factor, linear_factor, placed, spatial_axes
-from compress.methods.method import Decomposition
-from compress.methods.slices import slice_svd
-from compress.methods.tensor import Tensor
-from dse.space import Branch
-from dse.spectrum import ErrorTable
+from rankline.src.compress.methods.als import Fit, best_fit
+from rankline.src.compress.methods.calibration import calibrated
+from rankline.src.compress.methods.factor import (
+    Factor,
+    depthwise_factor,
+    geometry,
+    last_factor,
+    linear_factor,
+    placed,
+    spatial_axes,
+)
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.methods.slices import slice_svd
+from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.dse.space import Branch
+from rankline.src.dse.spectrum import ErrorTable
 
 if TYPE_CHECKING:
     import keras

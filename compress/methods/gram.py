@@ -6,8 +6,8 @@ import numpy as np
 import tensorly as tl
 from numpy.typing import NDArray
 
-from compress.methods.remembered import remembered
-from compress.methods.tensor import Tensor
+from rankline.src.compress.methods.remembered import remembered
+from rankline.src.compress.methods.tensor import Tensor
 
 
 def leading_frame(matrix: Tensor, count: int) -> Tensor:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorly as tl
 
-from compress.methods.factor import Factor
-from compress.methods.tensor import Tensor
-from dse import methods
-from dse.errors import UserError
-from dse.layer import Layer, conv, dense
-from dse.options import Options
-from dse.space import Branch, Space
-from dse.spectrum import EXACT, ErrorTable
-from dse.symbols import LayerShape, layer_shape
+from rankline.src.compress.methods.factor import Factor
+from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.dse import methods
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Branch, Space
+from rankline.src.dse.spectrum import EXACT, ErrorTable
+from rankline.src.dse.symbols import LayerShape, layer_shape
 
 if TYPE_CHECKING:
     import keras

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorly as tl
 
-from compress.methods.tensor import Tensor
+from rankline.src.compress.methods.tensor import Tensor
 
 Result = TypeVar("Result")
 

@@ -16,8 +16,8 @@ import tensorly as tl
 from numpy.typing import NDArray
 from tensorly.tenalg import multi_mode_dot
 
-from compress.methods.gram import leading_frame, tail_of
-from compress.methods.tensor import Tensor
+from rankline.src.compress.methods.gram import leading_frame, tail_of
+from rankline.src.compress.methods.tensor import Tensor
 
 NEGLIGIBLE = 1e-20
 """A squared relative error below it is rounding."""

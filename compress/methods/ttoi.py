@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import tensorly as tl
 
-from compress.methods.gram import left_frame
-from compress.methods.tensor import Tensor
+from rankline.src.compress.methods.gram import left_frame
+from rankline.src.compress.methods.tensor import Tensor
 
 
 def tt_factors(tensor: Tensor, ranks: Sequence[int]) -> list[Tensor]:

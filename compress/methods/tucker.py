@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import tensorly as tl
 from tensorly.tenalg import mode_dot, multi_mode_dot
 
-from compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from compress.methods.gram import grid_of, leading_frame
-from compress.methods.method import Decomposition
-from compress.methods.remembered import remembered
-from compress.methods.tensor import Tensor
-from compress.methods.whitened_tucker import WhitenedTucker
-from dse.space import Branch
-from dse.spectrum import EXACT, ErrorTable
+from rankline.src.compress.methods.factor import Factor, geometry, last_factor, linear_factor
+from rankline.src.compress.methods.gram import grid_of, leading_frame
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.methods.remembered import remembered
+from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.whitened_tucker import WhitenedTucker
+from rankline.src.dse.space import Branch
+from rankline.src.dse.spectrum import EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import tensorly as tl
 
-from compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from compress.methods.method import Decomposition
-from compress.methods.tensor import Tensor
+from rankline.src.compress.methods.factor import Factor, geometry, last_factor, linear_factor
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.methods.tensor import Tensor
 
 if TYPE_CHECKING:
     import keras

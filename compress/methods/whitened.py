@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 Reals = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 import tensorly as tl
 
-from compress.methods.tensor import Tensor
-from compress.methods.whitened import Reals, Whitened
+from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.whitened import Reals, Whitened
 
 
 class WhitenedTucker:

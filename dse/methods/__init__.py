@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dse.errors import one_of
-from dse.layer import Layer
-from dse.methods.cp import CP
-from dse.methods.method import Method
-from dse.methods.qr import QR
-from dse.methods.spatial_svd import SpatialSVD
-from dse.methods.svd import SVD
-from dse.methods.t3f import T3F
-from dse.methods.tt import TT
-from dse.methods.tucker import Tucker
+from rankline.src.dse.errors import one_of
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.cp import CP
+from rankline.src.dse.methods.method import Method
+from rankline.src.dse.methods.qr import QR
+from rankline.src.dse.methods.spatial_svd import SpatialSVD
+from rankline.src.dse.methods.svd import SVD
+from rankline.src.dse.methods.t3f import T3F
+from rankline.src.dse.methods.tt import TT
+from rankline.src.dse.methods.tucker import Tucker
 
 METHODS: dict[str, Method] = {
     method.name: method for method in (Tucker(), CP(), TT(), SVD(), SpatialSVD(), QR(), T3F())

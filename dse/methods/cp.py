@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from dse.chain import Link, along_axes, depthwise, first_sizes, pointwise
-from dse.formula import Formula
-from dse.layer import Layer
-from dse.methods.method import Method, spatial_only
-from dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+from rankline.src.dse.chain import Link, along_axes, depthwise, first_sizes, pointwise
+from rankline.src.dse.formula import Formula
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method, spatial_only
+from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
 
 
 class CP(Method):

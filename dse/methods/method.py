@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cache
 
-from dse.chain import Link
-from dse.formula import Formula, Polynomials, substitute
-from dse.layer import Layer
-from dse.options import Options
-from dse.symbols import LayerShape
+from rankline.src.dse.chain import Link
+from rankline.src.dse.formula import Formula, Polynomials, substitute
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.options import Options
+from rankline.src.dse.symbols import LayerShape
 
 
 class Method(ABC):

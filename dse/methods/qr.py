@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dse.chain import Link
-from dse.formula import Formula
-from dse.layer import Layer
-from dse.methods.method import Method, matrix_only
-from dse.methods.svd import matrix_chain, matrix_formula
+from rankline.src.dse.chain import Link
+from rankline.src.dse.formula import Formula
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method, matrix_only
+from rankline.src.dse.methods.svd import matrix_chain, matrix_formula
 
 
 class QR(Method):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dse.chain import Link, along_axes, convolution
-from dse.formula import Formula, chain_caps
-from dse.layer import Layer
-from dse.methods.method import Method
-from dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+from rankline.src.dse.chain import Link, along_axes, convolution
+from rankline.src.dse.formula import Formula, chain_caps
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method
+from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
 
 
 class SpatialSVD(Method):

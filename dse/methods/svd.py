@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from dse.chain import Link, convolution, pointwise
-from dse.formula import Formula, chain_caps
-from dse.layer import Layer
-from dse.methods.method import Method
-from dse.symbols import C, F, T, axis_symbols, rank_symbols
+from rankline.src.dse.chain import Link, convolution, pointwise
+from rankline.src.dse.formula import Formula, chain_caps
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method
+from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols
 
 
 def matrix_formula(axes: int) -> Formula:

@@ -13,12 +13,12 @@ from math import prod
 
 import sympy as sp
 
-from dse.chain import Link
-from dse.formula import Formula, Polynomials, chain_caps, substitute
-from dse.layer import Layer
-from dse.methods.method import Method, matrix_only
-from dse.options import Options
-from dse.symbols import LayerShape, T, mode_symbols, rank_symbols
+from rankline.src.dse.chain import Link
+from rankline.src.dse.formula import Formula, Polynomials, chain_caps, substitute
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method, matrix_only
+from rankline.src.dse.options import Options
+from rankline.src.dse.symbols import LayerShape, T, mode_symbols, rank_symbols
 
 
 class T3F(Method):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from dse.chain import Link, along_axes, convolution, first_sizes, pointwise
-from dse.formula import Formula, chain_caps
-from dse.layer import Layer
-from dse.methods.method import Method, spatial_only
-from dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+from rankline.src.dse.chain import Link, along_axes, convolution, first_sizes, pointwise
+from rankline.src.dse.formula import Formula, chain_caps
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method, spatial_only
+from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
 
 
 class TT(Method):

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from dse.chain import Link, convolution, first_sizes, pointwise
-from dse.formula import Formula
-from dse.layer import Layer
-from dse.methods.method import Method
-from dse.symbols import C, F, T, axis_symbols, rank_symbols
+from rankline.src.dse.chain import Link, convolution, first_sizes, pointwise
+from rankline.src.dse.formula import Formula
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods.method import Method
+from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols
 
 
 class Tucker(Method):

@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from dse.formula import Polynomial
-from dse.lines import Integers, Lines
-from dse.space import Branch, Space
+from rankline.src.dse.formula import Polynomial
+from rankline.src.dse.lines import Integers, Lines
+from rankline.src.dse.space import Branch, Space
 
 INT64_MAX = np.iinfo(np.int64).max
 

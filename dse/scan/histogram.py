@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dse.lines import Integers
-from dse.scan.intervals import Narrowed
+from rankline.src.dse.lines import Integers
+from rankline.src.dse.scan.intervals import Narrowed
 
 
 def edges(low: int, high: int, bins: int) -> Integers:

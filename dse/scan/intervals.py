@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dse.errors import one_of
-from dse.lines import Integers, Lines
+from rankline.src.dse.errors import one_of
+from rankline.src.dse.lines import Integers, Lines
 
 SETS = ("all", "better", "useful")
 

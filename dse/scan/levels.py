@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dse.lines import Integers
+from rankline.src.dse.lines import Integers
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -7,8 +7,8 @@ import random
 import numpy as np
 from numba import njit
 
-from dse.lines import Integers
-from dse.scan.intervals import Narrowed
+from rankline.src.dse.lines import Integers
+from rankline.src.dse.scan.intervals import Narrowed
 
 Places = list[tuple[int, int]]
 """Pairs of line and k (see ``Narrowed.configuration``)."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dse.errors import one_of
+from rankline.src.dse.errors import one_of
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ def _builder(name: str) -> Callable[..., keras.Model]:
     """The function ``name`` of its module, imported at the first call: Keras takes seconds."""
 
     def build_network(**settings: Any) -> keras.Model:
-        return getattr(import_module(f"dse.zoo.{MODULES.get(name, name)}"), name)(**settings)
+        return getattr(import_module(f"rankline.src.dse.zoo.{MODULES.get(name, name)}"), name)(**settings)
 
     return build_network
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.small import is_small
 
 
 def alexnet(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.conv_bn import batch_norm, conv, conv_bn_relu
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.conv_bn import batch_norm, conv, conv_bn_relu
+from rankline.src.dse.zoo.small import is_small
 
 GROWTH = 32
 """Channels that each layer of a dense block adds."""

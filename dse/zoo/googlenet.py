@@ -9,8 +9,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.conv_bn import conv_bn_relu
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.conv_bn import conv_bn_relu
+from rankline.src.dse.zoo.small import is_small
 
 INCEPTIONS = {
     "3a": (64, 96, 128, 16, 32, 32),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from dse.zoo.transformer import block
+from rankline.src.dse.zoo.transformer import block
 
 
 def gpt2_block(input_shape: tuple[int, ...] = (1024, 768), heads: int = 12) -> keras.Model:

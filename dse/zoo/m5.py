@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.conv_bn import batch_norm
+from rankline.src.dse.zoo.conv_bn import batch_norm
 
 
 def m5(input_shape: tuple[int, ...] = (16_000, 1), classes: int = 35) -> keras.Model:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.conv_bn import batch_norm, conv_bn
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.conv_bn import batch_norm, conv_bn
+from rankline.src.dse.zoo.small import is_small
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, filters, blocks and first stride of the stages (the paper's table 2)."""

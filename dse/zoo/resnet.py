@@ -11,8 +11,8 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from dse.zoo.conv_bn import conv_bn, conv_bn_relu
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.conv_bn import conv_bn, conv_bn_relu
+from rankline.src.dse.zoo.small import is_small
 
 Block = Callable[[keras.KerasTensor, int, int, str], keras.KerasTensor]
 """What a residual block adds to its shortcut, from its input, filters, stride and name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.small import is_small
 
 SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
 """Filters of the squeeze convolutions of fire modules 2 to 9; each expand convolution has four times as many."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from dse.zoo.small import is_small
+from rankline.src.dse.zoo.small import is_small
 
 FILTERS = (64, 128, 256, 512, 512)
 """Filters of the convolutions of each of the five blocks, which end in a pool each."""

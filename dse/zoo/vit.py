@@ -8,8 +8,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from dse.zoo.small import is_small
-from dse.zoo.transformer import block
+from rankline.src.dse.zoo.small import is_small
+from rankline.src.dse.zoo.transformer import block
 
 
 def vit(

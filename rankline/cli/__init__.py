@@ -10,7 +10,6 @@ from importlib.metadata import version
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli import (
     bench,
     budget,
@@ -27,6 +26,7 @@ from rankline.cli import (
     study,
 )
 from rankline.cli.terminal import has_colours, leave_out_colours, settle_streams
+from rankline.src.dse.errors import UserError
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dse.errors import UserError, one_of
+from rankline.src.dse.errors import UserError, one_of
 
 NAMES = ("lines", "scan", "zoo", "decompositions", "activation_aware", "compression", "budget", "explorer")
 

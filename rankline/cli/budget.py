@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli import completion
 from rankline.cli.explore import SAMPLES, ModelArgument
 from rankline.cli.output import (
@@ -27,10 +26,11 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
-from reports.numbers import percent, si
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.numbers import percent, si
 
 if TYPE_CHECKING:
-    from db.runs import TrialRecord
+    from rankline.src.db.runs import TrialRecord
 
 METRICS = ("flops", "params", "memory")
 
@@ -123,16 +123,16 @@ def budget(
     tell_replaced(out, ".plan.json", ".md")
     chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
-    from compress.classifier import ScaleWarning
-    from compress.covariance import CalibrationWarning
-    from compress.methods.cp import ConvergenceWarning
-    from compress.refit import FitSettings
-    from compress.training import FineTuning
     from rankline.budget_summary import budget_summary, write_budget
     from rankline.budgets import budget as run_budget
     from rankline.calibration import named
     from rankline.progress import bar
-    from reports.sweep import write_sweep
+    from rankline.src.compress.classifier import ScaleWarning
+    from rankline.src.compress.covariance import CalibrationWarning
+    from rankline.src.compress.methods.cp import ConvergenceWarning
+    from rankline.src.compress.refit import FitSettings
+    from rankline.src.compress.training import FineTuning
+    from rankline.src.reports.sweep import write_sweep
 
     fine_tuning = None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size)
     with (

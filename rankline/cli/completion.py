@@ -11,14 +11,14 @@ import typer
 
 def method(incomplete: str) -> list[str]:
     """The methods that begin so."""
-    from dse.methods import METHODS
+    from rankline.src.dse.methods import METHODS
 
     return beginning(METHODS, incomplete)
 
 
 def methods(incomplete: str) -> list[str]:
     """Lists of methods, separated by commas, that go on so: each method once."""
-    from dse.methods import METHODS
+    from rankline.src.dse.methods import METHODS
 
     before, comma, last = incomplete.rpartition(",")
     given = before.split(",")

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli import completion
 from rankline.cli.explore import MODEL_HELP
 from rankline.cli.output import (
@@ -26,6 +25,7 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
+from rankline.src.dse.errors import UserError
 
 GOES_ON_WITH = ("resume", "db", "max_trials", "max_minutes", "as_json", "as_csv")
 """Options beside ``--resume``: the others are the run's own."""
@@ -120,14 +120,14 @@ def compress(
     """
     tell_replaced(out, ".plan.json", ".md")
     load_keras()
-    from compress.classifier import ScaleWarning
-    from compress.data import load
-    from compress.settings import Settings
-    from compress.training import FineTuning, GuessWarning
-    from db.runs import INTERRUPTED
     from rankline.compression import compress as run_compression
     from rankline.compression import resume as run_on
     from rankline.progress import bar, tell_search, tell_trial
+    from rankline.src.compress.classifier import ScaleWarning
+    from rankline.src.compress.data import load
+    from rankline.src.compress.settings import Settings
+    from rankline.src.compress.training import FineTuning, GuessWarning
+    from rankline.src.db.runs import INTERRUPTED
     from rankline.summary import summary, write_summary
 
     scaling = scaling_of(rescale, mean, std)

@@ -70,11 +70,11 @@ def explore(
     """
     from dataclasses import asdict
 
-    from db.database import open_database
-    from dse.options import Options
-    from dse.source import load_model
-    from dse.zoo import FOURTEEN
     from rankline.progress import bar
+    from rankline.src.db.database import open_database
+    from rankline.src.dse.options import Options
+    from rankline.src.dse.source import load_model
+    from rankline.src.dse.zoo import FOURTEEN
 
     if (model is None) != zoo or (zoo and (name or input_shape)):
         raise typer.BadParameter("give a MODEL, or --zoo (without --name and --input-shape)")
@@ -162,10 +162,10 @@ def layers(
 
     Example: [bold]rankline layers zoo:lenet5[/bold]
     """
-    from db.database import open_database
-    from dse.layers_file import write_layers
-    from dse.source import load_network
-    from dse.totals import known_cost
+    from rankline.src.db.database import open_database
+    from rankline.src.dse.layers_file import write_layers
+    from rankline.src.dse.source import load_network
+    from rankline.src.dse.totals import known_cost
 
     if model is not None:
         load_keras_for(model)
@@ -203,7 +203,7 @@ def zoo(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
 
     Example: [bold]rankline zoo[/bold]
     """
-    from dse.zoo import FOURTEEN, ZOO
+    from rankline.src.dse.zoo import FOURTEEN, ZOO
 
     rows = [{"name": f"zoo:{name}", "of the fourteen": name in FOURTEEN} for name in ZOO]
     if as_json:
@@ -222,7 +222,7 @@ def spaces(
 
     Example: [bold]rankline spaces --network lenet5[/bold]
     """
-    from db.database import open_database
+    from rankline.src.db.database import open_database
 
     rows = open_database(db, create=False).spaces(network)
     if as_json:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli import completion
 from rankline.cli.explore import ModelArgument
 from rankline.cli.output import (
@@ -23,11 +22,12 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.table import Shown, share
-from reports.numbers import change
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.numbers import change
 
 if TYPE_CHECKING:
-    from compress.plan import Plan
-    from dse.formula import Cost
+    from rankline.src.compress.plan import Plan
+    from rankline.src.dse.formula import Cost
 
 SHOWN = {"params": "params", "flops": "FLOPs"}
 
@@ -51,10 +51,10 @@ def factorize(
     Example: [bold]rankline factorize lenet5.keras --layer conv2 --method tucker --ranks 3,8 --out small.keras[/bold]
     """
     load_keras()
-    from compress.model_file import check_target, save_model
-    from dse.source import load_model
     from rankline.factorization import factorize_by_hand
     from rankline.progress import bar
+    from rankline.src.compress.model_file import check_target, save_model
+    from rankline.src.dse.source import load_model
 
     chosen = _plan(layer, method, ranks, shape, plan)
     check_target(out)
@@ -106,7 +106,7 @@ def factorize(
 
 
 def _plan(layer: str | None, method: str | None, ranks: str | None, shape: str | None, plan: Path | None) -> Plan:
-    from compress.plan import Choice, read_plan
+    from rankline.src.compress.plan import Choice, read_plan
 
     by_hand = (layer, method, ranks)
     if plan is not None and not any((*by_hand, shape)):

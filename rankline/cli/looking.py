@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from compress.data import Scaling
-    from compress.spectra import Looked
-    from db.database import Database
+    from rankline.src.compress.data import Scaling
+    from rankline.src.compress.spectra import Looked
+    from rankline.src.db.database import Database
 
 UNTRAINED = ("app:", "zoo:")
 """What these name is built with random weights."""
@@ -23,8 +23,8 @@ UNTRAINED = ("app:", "zoo:")
 
 def calibration_inputs(model: keras.Model, data: str, samples: int, scaling: Scaling) -> NDArray[np.float32]:
     """The first training inputs of the data. Raises UserError where the model doesn't take them."""
-    from compress.covariance import check_samples
-    from compress.data import load_inputs
+    from rankline.src.compress.covariance import check_samples
+    from rankline.src.compress.data import load_inputs
 
     inputs = load_inputs(data, scaling)[:samples]
     check_samples(model, [inputs])
@@ -36,9 +36,9 @@ def look(
     model: keras.Model, database: Database, network: str, methods: Sequence[str] | None, inputs: Any, samples: int
 ) -> list[Looked]:
     """Stores the errors of an explored network, with a bar; what calibration data lacks is told in a line each."""
-    from compress.covariance import CalibrationWarning
     from rankline.errors import measure_errors
     from rankline.progress import bar
+    from rankline.src.compress.covariance import CalibrationWarning
 
     start = "weights" if inputs is None else "calibration data"
     with warnings_as_notes(CalibrationWarning), bar("error tables", start) as progress:

@@ -21,7 +21,7 @@ def upgrade(db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) 
 
     Example: [bold]rankline db upgrade --db space.db[/bold]
     """
-    from db.upgrade import upgrade as run_upgrade
+    from rankline.src.db.upgrade import upgrade as run_upgrade
 
     done = run_upgrade(db)
     if as_json:
@@ -42,9 +42,9 @@ def check(
 
     Example: [bold]rankline db check --exhaustive --db space.db[/bold]
     """
-    from db.check import check as run_check
-    from db.check import check_exhaustively
     from rankline.progress import bar
+    from rankline.src.db.check import check as run_check
+    from rankline.src.db.check import check_exhaustively
 
     spaces, visited = run_check(db), None
     if not as_json:
@@ -68,7 +68,7 @@ def backup(
 
     Example: [bold]rankline db backup copy.db --db space.db[/bold]
     """
-    from db.upgrade import backup as run_backup
+    from rankline.src.db.upgrade import backup as run_backup
 
     written = run_backup(db, to)
     if as_json:

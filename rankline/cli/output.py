@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli import completion
 from rankline.cli.table import drawn, for_machines
+from rankline.src.dse.errors import UserError
 
 
 def _one_format(context: typer.Context, value: bool) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli import completion
 from rankline.cli.output import (
     DEFAULT_DATABASE,
@@ -26,13 +25,14 @@ from rankline.cli.output import (
 )
 from rankline.cli.table import Shown, part, share
 from rankline.cli.windows import WhereOption, Windows, WithinOption, windows_of
-from reports.numbers import percent
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.numbers import percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from db.database import Database
-    from db.solution import Solution
+    from rankline.src.db.database import Database
+    from rankline.src.db.solution import Solution
 
 
 MethodArgument = Annotated[
@@ -94,7 +94,7 @@ def query(
 
     Example: [bold]rankline query conv2 tucker --where params_reduction=0.6:0.7[/bold]
     """
-    from db.database import open_database
+    from rankline.src.db.database import open_database
 
     database = open_database(db, create=False)
     windows = windows_of(where)
@@ -153,7 +153,7 @@ def pareto(
 
     Example: [bold]rankline pareto conv2 --cost flops[/bold]
     """
-    from db.database import open_database
+    from rankline.src.db.database import open_database
 
     costs = list(dict.fromkeys(cost or ["params"]))
     names = words(methods, "--methods")
@@ -193,8 +193,8 @@ def export(
 
     Example: [bold]rankline export conv2 tucker conv2.csv --where params_reduction=0.6:0.7[/bold]
     """
-    from db.database import open_database
-    from db.export import export as run_export
+    from rankline.src.db.database import open_database
+    from rankline.src.db.export import export as run_export
 
     solutions = open_database(db, create=False).solutions(layer, method, network).within(within)
     solutions = solutions.where(**windows_of(where))
@@ -215,7 +215,7 @@ def _best(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    from dse.totals import uncounted
+    from rankline.src.dse.totals import uncounted
 
     if layer is not None:
         found = database.best_by_method(layer, lowest, network, within, **bounds)

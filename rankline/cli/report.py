@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
@@ -17,6 +16,7 @@ from rankline.cli.output import (
     note,
     write_json,
 )
+from rankline.src.dse.errors import UserError
 
 
 def report(
@@ -42,16 +42,16 @@ def report(
     Example: [bold]rankline report lenet5.html[/bold]
     """
     if benchmarks is not None:
-        from reports.benchmarks import write_benchmarks
+        from rankline.src.reports.benchmarks import write_benchmarks
 
         if images is not None or network is not None or run is not None:
             raise UserError("--benchmarks makes a page of its own; leave out --network, --run and --images")
         _tell(write_benchmarks(benchmarks, out), [], as_json)
         return
-    from db.database import open_database
-    from reports.content import content
-    from reports.formats import write_as, writer_for
-    from reports.images import check_images, write_images
+    from rankline.src.db.database import open_database
+    from rankline.src.reports.content import content
+    from rankline.src.reports.formats import write_as, writer_for
+    from rankline.src.reports.images import check_images, write_images
 
     writer_for(out)  # before the work
     if images is not None:

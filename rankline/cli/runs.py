@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
@@ -20,9 +19,10 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.table import rounded, share
+from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
-    from db.database import Database
+    from rankline.src.db.database import Database
 
 app = typer.Typer(
     help="List compression runs, show their trials, compare and export them.\n\nExample: [bold]rankline runs[/bold]"
@@ -44,7 +44,7 @@ def runs(
 
     Example: [bold]rankline runs[/bold]
     """
-    from reports.comparison import strategy
+    from rankline.src.reports.comparison import strategy
 
     if context.invoked_subcommand is not None:
         for name in ("db", "as_json", "as_csv"):
@@ -86,7 +86,7 @@ def show(
 
     Example: [bold]rankline runs show 1[/bold]
     """
-    from reports.comparison import setting_text
+    from rankline.src.reports.comparison import setting_text
 
     database = _open(db)
     found = database.trials(run)
@@ -135,7 +135,7 @@ def compare(
 
     Example: [bold]rankline runs compare 1 2[/bold]
     """
-    from reports.comparison import compared, side
+    from rankline.src.reports.comparison import compared, side
 
     database = _open(db)
     if as_json:
@@ -166,7 +166,7 @@ def export(
     """
     import json
 
-    from db.export import write_text
+    from rankline.src.db.export import write_text
 
     if out.suffix != ".json":
         raise UserError(f"a run is exported as .json; got '{out.name}'")
@@ -178,13 +178,13 @@ def export(
 
 
 def _open(db: str) -> Database:
-    from db.database import open_database
+    from rankline.src.db.database import open_database
 
     return open_database(db, create=False)
 
 
 def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
-    from reports.comparison import ranks_text
+    from rankline.src.reports.comparison import ranks_text
 
     return [
         one["layer"],
@@ -204,7 +204,7 @@ def _original_params(database: Database, run: int) -> dict[str, int]:
 
 
 def _methods(row: dict[str, Any]) -> str:
-    from reports.comparison import strategy
+    from rankline.src.reports.comparison import strategy
 
     settings = row["settings"]
     if strategy(row) in ("vbmf", "pruning", "hybrid"):

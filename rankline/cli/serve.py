@@ -22,8 +22,8 @@ def serve(
 
     Example: [bold]rankline serve --db demo/rankline.db[/bold]
     """
-    from reports.explorer.safety import is_loopback
-    from reports.explorer.server import serve as serve_until_stopped
+    from rankline.src.reports.explorer.safety import is_loopback
+    from rankline.src.reports.explorer.server import serve as serve_until_stopped
 
     def started(address: str) -> None:
         if not is_loopback(host):

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dse.errors import UserError
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
@@ -19,6 +18,7 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
+from rankline.src.dse.errors import UserError
 
 
 def sql(
@@ -33,7 +33,7 @@ def sql(
 
     Example: [bold]rankline sql "SELECT network, params, configurations FROM network_summary"[/bold]
     """
-    from db.sql import run_sql
+    from rankline.src.db.sql import run_sql
 
     found = run_sql(db, _standard_input() if statement == "-" else statement, limit_rows, limit_seconds)
     if as_csv:

@@ -24,8 +24,8 @@ def study(
     from time import perf_counter
 
     from rankline.progress import bar
-    from reports.study.files import write_study
-    from reports.study.study import study as run_study
+    from rankline.src.reports.study.files import write_study
+    from rankline.src.reports.study.study import study as run_study
 
     with bar("spaces") as progress:
         done = run_study(db, table, step, perf_counter, progress)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rankline.cli.terminal import BAR_WIDTH, bar_of, console
-from reports.numbers import MISSING, percent, si
+from rankline.src.reports.numbers import MISSING, percent, si
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
-from db.database import Database
-from dse.errors import UserError
-from reports.explorer import compare_page, explore_page, network_page, runs_page
-from reports.explorer.given import text
-from reports.explorer.messages import TellingDash
-from reports.explorer.parts import method_style, told
-from reports.explorer.safety import is_loopback, secure
+from rankline.src.db.database import Database
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.explorer import compare_page, explore_page, network_page, runs_page
+from rankline.src.reports.explorer.given import text
+from rankline.src.reports.explorer.messages import TellingDash
+from rankline.src.reports.explorer.parts import method_style, told
+from rankline.src.reports.explorer.safety import is_loopback, secure
 
 PAGES = {"/": explore_page, "/network": network_page, "/runs": runs_page, "/compare": compare_page}
 """By address: modules with a TITLE, ``layout`` (the page for a query) and ``register`` (its callbacks)."""
@@ -31,9 +31,9 @@ FRAME = """<!doctype html>
 
 def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
     """The explorer of a database, which it only reads. host: the address that it will be served at."""
-    style = (files("reports") / "templates" / "report.css").read_text(encoding="utf-8")
+    style = (files("rankline.src.reports") / "templates" / "report.css").read_text(encoding="utf-8")
     app = TellingDash(
-        "reports.explorer",
+        "rankline.src.reports.explorer",
         title="Rankline",
         update_title="",
         assets_folder=str(Path(__file__).with_name("assets")),

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compress.plan import Choice, plan_to_json
-from db.database import Database
-from db.solution import Solution
-from dse.errors import UserError
-from dse.formula import Cost
-from reports.explorer.configurations import solution_of
+from rankline.src.compress.plan import Choice, plan_to_json
+from rankline.src.db.database import Database
+from rankline.src.db.solution import Solution
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.reports.explorer.configurations import solution_of
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
-    from db.database import Database
-    from db.solution import Solution
+    from rankline.src.db.database import Database
+    from rankline.src.db.solution import Solution
 
 TEXT = re.compile(r"(?P<method>\w+) (?P<ranks>[1-9]\d{0,8}(x[1-9]\d{0,8}){0,3})( (?P<shape>[\dx:]{3,80}))?")
 

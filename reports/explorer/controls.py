@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import dcc, html
 
-from reports.explorer.answers import WHOLE
+from rankline.src.reports.explorer.answers import WHOLE
 
 MARKS = {place: f"{place}" for place in range(0, WHOLE + 1, 25)}
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from dash import ALL, Input, Output, State, dcc, html, no_update
 
-from db.database import Database
-from dse.errors import one_of
-from reports.clouds import drawn_front
-from reports.explorer import basket_part
-from reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
-from reports.explorer.chain import chain
-from reports.explorer.configurations import as_text, solution_of
-from reports.explorer.controls import group, picker, range_text, window
-from reports.explorer.given import pressed, text, texts
-from reports.explorer.messages import TellingDash
-from reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, method_name, table, told
-from reports.figures.solution_cloud import AGAINST
-from reports.numbers import MISSING, count, percent, si
+from rankline.src.db.database import Database
+from rankline.src.dse.errors import one_of
+from rankline.src.reports.clouds import drawn_front
+from rankline.src.reports.explorer import basket_part
+from rankline.src.reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
+from rankline.src.reports.explorer.chain import chain
+from rankline.src.reports.explorer.configurations import as_text, solution_of
+from rankline.src.reports.explorer.controls import group, picker, range_text, window
+from rankline.src.reports.explorer.given import pressed, text, texts
+from rankline.src.reports.explorer.messages import TellingDash
+from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, method_name, table, told
+from rankline.src.reports.figures.solution_cloud import AGAINST
+from rankline.src.reports.numbers import MISSING, count, percent, si
 
 TITLE = "Layers"
 

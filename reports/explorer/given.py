@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import ctx
 
-from dse.errors import UserError
+from rankline.src.dse.errors import UserError
 
 
 def text(what: str, value: Any) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, html, set_props
 
-from dse.errors import UserError
-from reports.explorer.safety import FAILED
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.explorer.safety import FAILED
 
 
 class TellingDash(Dash):

@@ -7,10 +7,10 @@ from typing import Any
 
 from dash import Dash, html
 
-from db.database import Database
-from reports.content import drawn_costs
-from reports.explorer.parts import graph, link, table, told
-from reports.numbers import si
+from rankline.src.db.database import Database
+from rankline.src.reports.content import drawn_costs
+from rankline.src.reports.explorer.parts import graph, link, table, told
+from rankline.src.reports.numbers import si
 
 TITLE = "Networks"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from dash import Dash, Input, Output, dcc, html
 
-from db.database import Database
-from db.runs import RUNNING
-from dse.errors import UserError, one_of
-from reports.explorer.parts import graph, link, table, told
-from reports.numbers import change, percent, si
-from reports.outcome import best_trial, outcome
-from reports.run_figures import drawn_path, drawn_similarity
+from rankline.src.db.database import Database
+from rankline.src.db.runs import RUNNING
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.reports.explorer.parts import graph, link, table, told
+from rankline.src.reports.numbers import change, percent, si
+from rankline.src.reports.outcome import best_trial, outcome
+from rankline.src.reports.run_figures import drawn_path, drawn_similarity
 
 TITLE = "Runs"
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from db.database import open_database
-from dse.errors import UserError
+from rankline.src.db.database import open_database
+from rankline.src.dse.errors import UserError
 
 THREADS = 16
 """A browser asks for some twenty files at once."""
@@ -25,8 +25,8 @@ def serve(
     try:
         from waitress.server import create_server
 
-        from reports.explorer.app import make_app
-        from reports.explorer.safety import LARGEST_REQUEST
+        from rankline.src.reports.explorer.app import make_app
+        from rankline.src.reports.explorer.safety import LARGEST_REQUEST
     except ImportError as error:
         missing = f"the web explorer needs {error.name}; install it with: pip install 'rankline[web]'"
         raise UserError(missing) from error

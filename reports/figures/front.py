@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from dse.methods import METHODS
-from reports.figures.theme import blank, plain
-from reports.numbers import count, percent
-from reports.palette import look
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.figures.theme import blank, plain
+from rankline.src.reports.numbers import count, percent
+from rankline.src.reports.palette import look
 
 if TYPE_CHECKING:
     import pandas as pd

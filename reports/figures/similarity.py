@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from reports.figures.theme import blank, plain
+from rankline.src.reports.figures.theme import blank, plain
 
 if TYPE_CHECKING:
     import pandas as pd

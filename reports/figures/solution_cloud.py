@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from dse.formula import Cost
-from dse.methods import METHODS
-from reports.figures.theme import layout, plain
-from reports.numbers import count, percent
-from reports.palette import INK, PAPER, REGION, look
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.figures.theme import layout, plain
+from rankline.src.reports.numbers import count, percent
+from rankline.src.reports.palette import INK, PAPER, REGION, look
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from dse.methods import METHODS
-from dse.symbols import LayerShape
-from reports.numbers import percent
-from reports.study.measures import CONSTRAINTS, OTHER, TOLERANCE, Measures
-from reports.study.networks import Studied, StudiedLayer
-from reports.table import Column, Table, counted
+from rankline.src.dse.methods import METHODS
+from rankline.src.dse.symbols import LayerShape
+from rankline.src.reports.numbers import percent
+from rankline.src.reports.study.measures import CONSTRAINTS, OTHER, TOLERANCE, Measures
+from rankline.src.reports.study.networks import Studied, StudiedLayer
+from rankline.src.reports.table import Column, Table, counted
 
 METRIC_TITLES = {"params": "params", "flops": "FLOPs"}
 

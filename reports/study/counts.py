@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from dse.layer import conv
-from dse.lines import lines_of
-from dse.methods import METHODS
-from dse.scan.census import census
-from dse.space import Space, spaces_of
-from reports.study.published import CASES, LONGEST_SECONDS, Case, agrees
-from reports.table import Column, Table, counted, yes_no
+from rankline.src.dse.layer import conv
+from rankline.src.dse.lines import lines_of
+from rankline.src.dse.methods import METHODS
+from rankline.src.dse.scan.census import census
+from rankline.src.dse.space import Space, spaces_of
+from rankline.src.reports.study.published import CASES, LONGEST_SECONDS, Case, agrees
+from rankline.src.reports.table import Column, Table, counted, yes_no
 
 Clock = Callable[[], float]
 

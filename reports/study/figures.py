@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dse.methods import METHODS
-from reports.figures.method_scores import method_scores
-from reports.figures.theme import blank, plain
-from reports.figures.times import OURS, times
-from reports.numbers import count, percent
-from reports.palette import INK, Look, look
-from reports.study.published import LONGEST_SECONDS
-from reports.table import Table
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.figures.method_scores import method_scores
+from rankline.src.reports.figures.theme import blank, plain
+from rankline.src.reports.figures.times import OURS, times
+from rankline.src.reports.numbers import count, percent
+from rankline.src.reports.palette import INK, Look, look
+from rankline.src.reports.study.published import LONGEST_SECONDS
+from rankline.src.reports.table import Table
 
 Row = Mapping[str, Any]
 

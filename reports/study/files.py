@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dse.errors import UserError
-from reports.html import environment, write_whole
-from reports.latex import latex
-from reports.study.study import Study
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.html import environment, write_whole
+from rankline.src.reports.latex import latex
+from rankline.src.reports.study.study import Study
 
 PAGE = "study.html"
 
@@ -35,5 +35,7 @@ def page(study: Study) -> str:
     """The study as one HTML file that needs nothing else."""
     from jinja2 import ChoiceLoader, PackageLoader
 
-    shown = environment().overlay(loader=ChoiceLoader([PackageLoader("reports.study"), PackageLoader("reports")]))
+    shown = environment().overlay(
+        loader=ChoiceLoader([PackageLoader("rankline.src.reports.study"), PackageLoader("rankline.src.reports")])
+    )
     return shown.get_template("study.html").render(study=study)

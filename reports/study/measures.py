@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from sqlalchemy import Engine
 
-from dse.formula import Cost
-from dse.progress import Progress
-from reports.study.networks import KnownSpace, StudiedLayer
-from reports.study.segments import Bounds, Range, Segments, level_bounds, stored
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.progress import Progress
+from rankline.src.reports.study.networks import KnownSpace, StudiedLayer
+from rankline.src.reports.study.segments import Bounds, Range, Segments, level_bounds, stored
 
 CONSTRAINTS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 TOLERANCE = Fraction("0.005")

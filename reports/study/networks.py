@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, select
 
-from db.database import Database
-from db.schema import layer as layer_table
-from db.schema import layer_space
-from db.schema import network as network_table
-from db.schema import space as space_table
-from dse.errors import UserError
-from dse.formula import Cost, original_cost
-from dse.layer import Layer
-from dse.symbols import LayerShape, layer_shape
-from dse.zoo import FOURTEEN
+from rankline.src.db.database import Database
+from rankline.src.db.schema import layer as layer_table
+from rankline.src.db.schema import layer_space
+from rankline.src.db.schema import network as network_table
+from rankline.src.db.schema import space as space_table
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.symbols import LayerShape, layer_shape
+from rankline.src.dse.zoo import FOURTEEN
 
 
 @dataclass(frozen=True)

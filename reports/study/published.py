@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dse.layer import Layer, conv, dense
+from rankline.src.dse.layer import Layer, conv, dense
 
 CONV_METHODS = ("tucker", "cp", "tt")
 DENSE_METHODS = ("svd", "qr", "t3f")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine, select
 
-from db.schema import IDS_PER_SPACE, line
-from db.windows import METRICS, window
-from dse.formula import Cost
-from dse.lines import COEFFICIENTS, Integers, lines_of
-from dse.space import Space
+from rankline.src.db.schema import IDS_PER_SPACE, line
+from rankline.src.db.windows import METRICS, window
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.lines import COEFFICIENTS, Integers, lines_of
+from rankline.src.dse.space import Space
 
 Bounds = tuple[int, int]
 

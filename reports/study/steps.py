@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
 
-from dse.errors import UserError
-from dse.methods import METHODS
-from dse.space import spaces_of
-from reports.numbers import si
-from reports.study.published import CASES, Case
-from reports.study.segments import computed, level_bounds
-from reports.table import Column, Table
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.methods import METHODS
+from rankline.src.dse.space import spaces_of
+from rankline.src.reports.numbers import si
+from rankline.src.reports.study.published import CASES, Case
+from rankline.src.reports.study.segments import computed, level_bounds
+from rankline.src.reports.table import Column, Table
 
 NOTES = (
     "A level holds the solutions with level <= params reduction < level + step. Reductions are of the layer's kernel.",

@@ -6,19 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from db.database import open_database
-from dse.errors import UserError, one_of
-from dse.progress import Progress
-from dse.zoo import FOURTEEN
-from reports.study.constraints import METRIC_TITLES, constraints
-from reports.study.counts import Clock, counts, times
-from reports.study.figures import constraints_figure, counts_figure, scores_figure, steps_figure, times_figure
-from reports.study.measures import OTHER, Measures, measure_all
-from reports.study.networks import Studied, studied
-from reports.study.published import CASES, Case
-from reports.study.scores import GROUPS, scores
-from reports.study.steps import level_titles, steps
-from reports.table import Table
+from rankline.src.db.database import open_database
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.progress import Progress
+from rankline.src.dse.zoo import FOURTEEN
+from rankline.src.reports.study.constraints import METRIC_TITLES, constraints
+from rankline.src.reports.study.counts import Clock, counts, times
+from rankline.src.reports.study.figures import (
+    constraints_figure,
+    counts_figure,
+    scores_figure,
+    steps_figure,
+    times_figure,
+)
+from rankline.src.reports.study.measures import OTHER, Measures, measure_all
+from rankline.src.reports.study.networks import Studied, studied
+from rankline.src.reports.study.published import CASES, Case
+from rankline.src.reports.study.scores import GROUPS, scores
+from rankline.src.reports.study.steps import level_titles, steps
+from rankline.src.reports.table import Table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

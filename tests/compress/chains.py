@@ -6,14 +6,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress import methods
-from compress.methods.factor import Factor
-from dse import layer as dse_layer
-from dse import methods as dse_methods
-from dse.formula import Polynomials
-from dse.options import Options
-from dse.space import Space
-from dse.symbols import layer_shape
+from rankline.src.compress import methods
+from rankline.src.compress.methods.factor import Factor
+from rankline.src.dse import layer as dse_layer
+from rankline.src.dse import methods as dse_methods
+from rankline.src.dse.formula import Polynomials
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Space
+from rankline.src.dse.symbols import layer_shape
 
 METHODS = [name for name in methods.DECOMPOSITIONS if name != "t3f"]
 """T3F has tensor shapes and a single layer, and tests of its own."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import pytest
 
-from compress.data import Data, load
+from rankline.src.compress.data import Data, load
 from tests.digits_net import trained_on
 
 

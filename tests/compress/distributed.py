@@ -9,9 +9,9 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
-from compress.data import Data
-from compress.training import FineTuning, evaluate, fine_tune
 from rankline.compression import compress
+from rankline.src.compress.data import Data
+from rankline.src.compress.training import FineTuning, evaluate, fine_tune
 from tests.compress import killed
 
 

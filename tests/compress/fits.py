@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.units import Unit, units_of
-from dse.graph import trace
+from rankline.src.compress.units import Unit, units_of
+from rankline.src.dse.graph import trace
 
 Reals = NDArray[np.float64]
 

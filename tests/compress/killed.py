@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from compress.data import Data, data_from
-from compress.job import Job
-from compress.search import Run, search
-from compress.settings import Settings
-from compress.training import FineTuning, fine_tune
-from db.database import open_database
+from rankline.src.compress.data import Data, data_from
+from rankline.src.compress.job import Job
+from rankline.src.compress.search import Run, search
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import FineTuning, fine_tune
+from rankline.src.db.database import open_database
 
 SETTINGS = Settings(
     fine_tuning=FineTuning(epochs=1, learning_rate=1e-3, batch_size=64),

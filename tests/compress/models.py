@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.plan import Choice, Plan
-from dse.layer import Layer, conv, dense
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.dse.layer import Layer, conv, dense
 from tests.compress.chains import polynomials
 
 layers = keras.layers

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.plan import Choice, Plan
+from rankline.src.compress.plan import Choice, Plan
 
 layers = keras.layers
 

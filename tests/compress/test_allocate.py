@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.allocate import METRICS, Allocation, Option, allocate, measure
-from compress.plan import Choice
-from dse.errors import UserError
-from dse.formula import Cost
+from rankline.src.compress.allocate import METRICS, Allocation, Option, allocate, measure
+from rankline.src.compress.plan import Choice
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
 
 Options = dict[str, list[Option]]
 
@@ -200,7 +200,7 @@ def test_a_large_problem_is_solved_exactly_in_a_moment() -> None:
 
 
 def test_beyond_so_many_options_the_price_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compress.allocate.EXACT_OPTIONS", 1)
+    monkeypatch.setattr("rankline.src.compress.allocate.EXACT_OPTIONS", 1)
     options = options_of(*[[(0, 10.0), (6, 4.0), (10, 1.0)]] * 2)
     assert allocate(options, {"params": 11}, NOTHING).solver == "price"
 

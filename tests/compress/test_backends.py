@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorly as tl
 
-from compress import methods
+from rankline.src.compress import methods
 from tests.compress.chains import METHODS
 from tests.compress.test_cp import decaying
 
@@ -22,8 +22,8 @@ BACKENDS = {"numpy": "numpy", "tensorflow": "tensorflow", "jax": "jax", "pytorch
 @pytest.mark.parametrize("method", METHODS)
 def test_every_backend_gives_the_same_errors(method: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # One fitted rank will do: JAX compiles every operation anew for each.
-    monkeypatch.setattr("compress.methods.calibration.FITTED", np.array([0.3]))
-    monkeypatch.setattr("compress.methods.calibration.HELD_OUT", np.array([]))
+    monkeypatch.setattr("rankline.src.compress.methods.calibration.FITTED", np.array([0.3]))
+    monkeypatch.setattr("rankline.src.compress.methods.calibration.HELD_OUT", np.array([]))
     if find_spec(BACKENDS[backend]) is None:
         pytest.skip(f"{backend} is not installed")
     decomposition = methods.get(method)

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.allocate import Allocation, measure
-from compress.budget import FITS, Budget, by_reason
-from compress.covariance import CalibrationWarning
-from compress.plan import Choice
-from compress.refit import FitSettings
-from compress.search import cost_of
-from compress.stakes import VALUES
-from compress.surgery import factorize
-from dse.errors import UserError
+from rankline.src.compress.allocate import Allocation, measure
+from rankline.src.compress.budget import FITS, Budget, by_reason
+from rankline.src.compress.covariance import CalibrationWarning
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.refit import FitSettings
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.stakes import VALUES
+from rankline.src.compress.surgery import factorize
+from rankline.src.dse.errors import UserError
 from tests.compress.networks import distance, network, outputs_of, randomized, samples_of
 
 layers = keras.layers
@@ -98,7 +98,7 @@ def test_a_third_is_a_third() -> None:
 
 def test_a_larger_budget_of_a_sweep_never_does_more_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     """What isn't proven the best may be worse than what was found for less: that fits too."""
-    from compress import budget as module
+    from rankline.src.compress import budget as module
 
     one, found = budget(), module.allocate
 
@@ -231,7 +231,7 @@ def test_only_layers_that_are_included_and_not_excluded_change() -> None:
 
 
 def test_layers_out_of_reach_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compress.units.LARGEST_PATCH", 31)
+    monkeypatch.setattr("rankline.src.compress.units.LARGEST_PATCH", 31)
     inputs = keras.Input((6, 6, 4))
     twice = layers.Conv2D(4, 3, padding="same", name="twice")
     x = layers.Conv2D(8, 3, groups=2, name="grouped")(twice(twice(inputs)))

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from compress.classifier import ScaleWarning, check_classifier, fitting, frozen_layers, output_activation
-from compress.data import Data, data_from
-from compress.training import FineTuning, evaluate, fine_tune
-from dse.errors import UserError
+from rankline.src.compress.classifier import ScaleWarning, check_classifier, fitting, frozen_layers, output_activation
+from rankline.src.compress.data import Data, data_from
+from rankline.src.compress.training import FineTuning, evaluate, fine_tune
+from rankline.src.dse.errors import UserError
 
 layers = keras.layers
 

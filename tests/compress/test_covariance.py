@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress import methods
-from compress.covariance import CalibrationWarning, Covariance, covariances, patches
-from compress.plan import Choice
-from compress.surgery import factorize
-from dse.errors import UserError
+from rankline.src.compress import methods
+from rankline.src.compress.covariance import CalibrationWarning, Covariance, covariances, patches
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factorize
+from rankline.src.dse.errors import UserError
 
 layers = keras.layers
 
@@ -173,7 +173,7 @@ def test_batches_of_every_kind_give_the_same() -> None:
 def test_small_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = model_of(*GEOMETRIES[6]), correlated(50, (7, 8, 3))
     whole = covariances(model, x, ["it"])["it"]
-    monkeypatch.setattr("compress.covariance.CHUNK_ELEMENTS", 500)
+    monkeypatch.setattr("rankline.src.compress.covariance.CHUNK_ELEMENTS", 500)
     np.testing.assert_allclose(covariances(model, x, ["it"])["it"].matrix, whole.matrix, rtol=1e-12)
 
 
@@ -213,7 +213,7 @@ def test_few_patches_and_large_ones_are_told(monkeypatch: pytest.MonkeyPatch) ->
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert isinstance(covariances(model, correlated(70, (7,)), ["it"])["it"], Covariance)
-    monkeypatch.setattr("compress.covariance.LARGEST_PATCH", 6)
+    monkeypatch.setattr("rankline.src.compress.covariance.LARGEST_PATCH", 6)
     with pytest.warns(CalibrationWarning, match="'it' gets no covariance: its patches have 7 dimensions, above 6"):
         assert covariances(model, correlated(70, (7,)), ["it"]) == {}
 

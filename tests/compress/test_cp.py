@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from tensorly.decomposition import parafac
 
-from compress import methods
-from compress.methods.als import fit
-from compress.methods.cp import ConvergenceWarning
-from compress.methods.slices import slice_svd
+from rankline.src.compress import methods
+from rankline.src.compress.methods.als import fit
+from rankline.src.compress.methods.cp import ConvergenceWarning
+from rankline.src.compress.methods.slices import slice_svd
 
 CP = methods.get("cp")
 SHAPES = [(3, 3, 8, 12), (5, 9, 7), (2, 3, 2, 6, 5), (3, 1, 6, 8)]
@@ -117,7 +117,7 @@ def test_a_fit_that_is_still_falling_warns_with_its_error(monkeypatch: pytest.Mo
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         CP.decompose(weights, (2,))
-    monkeypatch.setattr("compress.methods.cp.best_fit", partial(fit, sweeps=3))
+    monkeypatch.setattr("rankline.src.compress.methods.cp.best_fit", partial(fit, sweeps=3))
     with pytest.warns(ConvergenceWarning, match=r"CP of rank 20 .* after 3 sweeps; its relative error is 0\.\d{4}"):
         factors = CP.decompose(weights, (20,))
     assert CP.error(weights, factors) < 0.8

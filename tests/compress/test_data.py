@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from compress.classifier import fitting
-from compress.data import Data, Scaling, data_from, load
-from compress.settings import Settings
-from compress.training import FineTuning
-from dse.errors import UserError
 from rankline.compression import compress
+from rankline.src.compress.classifier import fitting
+from rankline.src.compress.data import Data, Scaling, data_from, load
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import FineTuning
+from rankline.src.dse.errors import UserError
 
 
 def arrays(n: int = 40, shape: tuple[int, ...] = (8, 8, 1), classes: int = 4) -> dict[str, np.ndarray]:

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import pytest
 
-from compress.depthwise import DepthwiseAlongAxis
-from dse.reader import describe
-from dse.source import load_model
-from dse.totals import network_cost
+from rankline.src.compress.depthwise import DepthwiseAlongAxis
+from rankline.src.dse.reader import describe
+from rankline.src.dse.source import load_model
+from rankline.src.dse.totals import network_cost
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 SIZES = {1: (11,), 2: (8, 9), 3: (5, 6, 7)}
@@ -96,7 +96,7 @@ def test_a_file_cannot_have_any_other_module_imported(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((8, 6, 5)), DepthwiseAlongAxis(1, 3, 2)]).save(file)
     with zipfile.ZipFile(file) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
-    content["config.json"] = content["config.json"].replace(b'"compress.depthwise"', b'"antigravity"')
+    content["config.json"] = content["config.json"].replace(b'"rankline.src.compress.depthwise"', b'"antigravity"')
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in content.items():
             archive.writestr(name, data)

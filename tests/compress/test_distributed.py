@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from compress.training import _shared_out
+from rankline.src.compress.training import _shared_out
 
 
 def test_a_model_is_compressed_on_two_devices(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorly as tl
 
-from compress.fitted import fitted_factors, metric_roots
-from compress.methods import get
-from compress.plan import Choice
-from compress.units import Reals, Unit
+from rankline.src.compress.fitted import fitted_factors, metric_roots
+from rankline.src.compress.methods import get
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.units import Reals, Unit
 from tests.compress.fits import decaying, descended, objective, unit_of
 
 layers = keras.layers

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from compress.gradients import gradients
+from rankline.src.compress.gradients import gradients
 
 
 def tensor(values: Any) -> Any:

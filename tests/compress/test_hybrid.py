@@ -12,21 +12,21 @@ import keras
 import numpy as np
 import pytest
 
-from compress import hybrid as module
-from compress import parts
-from compress.data import Data
-from compress.hybrid import ROUNDS, _best_layers, hybrid
-from compress.job import Job
-from compress.parts import Part
-from compress.plan import Choice, read_plan
-from compress.search import Run, cost_of
-from compress.settings import Settings
-from compress.training import DivergedError, FineTuning, Score
-from db.database import Database, open_database
-from db.runs import CHOSEN, FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, LayerRecord, TrialRecord
-from dse.errors import UserError
-from dse.formula import Cost
 from rankline.compression import compress
+from rankline.src.compress import hybrid as module
+from rankline.src.compress import parts
+from rankline.src.compress.data import Data
+from rankline.src.compress.hybrid import ROUNDS, _best_layers, hybrid
+from rankline.src.compress.job import Job
+from rankline.src.compress.parts import Part
+from rankline.src.compress.plan import Choice, read_plan
+from rankline.src.compress.search import Run, cost_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import DivergedError, FineTuning, Score
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import CHOSEN, FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, LayerRecord, TrialRecord
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
 
 METHODS = {"conv": ("tucker", "svd"), "dense": ("svd", "qr")}
 PAIRS = ["tucker svd", "tucker qr", "svd svd", "svd qr"]
@@ -242,7 +242,7 @@ def test_a_pair_that_diverges_is_passed_over(again: Hybrid, monkeypatch: pytest.
             raise DivergedError("NaN")
         return evaluate(model, *arguments, **more)
 
-    monkeypatch.setattr("compress.search.evaluate", diverge)
+    monkeypatch.setattr("rankline.src.compress.search.evaluate", diverge)
     run, database = again(seed=9, conv=("tucker", "svd"), dense=("svd",))
     rows = [row for row in database.runs() if row["seed"] == 9]
     assert [row["status"] for row in rows[:2]] == [FAILED, SUCCESS]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.plan import Choice
-from compress.surgery import factor_chain, factorize
-from dse.errors import UserError
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factor_chain, factorize
+from rankline.src.dse.errors import UserError
 from tests.compress.models import MODELS, SVD, TUCKER, residual, same
 
 

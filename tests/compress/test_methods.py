@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from compress import methods
-from compress.methods.factor import Factor
-from dse import methods as dse_methods
-from dse.errors import UserError
-from dse.reader import read
-from dse.source import load_model
-from dse.totals import known_cost
+from rankline.src.compress import methods
+from rankline.src.compress.methods.factor import Factor
+from rankline.src.dse import methods as dse_methods
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.reader import read
+from rankline.src.dse.source import load_model
+from rankline.src.dse.totals import known_cost
 from tests.compress.chains import (
     METHODS,
     input_of,

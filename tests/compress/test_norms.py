@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from compress.data import Data
-from compress.norms import reestimate, reestimate_all, reestimate_if_better, set_moments
-from compress.surgery import factorize
-from compress.training import FineTuning, evaluate, fine_tune
+from rankline.src.compress.data import Data
+from rankline.src.compress.norms import reestimate, reestimate_all, reestimate_if_better, set_moments
+from rankline.src.compress.surgery import factorize
+from rankline.src.compress.training import FineTuning, evaluate, fine_tune
 from tests.compress.networks import distance, network, outputs_of, samples_of
 
 

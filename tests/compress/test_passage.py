@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from compress.passage import Passage, batches_of, unchanged
-from compress.units import Unit, units_of
-from dse.graph import trace
+from rankline.src.compress.passage import Passage, batches_of, unchanged
+from rankline.src.compress.units import Unit, units_of
+from rankline.src.dse.graph import trace
 from tests.compress.networks import NETWORKS, network, outputs_of, randomized, samples_of
 
 layers = keras.layers

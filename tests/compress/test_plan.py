@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compress.plan import Choice, plan_from_json, plan_to_json, read_plan, write_plan
-from dse.errors import UserError
+from rankline.src.compress.plan import Choice, plan_from_json, plan_to_json, read_plan, write_plan
+from rankline.src.dse.errors import UserError
 
 TUCKER = Choice("tucker", (2, 3))
 

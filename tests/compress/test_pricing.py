@@ -8,20 +8,20 @@ import keras
 import numpy as np
 import pytest
 
-from compress import methods
-from compress.allocate import Option, measure
-from compress.passage import Passage
-from compress.plan import Choice
-from compress.pricing import priced
-from compress.sensitivity import output_metrics
-from compress.stakes import Stake, stakes_of
-from compress.units import units_of
-from dse.formula import original_cost
-from dse.graph import trace
-from dse.layer import Layer
-from dse.reader import describe
-from dse.space import spaces_of
-from dse.symbols import layer_shape
+from rankline.src.compress import methods
+from rankline.src.compress.allocate import Option, measure
+from rankline.src.compress.passage import Passage
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.pricing import priced
+from rankline.src.compress.sensitivity import output_metrics
+from rankline.src.compress.stakes import Stake, stakes_of
+from rankline.src.compress.units import units_of
+from rankline.src.dse.formula import original_cost
+from rankline.src.dse.graph import trace
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.reader import describe
+from rankline.src.dse.space import spaces_of
+from rankline.src.dse.symbols import layer_shape
 from tests.compress.networks import network, randomized, samples_of
 
 layers = keras.layers

@@ -8,18 +8,18 @@ from dataclasses import replace
 import keras
 import pytest
 
-from compress.baselines.strategies import vbmf
-from compress.data import Data
-from compress.data_fit import DataFit, samples_of
-from compress.hybrid import hybrid
-from compress.job import Job
-from compress.plan import Choice
-from compress.refit import refit
-from compress.search import Run, search
-from compress.settings import Settings
-from compress.surgery import factorize, factorize_and_measure
-from compress.training import FineTuning
-from db.database import open_database
+from rankline.src.compress.baselines.strategies import vbmf
+from rankline.src.compress.data import Data
+from rankline.src.compress.data_fit import DataFit, samples_of
+from rankline.src.compress.hybrid import hybrid
+from rankline.src.compress.job import Job
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.refit import refit
+from rankline.src.compress.search import Run, search
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.surgery import factorize, factorize_and_measure
+from rankline.src.compress.training import FineTuning
+from rankline.src.db.database import open_database
 
 PLAN = {"branch": Choice("tucker", (4, 4)), "hidden": Choice("svd", (8,))}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.linalg import qr
 
-from compress import methods
-from dse.errors import UserError
+from rankline.src.compress import methods
+from rankline.src.dse.errors import UserError
 
 SHAPES = [(30, 12), (12, 30), (9, 9), (1, 1, 8, 13), (1, 20, 7)]
 

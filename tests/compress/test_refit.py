@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.norms import reestimate_all
-from compress.plan import Choice, Plan
-from compress.refit import FitSettings, fitting_order, refit
-from compress.search import cost_of
-from compress.surgery import factor_chain, factorize
-from compress.units import units_of
-from dse.graph import trace
+from rankline.src.compress.norms import reestimate_all
+from rankline.src.compress.plan import Choice, Plan
+from rankline.src.compress.refit import FitSettings, fitting_order, refit
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.surgery import factor_chain, factorize
+from rankline.src.compress.units import units_of
+from rankline.src.dse.graph import trace
 from tests.compress.models import full_rank
 from tests.compress.networks import NETWORKS, distance, network, outputs_of, randomized, samples_of
 
@@ -88,7 +88,7 @@ def test_batch_norms_hold_the_moments_of_what_they_are_given(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["projection", "before the activation"])
 def test_the_seed_makes_it_repeatable(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compress.refit.ROWS_ELEMENTS", 1)
+    monkeypatch.setattr("rankline.src.compress.refit.ROWS_ELEMENTS", 1)
     one = case(kind)
     first, again, other = (
         refit(one.model, one.plan, one.samples, settings=FitSettings(seed=seed)).get_weights() for seed in (3, 3, 4)
@@ -101,8 +101,8 @@ def test_the_seed_makes_it_repeatable(kind: str, monkeypatch: pytest.MonkeyPatch
 def test_a_part_of_the_positions_is_nearly_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
     one = case("identity")
     whole = distance(outputs_of(refit(one.model, one.plan, one.samples), one.samples), one.wanted)
-    monkeypatch.setattr("compress.refit.ROWS_ELEMENTS", 1)
-    monkeypatch.setattr("compress.refit.ROWS_PER_DIMENSION", 30)
+    monkeypatch.setattr("rankline.src.compress.refit.ROWS_ELEMENTS", 1)
+    monkeypatch.setattr("rankline.src.compress.refit.ROWS_PER_DIMENSION", 30)
     part = distance(outputs_of(refit(one.model, one.plan, one.samples), one.samples), one.wanted)
     assert whole * 0.95 < part < 1.3 * whole
 
@@ -112,7 +112,7 @@ def test_the_batch_makes_no_difference(batch: int, monkeypatch: pytest.MonkeyPat
     one = case("projection")
     samples = [x[:40] for x in one.samples]
     whole = refit(one.model, one.plan, samples)
-    monkeypatch.setattr("compress.refit.fitting_batch", lambda calls: batch)
+    monkeypatch.setattr("rankline.src.compress.refit.fitting_batch", lambda calls: batch)
     again = refit(one.model, one.plan, samples)
     np.testing.assert_allclose(outputs_of(again, samples)[0], outputs_of(whole, samples)[0], atol=2e-2)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compress.checkpoints import Checkpoints, checkpoints_of
-from compress.search import Run
-from db.database import open_database
-from db.runs import FAILED, FELL_SHORT, finish_run
-from dse.errors import UserError
+from rankline.src.compress.checkpoints import Checkpoints, checkpoints_of
+from rankline.src.compress.search import Run
+from rankline.src.db.database import open_database
+from rankline.src.db.runs import FAILED, FELL_SHORT, finish_run
+from rankline.src.dse.errors import UserError
 from tests.compress import killed
 
 KILLS = 20

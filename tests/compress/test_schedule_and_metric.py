@@ -12,19 +12,19 @@ import keras
 import numpy as np
 import pytest
 
-from compress import search as module
-from compress.data import Array, Data
-from compress.data_fit import DataFit, samples_of
-from compress.job import Job
-from compress.methods import get
-from compress.methods.method import Decomposition
-from compress.search import Run, cost_of, plan_of, search
-from compress.settings import Settings
-from compress.surgery import factorize
-from compress.training import DivergedError, FineTuning, Metric
-from db.database import Database, open_database
-from db.runs import FAILED, FELL_SHORT, ORIGINAL, SUCCESS
-from dse.errors import UserError
+from rankline.src.compress import search as module
+from rankline.src.compress.data import Array, Data
+from rankline.src.compress.data_fit import DataFit, samples_of
+from rankline.src.compress.job import Job
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.search import Run, cost_of, plan_of, search
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.surgery import factorize
+from rankline.src.compress.training import DivergedError, FineTuning, Metric
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import FAILED, FELL_SHORT, ORIGINAL, SUCCESS
+from rankline.src.dse.errors import UserError
 
 QUICK = Settings(
     fine_tuning=FineTuning(epochs=0), include=("conv", "branch", "hidden"), drop_smallest=0.0, samples=50, step=0.3,

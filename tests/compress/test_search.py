@@ -12,20 +12,20 @@ import keras
 import numpy as np
 import pytest
 
-from compress.candidates import candidates
-from compress.data import Data
-from compress.job import Job
-from compress.plan import read_plan
-from compress.search import cost_of, search
-from compress.settings import Settings
-from compress.surgery import factorize
-from compress.training import DivergedError, FineTuning, evaluate, fine_tune
-from db.database import open_database
-from db.runs import FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord
-from dse.errors import UserError
-from dse.layer import conv
-from dse.options import Options
 from rankline.compression import Compression, compress
+from rankline.src.compress.candidates import candidates
+from rankline.src.compress.data import Data
+from rankline.src.compress.job import Job
+from rankline.src.compress.plan import read_plan
+from rankline.src.compress.search import cost_of, search
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.surgery import factorize
+from rankline.src.compress.training import DivergedError, FineTuning, evaluate, fine_tune
+from rankline.src.db.database import open_database
+from rankline.src.db.runs import FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import conv
+from rankline.src.dse.options import Options
 
 QUICK = Settings(
     fine_tuning=FineTuning(epochs=4, learning_rate=5e-3), step=0.25, samples=200, max_trials=12, max_drop=0.08
@@ -236,7 +236,7 @@ def test_a_delivery_that_fails_is_on_record(
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("compress.deliver.write_plan", full)
+    monkeypatch.setattr("rankline.src.compress.deliver.write_plan", full)
     database = open_database(str(tmp_path / "space.db"))
     with pytest.raises(OSError, match="No space"):
         compress(trained, digits, database, settings=BRIEF)
@@ -266,7 +266,7 @@ def test_a_trial_that_diverges_is_recorded_and_the_next_one_tried(
         if len(calls) == 2:
             raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr("compress.search.fine_tune", diverge_once)
+    monkeypatch.setattr("rankline.src.compress.search.fine_tune", diverge_once)
     database = open_database(str(tmp_path / "space.db"))
     settings = replace(BRIEF, max_trials=3, max_drop=0)
     result = compress(trained, digits, database, settings=settings)
@@ -284,7 +284,7 @@ def test_a_run_of_diverging_trials_alone_fails(
     def diverge(*_: object) -> None:
         raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr("compress.search.fine_tune", diverge)
+    monkeypatch.setattr("rankline.src.compress.search.fine_tune", diverge)
     database = open_database(str(tmp_path / "space.db"))
     with pytest.raises(UserError, match="all 1 trials diverged.*lower the learning rate"):
         compress(trained, digits, database, settings=BRIEF)

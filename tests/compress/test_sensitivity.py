@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from compress import sensitivity
-from compress.passage import Passage, batches_of
-from compress.sensitivity import MIXED, logit_errors, output_metrics
-from compress.units import Unit, units_of
-from dse.graph import trace
+from rankline.src.compress import sensitivity
+from rankline.src.compress.passage import Passage, batches_of
+from rankline.src.compress.sensitivity import MIXED, logit_errors, output_metrics
+from rankline.src.compress.units import Unit, units_of
+from rankline.src.dse.graph import trace
 from tests.compress.networks import network, outputs_of, randomized, samples_of
 
 layers = keras.layers

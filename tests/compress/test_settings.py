@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from compress.settings import Settings
-from compress.training import FineTuning
-from db.runs import TrialRecord
-from dse.errors import UserError
-from dse.formula import Cost
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import FineTuning
+from rankline.src.db.runs import TrialRecord
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,19 @@ import keras
 import numpy as np
 import pytest
 
-from compress import side_by_side as module
-from compress.data import Data
-from compress.hybrid import hybrid
-from compress.job import Job
-from compress.model_file import save_model
-from compress.recording import key_of
-from compress.settings import Settings
-from compress.side_by_side import searched
-from compress.training import FineTuning
-from db.database import Database, open_database
-from db.runs import INTERRUPTED, SUCCESS, TrialRecord
-from dse.errors import UserError
-from dse.source import load_model
+from rankline.src.compress import side_by_side as module
+from rankline.src.compress.data import Data
+from rankline.src.compress.hybrid import hybrid
+from rankline.src.compress.job import Job
+from rankline.src.compress.model_file import save_model
+from rankline.src.compress.recording import key_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.side_by_side import searched
+from rankline.src.compress.training import FineTuning
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import INTERRUPTED, SUCCESS, TrialRecord
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.source import load_model
 from tests.compress.models import MODELS
 
 QUICK = Settings(
@@ -65,7 +65,7 @@ def test_two_at_a_time_find_tell_and_record_the_same_as_one_after_the_other(
     assert (one.status, one.plan, one.skipped) == (other.status, other.plan, other.skipped)
     for a, b in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    monkeypatch.setattr("compress.parts.search", lambda *_: pytest.fail("searched again"))
+    monkeypatch.setattr("rankline.src.compress.parts.search", lambda *_: pytest.fail("searched again"))
     assert hybrid(job, QUICK, ("tucker", "spatial_svd"), ("svd",)).parts == other.parts
 
 

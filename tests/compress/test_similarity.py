@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from compress.plan import Choice
-from compress.similarity import LARGEST_BATCH, MAP_BYTES, Reference, fitting_batch
-from compress.surgery import factorize
-from dse.graph import peak_elements, trace
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.similarity import LARGEST_BATCH, MAP_BYTES, Reference, fitting_batch
+from rankline.src.compress.surgery import factorize
+from rankline.src.dse.graph import peak_elements, trace
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_with_all_maps_kept_the_original_is_not_run_again(model: keras.Model, mo
     reference = Reference(model, PLAN, SAMPLES)
     compressed = factorize(model, PLAN)
     first = reference.similarities(compressed, PLAN)
-    monkeypatch.setattr("compress.similarity.feature_maps", lambda *_: pytest.fail("run again"))
+    monkeypatch.setattr("rankline.src.compress.similarity.feature_maps", lambda *_: pytest.fail("run again"))
     assert reference.similarities(compressed, PLAN) == first
 
 

@@ -11,16 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 import rankline
-from compress.covariance import CalibrationWarning, covariances
-from compress.methods import DECOMPOSITIONS
-from compress.plan import Choice
-from compress.spectra import store_spectra
-from compress.surgery import factor_chain, factorize, find_layer
-from db.database import Database
-from db.errors import OUTPUTS, WEIGHTS
-from dse.errors import UserError
-from dse.options import Options
-from dse.spectrum import BOUND, EXACT
+from rankline.src.compress.covariance import CalibrationWarning, covariances
+from rankline.src.compress.methods import DECOMPOSITIONS
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.spectra import store_spectra
+from rankline.src.compress.surgery import factor_chain, factorize, find_layer
+from rankline.src.db.database import Database
+from rankline.src.db.errors import OUTPUTS, WEIGHTS
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.options import Options
+from rankline.src.dse.spectrum import BOUND, EXACT
 
 LAYERS = ["first", "strided", "hidden"]
 INPUT = (8, 8, 6)

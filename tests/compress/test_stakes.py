@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from compress.covariance import covariances
-from compress.passage import Passage
-from compress.plan import Choice
-from compress.sensitivity import logit_errors, output_metrics
-from compress.stakes import VALUES, Stake, stakes_of
-from compress.units import units_of
-from dse.errors import UserError
-from dse.graph import trace
+from rankline.src.compress.covariance import covariances
+from rankline.src.compress.passage import Passage
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.sensitivity import logit_errors, output_metrics
+from rankline.src.compress.stakes import VALUES, Stake, stakes_of
+from rankline.src.compress.units import units_of
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.graph import trace
 from tests.compress.networks import network, samples_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning")

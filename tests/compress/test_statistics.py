@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compress.statistics import Moments, best_weights, moments
-from compress.units import Reals
+from rankline.src.compress.statistics import Moments, best_weights, moments
+from rankline.src.compress.units import Reals
 
 
 def data(rows: int = 500) -> tuple[Reals, Reals]:
@@ -39,7 +39,7 @@ def test_chunks_and_known_patches_give_the_same(centred: bool, monkeypatch: pyte
     x, t = data()
     whole = moments(x, t, centred)
     known = moments(x, t, centred, moments(x, 3 * t - 1, centred))
-    monkeypatch.setattr("compress.statistics.CHUNK_ELEMENTS", 100)
+    monkeypatch.setattr("rankline.src.compress.statistics.CHUNK_ELEMENTS", 100)
     for found in (moments(x, t, centred), known):
         for name in Moments.__dataclass_fields__:
             np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-10, atol=1e-12)

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from compress.plan import Choice
-from compress.search import cost_of
-from compress.surgery import factor_chain, factor_names, factorize
-from dse.errors import UserError
-from dse.formula import Cost, original_cost
-from dse.reader import read
-from dse.source import load_model
-from dse.symbols import layer_shape
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.surgery import factor_chain, factor_names, factorize
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.reader import read
+from rankline.src.dse.source import load_model
+from rankline.src.dse.symbols import layer_shape
 from tests.compress.chains import polynomials
 from tests.compress.models import (
     CP,

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from compress import methods
-from compress.methods.t3f import LARGEST_SIDE, modes_of
-from dse.errors import UserError
-from dse.layer import dense
-from dse.options import Options
-from dse.space import Space
-from dse.symbols import layer_shape
+from rankline.src.compress import methods
+from rankline.src.compress.methods.t3f import LARGEST_SIDE, modes_of
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import dense
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Space
+from rankline.src.dse.symbols import layer_shape
 
 needs_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the t3f library needs the TensorFlow backend"
@@ -115,7 +115,7 @@ def test_full_rank_is_the_kernel() -> None:
 
 def test_shapes_with_large_eigenproblems_stay_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LARGEST_SIDE == 2048
-    monkeypatch.setattr("compress.methods.t3f.LARGEST_SIDE", 12)
+    monkeypatch.setattr("rankline.src.compress.methods.t3f.LARGEST_SIDE", 12)
     shapes = T3F.spectrum(kernel(16, 16))
     assert "4x4:4x4" not in shapes
     assert "8x2:2x8" not in shapes  # a cap of 16 at its only cut

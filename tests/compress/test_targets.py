@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import pytest
 
-from compress.settings import Settings
-from compress.targets import Target, targets_of
-from db.database import Database, open_database
-from dse.errors import UserError
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.targets import Target, targets_of
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.errors import UserError
 
 METHODS = ("tucker", "cp", "svd", "qr")
 

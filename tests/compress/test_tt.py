@@ -10,12 +10,12 @@ import tensorly as tl
 from numpy.typing import NDArray
 from tensorly.decomposition import tensor_train
 
-from compress import methods
-from dse.layer import conv
-from dse.options import Options
-from dse.space import Space
-from dse.spectrum import ErrorTable
-from dse.symbols import layer_shape
+from rankline.src.compress import methods
+from rankline.src.dse.layer import conv
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Space
+from rankline.src.dse.spectrum import ErrorTable
+from rankline.src.dse.symbols import layer_shape
 from tests.compress.test_cp import decaying
 
 TT, SPATIAL = methods.get("tt"), methods.get("spatial_svd")

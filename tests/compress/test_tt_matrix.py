@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress import methods
-from compress.plan import Choice
-from compress.surgery import factor_chain, factorize
-from compress.tt_matrix import TTMatrix
-from dse import layer as dse_layer
-from dse.options import Options
-from dse.space import Space
-from dse.symbols import layer_shape
+from rankline.src.compress import methods
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factor_chain, factorize
+from rankline.src.compress.tt_matrix import TTMatrix
+from rankline.src.dse import layer as dse_layer
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import Space
+from rankline.src.dse.symbols import layer_shape
 
 layers = keras.layers
 T3F = methods.get("t3f")

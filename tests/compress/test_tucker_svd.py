@@ -7,7 +7,7 @@ import pytest
 import tensorly as tl
 from tensorly.decomposition import partial_tucker
 
-from compress import methods
+from rankline.src.compress import methods
 
 
 @pytest.mark.filterwarnings("ignore:Trying to compute SVD")

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from compress.units import Unit, out_of_reach, units_of
-from dse.graph import Call, trace
+from rankline.src.compress.units import Unit, out_of_reach, units_of
+from rankline.src.dse.graph import Call, trace
 from tests.compress import networks
 from tests.compress.networks import network, samples_of
 
@@ -39,7 +39,7 @@ def test_batch_norm_sum_and_relu_belong_to_the_layer_before() -> None:
 
 
 def test_what_is_no_unit_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compress.units.LARGEST_PATCH", 40)
+    monkeypatch.setattr("rankline.src.compress.units.LARGEST_PATCH", 40)
     inputs = keras.Input((6, 6, 4))
     twice = layers.Conv2D(4, 3, padding="same", name="twice")
     x = layers.Conv2D(4, 3, groups=2, name="grouped")(twice(twice(inputs)))
@@ -50,7 +50,7 @@ def test_what_is_no_unit_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
     assert reasons["grouped"].startswith("it is a grouped convolution")
     assert reasons["head"] == "its patches have 64 dimensions, and layers are fitted up to 40"
-    monkeypatch.setattr("compress.units.LARGEST_PATCH", 64)
+    monkeypatch.setattr("rankline.src.compress.units.LARGEST_PATCH", 64)
     assert set(units_of(calls)) == {"head"}
     assert "head" not in out_of_reach(calls)
 
@@ -102,7 +102,7 @@ def test_layers_that_cannot_be_fitted_are_left_out(monkeypatch: pytest.MonkeyPat
     x = layers.Flatten()(layers.Conv2D(4, 3, name="large")(shared(shared(x))))
     model = keras.Model(inputs, layers.Dense(3, name="d")(x))
     assert list(found(model)[1]) == ["large", "d"]
-    monkeypatch.setattr("compress.units.LARGEST_PATCH", 71)
+    monkeypatch.setattr("rankline.src.compress.units.LARGEST_PATCH", 71)
     assert list(found(model)[1]) == ["d"]
 
 

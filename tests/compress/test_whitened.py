@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorly as tl
 
-from compress.methods import get
-from compress.methods.whitened import Whitened
-from compress.units import Reals
-from dse.spectrum import EXACT
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.whitened import Whitened
+from rankline.src.compress.units import Reals
+from rankline.src.dse.spectrum import EXACT
 from tests.compress.fits import decaying, objective
 
 KERNELS = [

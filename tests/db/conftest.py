@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.database import Database, open_database
+from rankline.src.db.database import Database, open_database
 
 
 @pytest.fixture

@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-import db.write
-from db.database import Database, open_database
-from db.engine import bare_engine, writing
-from db.runs import (
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.engine import bare_engine, writing
+from rankline.src.db.runs import (
     INTERRUPTED,
     RUNNING,
     LayerRecord,
@@ -33,12 +32,12 @@ from db.runs import (
     start_run,
     trial_records,
 )
-from db.schema import SCHEMA_VERSION
-from db.upgrade import MIGRATIONS, backup, upgrade
-from dse.errors import UserError
-from dse.formula import Cost
-from dse.layer import conv, dense
-from dse.options import Options
+from rankline.src.db.schema import SCHEMA_VERSION
+from rankline.src.db.upgrade import MIGRATIONS, backup, upgrade
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.options import Options
 from tests import brute
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -300,7 +299,7 @@ def test_a_space_that_cannot_be_written_whole_leaves_nothing(
         raise OSError("no more memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(db.write, "_create_line", fail)
+        patched.setattr("rankline.src.db.write._create_line", fail)
         with pytest.raises(OSError, match="no more memory"):
             database.explore(LAYERS, name="net")
     with database.engine.connect() as connection:
@@ -313,7 +312,7 @@ def test_a_space_that_cannot_be_written_whole_leaves_nothing(
 
 def test_exploring_again_does_not_work_out_what_stands(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     first = database.explore(LAYERS, name="net")
-    monkeypatch.setattr("dse.methods.get", lambda name: pytest.fail(f"{name} was worked out again"))
+    monkeypatch.setattr("rankline.src.dse.methods.get", lambda name: pytest.fail(f"{name} was worked out again"))
     again = database.explore(LAYERS, name="net")
     assert (again.n_new_spaces, again.n_total, again.n_lines) == (0, first.n_total, first.n_lines)
 
@@ -390,7 +389,7 @@ def test_a_locked_and_a_damaged_database_are_told_in_one_line(
 ) -> None:
     database.explore(LAYERS, name="net")
     database.close()
-    monkeypatch.setattr("db.engine._PRAGMAS", ("busy_timeout = 10", "foreign_keys = ON"))
+    monkeypatch.setattr("rankline.src.db.engine._PRAGMAS", ("busy_timeout = 10", "foreign_keys = ON"))
     path = tmp_path / "space.db"
     again = open_database(str(path))
     with sqlite3.connect(path) as other:

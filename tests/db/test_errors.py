@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from db.database import Database
-from db.errors import OUTPUTS, WEIGHTS, store_errors
-from db.refusals import NoSolutionError
-from db.solution import Solution
-from db.solutions import Solutions
-from dse.errors import UserError
-from dse.layer import Layer, conv, dense
-from dse.spectrum import ErrorTable
+from rankline.src.db.database import Database
+from rankline.src.db.errors import OUTPUTS, WEIGHTS, store_errors
+from rankline.src.db.refusals import NoSolutionError
+from rankline.src.db.solution import Solution
+from rankline.src.db.solutions import Solutions
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.spectrum import ErrorTable
 from tests import brute
 from tests.spectra import made_up
 

@@ -9,14 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-import db.explore
-import db.write
-from db.check import check, check_exhaustively
-from db.database import Database, open_database
-from db.export import export
-from dse.errors import UserError
-from dse.layer import conv, dense
-from dse.options import Options
+from rankline.src.db.check import check, check_exhaustively
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.explore import spaces_to_explore
+from rankline.src.db.export import export
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.options import Options
 from tests import brute
 
 LAYERS = [
@@ -35,9 +34,7 @@ def explored(database: Database) -> Database:
 
 def every(layer: str, chosen: str = "useful") -> list[tuple[str, brute.Configuration]]:
     (found,) = [one for one in LAYERS if one.name == layer]
-    methods = [
-        space.method for space in db.explore.spaces_to_explore([found], None, Options())[0]
-    ]  # the methods that apply
+    methods = [space.method for space in spaces_to_explore([found], None, Options())[0]]  # the methods that apply
     return [
         (method, one)
         for method in methods
@@ -154,9 +151,9 @@ def test_lines_are_the_same_copied_from_an_image_or_bound_row_by_row(
     paths = [tmp_path / name for name in ("image.db", "rows.db", "alone.db")]
     _explore(paths[0])
     with monkeypatch.context() as patched:
-        patched.setattr(db.write, "_sqlite", lambda connection: None)
+        patched.setattr("rankline.src.db.write._sqlite", lambda connection: None)
         _explore(paths[1])
-    monkeypatch.setattr(db.explore, "LINES_AT_A_TIME", 0)  # every space in a transaction of its own
+    monkeypatch.setattr("rankline.src.db.explore.LINES_AT_A_TIME", 0)  # every space in a transaction of its own
     told = _explore(paths[2])
     dumps = [list(sqlite3.connect(path).iterdump()) for path in paths]
     assert dumps[0] == dumps[1] == dumps[2]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db.database import open_database
-from dse.errors import UserError
-from dse.layer import dense
+from rankline.src.db.database import open_database
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import dense
 
 LAYERS = [dense("d", 12, 10)]
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.database import Database, open_database
-from db.refusals import NoSolutionError
-from db.solution import Solution, Summary
-from db.solutions import Solutions
-from db.windows import METRICS, metric_of
-from dse.errors import UserError
-from dse.formula import Cost
-from dse.layer import Layer, conv, dense
-from dse.options import Options
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.refusals import NoSolutionError
+from rankline.src.db.solution import Solution, Summary
+from rankline.src.db.solutions import Solutions
+from rankline.src.db.windows import METRICS, metric_of
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.options import Options
 from tests import brute
 from tests.layers import layers_with_method
 

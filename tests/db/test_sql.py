@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from db.database import open_database
-from db.sql import run_sql
-from dse.errors import UserError
-from dse.layer import conv, dense
+from rankline.src.db.database import open_database
+from rankline.src.db.sql import run_sql
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import conv, dense
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 LONG = "x" * 40_000

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.database import Database, open_database
-from db.migrations.versions import v0001
-from db.views import views
-from dse import methods
-from dse.layer import Layer, conv, dense
-from dse.options import Options
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.migrations.versions import v0001
+from rankline.src.db.views import views
+from rankline.src.dse import methods
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.options import Options
 from tests import brute
 from tests.layers import layers_with_method
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from db.database import open_database
-from db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
-from dse.formula import Cost
+from rankline.src.db.database import open_database
+from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from rankline.src.dse.formula import Cost
 
 RUN = Path(__file__).with_name("demo_run.json")
 

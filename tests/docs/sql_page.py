@@ -8,8 +8,8 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from db.sql import run_sql
 from rankline.cli.output import write_table
+from rankline.src.db.sql import run_sql
 from tests.docs.demo_database import make
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"

@@ -95,7 +95,7 @@ def test_the_function_for_pytorch_reads_layers_with_pytorch_s_attributes(reader:
         },
         {"name": "head", "kind": "dense", "in_channels": 8, "out_channels": 10, "positions": 256},
     ]  # fmt: skip
-    from dse.layers_file import layers_of
+    from rankline.src.dse.layers_file import layers_of
 
     stem, head = layers_of(found, "the network")
     assert (stem.out_size, head.positions) == ((16, 16), 256)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dse.methods import METHODS
+from rankline.src.dse.methods import METHODS
 from tests.browser import SIZES, tab
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from db.schema import metadata
-from db.sql import run_sql
-from db.views import views
 from rankline.cli import main
+from rankline.src.db.schema import metadata
+from rankline.src.db.sql import run_sql
+from rankline.src.db.views import views
 from tests.docs.demo_database import make
 from tests.docs.sql_page import PAGE, printed, recipes
 

@@ -11,14 +11,14 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse import methods
-from dse.chain import cost_of, whole
-from dse.errors import UserError
-from dse.layer import Layer, conv, dense
-from dse.lines import Lines, lines_of
-from dse.options import Options
-from dse.space import FORMULA_VERSION, Space, spaces_of
-from dse.symbols import layer_shape
+from rankline.src.dse import methods
+from rankline.src.dse.chain import cost_of, whole
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.lines import Lines, lines_of
+from rankline.src.dse.options import Options
+from rankline.src.dse.space import FORMULA_VERSION, Space, spaces_of
+from rankline.src.dse.symbols import layer_shape
 from tests import brute
 from tests.layers import layers_with_method
 

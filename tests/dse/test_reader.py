@@ -6,12 +6,12 @@ import keras
 import pytest
 from keras import layers
 
-from dse.errors import UserError
-from dse.formula import original_cost
-from dse.graph import trace
-from dse.layer import Layer
-from dse.reader import describe, read
-from dse.symbols import layer_shape
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import original_cost
+from rankline.src.dse.graph import trace
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.reader import describe, read
+from rankline.src.dse.symbols import layer_shape
 
 
 def by_name(model: keras.Model, **settings: object) -> dict[str, Layer]:

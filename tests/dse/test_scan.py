@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.errors import UserError
-from dse.layer import Layer, conv, dense
-from dse.lines import lines_of
-from dse.options import Options
-from dse.scan.census import census, census_of_lines
-from dse.scan.histogram import edges, histogram
-from dse.scan.intervals import Limits, narrowed
-from dse.scan.select import sample, top
-from dse.space import Space
-from dse.symbols import layer_shape
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.lines import lines_of
+from rankline.src.dse.options import Options
+from rankline.src.dse.scan.census import census, census_of_lines
+from rankline.src.dse.scan.histogram import edges, histogram
+from rankline.src.dse.scan.intervals import Limits, narrowed
+from rankline.src.dse.scan.select import sample, top
+from rankline.src.dse.space import Space
+from rankline.src.dse.symbols import layer_shape
 from tests import brute
 from tests.layers import layers_with_method
 

@@ -10,11 +10,11 @@ import keras
 import pytest
 from keras import layers
 
-from dse import zoo
-from dse.errors import UserError
-from dse.layer import conv, dense
-from dse.layers_file import read_layers, write_layers
-from dse.source import load_model, load_network, network_of
+from rankline.src.dse import zoo
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.layers_file import read_layers, write_layers
+from rankline.src.dse.source import load_model, load_network, network_of
 
 DATA = Path(os.environ.get("RANKLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PRETRAINED = {

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dse import zoo
-from dse.errors import UserError
-from dse.reader import describe
-from dse.source import load_model
-from dse.totals import network_cost
+from rankline.src.dse import zoo
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.reader import describe
+from rankline.src.dse.source import load_model
+from rankline.src.dse.totals import network_cost
 
 IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}
 
@@ -206,7 +206,7 @@ class TestRunning:
         np.testing.assert_array_equal(outputs(load_model(str(path)), inputs), before)
 
     def test_separate_matrices_attend_as_keras_does(self) -> None:
-        from dse.zoo.transformer import block
+        from rankline.src.dse.zoo.transformer import block
 
         inputs = keras.Input((5, 12))
         model = keras.Model(inputs, block(inputs, 3, "block"))

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 import rankline
-from compress.data import Data, load
-from compress.plan import Choice, read_plan
-from compress.search import cost_of
-from compress.training import FineTuning, evaluate
-from dse.errors import UserError
-from dse.source import load_model
 from rankline.cli.budget import kept, swept
+from rankline.src.compress.data import Data, load
+from rankline.src.compress.plan import Choice, read_plan
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.training import FineTuning, evaluate
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.source import load_model
 from tests.compress.models import residual
 from tests.digits_net import trained_on
 from tests.rankline.conftest import Run
@@ -197,7 +197,7 @@ def test_layers_that_could_not_change_are_told_with_the_reason(
     run: Run, saved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dense layer behind the flattened maps has 256 inputs."""
-    monkeypatch.setattr("compress.units.LARGEST_PATCH", 150)
+    monkeypatch.setattr("rankline.src.compress.units.LARGEST_PATCH", 150)
     half = ("budget", saved, "--calibrate", "digits", *FEW, "--exclude", "stem", "--keep-flops", "0.6")
     code, out, err = run(*half, "--out", "small.keras")
     assert code == 0
@@ -256,7 +256,7 @@ def test_a_third_of_the_flops_is_recorded_as_a_number(model: keras.Model, digits
 def test_a_sweep_lets_go_of_the_models_that_it_has_written(
     model: keras.Model, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from compress.budget import Budget
+    from rankline.src.compress.budget import Budget
 
     made, fit = [], Budget.fit
 
@@ -497,7 +497,7 @@ def test_a_run_that_fails_is_recorded_as_failed(
     def broken(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("compress.budget.Budget.fit", broken)
+    monkeypatch.setattr("rankline.src.compress.budget.Budget.fit", broken)
     with pytest.raises(OSError, match="no space left"):
         rankline.budget(model, digits, str(tmp_path / "a.db"), keep_flops=0.5, methods=["svd"], samples=64)
     assert [row["status"] for row in rankline.open(str(tmp_path / "a.db")).runs()] == ["failed"]

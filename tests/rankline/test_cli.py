@@ -307,7 +307,7 @@ def test_a_narrow_terminal_folds_no_number(explored: Run, monkeypatch: pytest.Mo
 
 
 def test_being_told_to_end_is_as_ctrl_c(explored: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.database.Database.spaces", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("rankline.src.db.database.Database.spaces", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     code, _, err = explored("spaces")
     assert code == 130
     assert "interrupted" in err
@@ -347,7 +347,7 @@ def test_a_failure_has_exit_code_1_and_its_traceback_only_with_debug(
     def broken(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("db.database.Database.spaces", broken)
+    monkeypatch.setattr("rankline.src.db.database.Database.spaces", broken)
     code, _, err = explored("spaces")
     assert code == 1
     assert "No space left on device" in err

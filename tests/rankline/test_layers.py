@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from compress.model_card import how_to_load
-from compress.plan import Choice
-from compress.surgery import factorize
+from rankline.src.compress.model_card import how_to_load
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factorize
 
 
 @pytest.mark.parametrize(("method", "ranks", "shape"), [("t3f", (2,), "4x4:4x4"), ("cp", (2,), None)])

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from compress.settings import Settings
-from db.database import Database, open_database
-from db.runs import (
+from rankline.src.compress.settings import Settings
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,
@@ -27,8 +27,8 @@ from db.runs import (
     record_trial,
     start_run,
 )
-from dse.formula import Cost
-from dse.layer import conv, dense
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.layer import conv, dense
 from tests.rankline.conftest import Run
 
 LAYERS = [conv("conv", (3, 3), 8, 12, (8, 8)), dense("dense", 48, 10)]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from db.database import open_database
-from dse.layer import conv, dense
 from rankline.cli import main
+from rankline.src.db.database import open_database
+from rankline.src.dse.layer import conv, dense
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 
-from db.database import open_database
-from dse.layer import conv
-from dse.source import load_model
 from rankline.errors import measure_errors
+from rankline.src.db.database import open_database
+from rankline.src.dse.layer import conv
+from rankline.src.dse.source import load_model
 from tests.docs import demo_database
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dse.errors import UserError
-from reports.benchmark_times import READERS, measured_times
-from reports.benchmarks import read_benchmarks, write_benchmarks
-from reports.figures.times import OURS
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.benchmark_times import READERS, measured_times
+from rankline.src.reports.benchmarks import read_benchmarks, write_benchmarks
+from rankline.src.reports.figures.times import OURS
 from tests.reports.conftest import HOSTILE
 from tests.reports.page import Page
 

@@ -17,16 +17,16 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.plan import plan_from_json
-from db.database import Database, open_database
-from dse.errors import UserError
-from dse.layer import conv, dense
-from reports.explorer.answers import Question, answers, cloud
-from reports.explorer.app import make_app
-from reports.explorer.basket import basket_of, emptied, with_choice
-from reports.explorer.configurations import as_text, solution_of
-from reports.explorer.safety import is_loopback
-from reports.explorer.server import serve
+from rankline.src.compress.plan import plan_from_json
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import conv, dense
+from rankline.src.reports.explorer.answers import Question, answers, cloud
+from rankline.src.reports.explorer.app import make_app
+from rankline.src.reports.explorer.basket import basket_of, emptied, with_choice
+from rankline.src.reports.explorer.configurations import as_text, solution_of
+from rankline.src.reports.explorer.safety import is_loopback
+from rankline.src.reports.explorer.server import serve
 from tests.reports.conftest import HOSTILE
 from tests.reports.explorer_server import NotServedError, served
 

@@ -12,15 +12,15 @@ from dash import Dash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db.database import Database, open_database
-from dse.chain import cost_of
-from dse.layer import Layer, conv, dense
-from dse.methods import METHODS
-from reports.explorer.answers import Question, answers
-from reports.explorer.app import make_app
-from reports.explorer.chain import chain, map_text
-from reports.explorer.explore_page import _counts
-from reports.explorer.safety import LARGEST_REQUEST
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.chain import cost_of
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.explorer.answers import Question, answers
+from rankline.src.reports.explorer.app import make_app
+from rankline.src.reports.explorer.chain import chain, map_text
+from rankline.src.reports.explorer.explore_page import _counts
+from rankline.src.reports.explorer.safety import LARGEST_REQUEST
 from tests.reports.explorer_call import call, callbacks, find, message
 
 LAYERS = [conv("c", (3, 3), 8, 12, (6, 6), strides=2), dense("tokens", 16, 24, positions=197), dense("d", 16, 24)]

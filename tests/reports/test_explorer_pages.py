@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from compress.plan import plan_from_json
-from db.database import open_database
-from db.runs import SUCCESS, LayerRecord, TrialRecord, choose_trial, finish_run, record_trial, start_run
-from dse.formula import Cost
-from dse.layer import conv
+from rankline.src.compress.plan import plan_from_json
+from rankline.src.db.database import open_database
+from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, choose_trial, finish_run, record_trial, start_run
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.layer import conv
 from tests.browser import SIZES, Tab, tab
 from tests.reports import explorer_database
 from tests.reports.explorer_server import served

@@ -4,10 +4,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from dse.formula import Cost
-from reports.figures.run_path import run_path
-from reports.figures.similarity import similarity
-from reports.figures.solution_cloud import VIEW, solution_cloud
+from rankline.src.dse.formula import Cost
+from rankline.src.reports.figures.run_path import run_path
+from rankline.src.reports.figures.similarity import similarity
+from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
 
 ORIGINAL = Cost(100, 50, 1000)
 NOTHING = pd.DataFrame()

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from db.database import Database
-from dse.errors import UserError
 from rankline.cli import main
-from reports.content import content
-from reports.drawn import Drawn
-from reports.figures.theme import blank
-from reports.formats import WRITERS, write_as
-from reports.images import BROWSERS, check_images, file_stem, write_images
-from reports.latex import included
-from reports.markdown import escaped
+from rankline.src.db.database import Database
+from rankline.src.dse.errors import UserError
+from rankline.src.reports.content import content
+from rankline.src.reports.drawn import Drawn
+from rankline.src.reports.figures.theme import blank
+from rankline.src.reports.formats import WRITERS, write_as
+from rankline.src.reports.images import BROWSERS, check_images, file_stem, write_images
+from rankline.src.reports.latex import included
+from rankline.src.reports.markdown import escaped
 from tests.reports.conftest import HOSTILE, LAYERS
 
 HAS_BROWSER = any(shutil.which(name) for name in BROWSERS)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
-from dse.methods import METHODS
-from reports.palette import LOOKS, OTHER, look
+from rankline.src.dse.methods import METHODS
+from rankline.src.reports.palette import LOOKS, OTHER, look
 
 
 def test_every_method_has_a_look_of_its_own() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from db.database import open_database
-from reports.benchmarks import write_benchmarks
-from reports.html import write_report
+from rankline.src.db.database import open_database
+from rankline.src.reports.benchmarks import write_benchmarks
+from rankline.src.reports.html import write_report
 from tests.browser import SIZES, tab
 from tests.docs import demo_database
 

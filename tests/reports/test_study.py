@@ -15,24 +15,32 @@ from typing import Any
 
 import pytest
 
-from db.database import Database, open_database
-from dse.errors import UserError
-from dse.layer import Layer, conv, dense
-from dse.methods import METHODS
-from dse.space import spaces_of
 from rankline.cli import main
-from reports.latex import PAGE_ROWS, escaped, latex
-from reports.study.constraints import constraints, groups
-from reports.study.counts import counts, times
-from reports.study.files import page, write_study
-from reports.study.measures import CONSTRAINTS, Measures, measure, measure_all
-from reports.study.networks import KnownSpace, Studied, StudiedLayer, studied
-from reports.study.published import CASES, CONV_METHODS, DENSE_METHODS, LONGEST_SECONDS, Case, Counts, agrees
-from reports.study.scores import CRITERIA, layer_scores, scores
-from reports.study.segments import computed, stored
-from reports.study.steps import levels_of, steps
-from reports.study.study import Study, study
-from reports.table import Column, Table, counted
+from rankline.src.db.database import Database, open_database
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer, conv, dense
+from rankline.src.dse.methods import METHODS
+from rankline.src.dse.space import spaces_of
+from rankline.src.reports.latex import PAGE_ROWS, escaped, latex
+from rankline.src.reports.study.constraints import constraints, groups
+from rankline.src.reports.study.counts import counts, times
+from rankline.src.reports.study.files import page, write_study
+from rankline.src.reports.study.measures import CONSTRAINTS, Measures, measure, measure_all
+from rankline.src.reports.study.networks import KnownSpace, Studied, StudiedLayer, studied
+from rankline.src.reports.study.published import (
+    CASES,
+    CONV_METHODS,
+    DENSE_METHODS,
+    LONGEST_SECONDS,
+    Case,
+    Counts,
+    agrees,
+)
+from rankline.src.reports.study.scores import CRITERIA, layer_scores, scores
+from rankline.src.reports.study.segments import computed, stored
+from rankline.src.reports.study.steps import levels_of, steps
+from rankline.src.reports.study.study import Study, study
+from rankline.src.reports.table import Column, Table, counted
 from tests import brute
 from tests.reports.page import Page
 

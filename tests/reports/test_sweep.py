@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from db.database import Database, open_database
-from db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
-from dse.errors import UserError
-from dse.formula import Cost
-from reports.figures.sweep_curve import sweep_curve
-from reports.html import write_report
-from reports.sweep import COLUMNS, as_csv, page, sweep_rows, write_sweep
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.reports.figures.sweep_curve import sweep_curve
+from rankline.src.reports.html import write_report
+from rankline.src.reports.sweep import COLUMNS, as_csv, page, sweep_rows, write_sweep
 from tests.reports.conftest import HOSTILE, LAYERS, ORIGINAL
 from tests.reports.page import Page
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.baselines.channels import channel_map
-from compress.baselines.importance import CRITERIA, filter_importance
-from compress.baselines.pruning import prune
-from compress.plan import Choice
-from compress.surgery import factorize
-from dse.errors import UserError
+from rankline.src.compress.baselines.channels import channel_map
+from rankline.src.compress.baselines.importance import CRITERIA, filter_importance
+from rankline.src.compress.baselines.pruning import prune
+from rankline.src.compress.plan import Choice
+from rankline.src.compress.surgery import factorize
+from rankline.src.dse.errors import UserError
 
 layers = keras.layers
 

@@ -8,17 +8,17 @@ from typing import Any
 import keras
 import pytest
 
-from compress.baselines.vbmf import vbmf_plan
-from compress.data import Data
-from compress.plan import Choice, read_plan
-from compress.search import cost_of
-from compress.settings import Settings
-from compress.surgery import factorize
-from compress.training import FineTuning
-from db.database import Database, open_database
-from db.runs import FELL_SHORT, SUCCESS, TrialRecord
-from dse.errors import UserError
 from rankline.compression import Compression, compress
+from rankline.src.compress.baselines.vbmf import vbmf_plan
+from rankline.src.compress.data import Data
+from rankline.src.compress.plan import Choice, read_plan
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.surgery import factorize
+from rankline.src.compress.training import FineTuning
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import FELL_SHORT, SUCCESS, TrialRecord
+from rankline.src.dse.errors import UserError
 
 QUICK = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.4)
 HOPELESS = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.0)
@@ -26,7 +26,7 @@ HOPELESS = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.0)
 
 @pytest.fixture(autouse=True)
 def _few_amounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compress.baselines.strategies.AMOUNTS", (0.1, 0.5, 0.9, 1.0))
+    monkeypatch.setattr("rankline.src.compress.baselines.strategies.AMOUNTS", (0.1, 0.5, 0.9, 1.0))
 
 
 def ran(
@@ -133,7 +133,7 @@ def test_a_pattern_that_fits_no_layer_starts_no_run(strategy: str, trained: kera
 def test_where_no_trial_is_good_enough_the_original_is_handed_over_and_said_to_be(
     strategy: str, trained: keras.Model, few: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compress.baselines.strategies.AMOUNTS", (0.9, 1.0))
+    monkeypatch.setattr("rankline.src.compress.baselines.strategies.AMOUNTS", (0.9, 1.0))
     result, row, trials = ran(strategy, trained, few, tmp_path, HOPELESS)
     assert (result.run.status, row["status"]) == (FELL_SHORT, FELL_SHORT)
     assert result.run.chosen == result.run.original

@@ -11,16 +11,26 @@ import keras
 import numpy as np
 import pytest
 
-from compress.baselines import under_drop as module
-from compress.baselines.pruning import prune
-from compress.baselines.under_drop import Made, smallest_under_drop
-from compress.data import Data
-from compress.job import Job
-from compress.search import Run, cost_of
-from compress.settings import Settings
-from compress.training import DivergedError, FineTuning, evaluate
-from db.database import Database, open_database
-from db.runs import CHOSEN, FAILED, FELL_SHORT, INTERRUPTED, ORIGINAL, SUCCESS, TRIED, TrialRecord, start_run
+from rankline.src.compress.baselines import under_drop as module
+from rankline.src.compress.baselines.pruning import prune
+from rankline.src.compress.baselines.under_drop import Made, smallest_under_drop
+from rankline.src.compress.data import Data
+from rankline.src.compress.job import Job
+from rankline.src.compress.search import Run, cost_of
+from rankline.src.compress.settings import Settings
+from rankline.src.compress.training import DivergedError, FineTuning, evaluate
+from rankline.src.db.database import Database, open_database
+from rankline.src.db.runs import (
+    CHOSEN,
+    FAILED,
+    FELL_SHORT,
+    INTERRUPTED,
+    ORIGINAL,
+    SUCCESS,
+    TRIED,
+    TrialRecord,
+    start_run,
+)
 
 AMOUNTS = (0.1, 0.3, 0.5, 0.7, 0.9)
 QUICK = Settings(max_drop=0.05, fine_tuning=FineTuning(epochs=3, learning_rate=3e-3))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.baselines.vbmf import vbmf_plan, vbmf_rank
-from compress.search import cost_of
-from compress.surgery import factorize
-from dse.errors import UserError
+from rankline.src.compress.baselines.vbmf import vbmf_plan, vbmf_rank
+from rankline.src.compress.search import cost_of
+from rankline.src.compress.surgery import factorize
+from rankline.src.dse.errors import UserError
 
 layers = keras.layers
 
