@@ -3,7 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-JAX_TESTS := backends covariance cp depthwise fitted gradients methods norms qr surgery t3f tt tt_matrix tucker_svd whitened
+JAX_TESTS := methods layers fit/test_covariance.py fit/test_factors.py fit/test_batch_norm.py model/test_gradients.py \
+	model/test_surgery.py
 
 .PHONY: demo test test-jax lint bench docs clean
 
@@ -22,7 +23,7 @@ test: lint
 
 # The layers and decompositions once more, with another backend of Keras.
 test-jax: $(VENV)/ready
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix tests/compress/test_,$(JAX_TESTS:=.py))
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix tests/compress/,$(JAX_TESTS))
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

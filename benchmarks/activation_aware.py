@@ -19,14 +19,14 @@ import keras
 import numpy as np
 
 from benchmarks.record import record
-from rankline.src.compress.covariance import covariances
-from rankline.src.compress.data import Scaling
+from rankline.src.compress.data.sets import Scaling
+from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.methods import get
-from rankline.src.compress.plan import Choice, Plan
-from rankline.src.compress.surgery import factorize, find_layer
-from rankline.src.compress.training import evaluate
+from rankline.src.compress.model.surgery import factorize, find_layer
+from rankline.src.compress.training.fine_tuning import evaluate
+from rankline.src.dse.keras_model.reader import read
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.reader import read
+from rankline.src.dse.plan import Choice, Plan
 from rankline.src.dse.space import spaces_of
 
 DATA = Path(os.environ.get("RANKLINE_DATA", "../shared/data"))

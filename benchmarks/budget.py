@@ -24,11 +24,11 @@ from scipy.stats import spearmanr
 
 from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
-from rankline.src.compress.allocate import measure
-from rankline.src.compress.budget import Budget
-from rankline.src.compress.refit import FitSettings
-from rankline.src.compress.search import cost_of
-from rankline.src.compress.training import evaluate
+from rankline.src.compress.budget.allocate import measure
+from rankline.src.compress.budget.calibrated_model import CalibratedModel
+from rankline.src.compress.fit.refit import FitSettings
+from rankline.src.compress.search.search import cost_of
+from rankline.src.compress.training.fine_tuning import evaluate
 
 SAMPLES = 1024
 EXACT = ("svd", "spatial_svd", "tucker")
@@ -78,14 +78,16 @@ class Network:
         self.name = name
         self.model = model_of(name, folder)
         self.data = data_of(name)
-        self.budgets: dict[tuple[Any, ...], tuple[Budget, float]] = {}
+        self.budgets: dict[tuple[Any, ...], tuple[CalibratedModel, float]] = {}
 
-    def budget(self, case: Case, metric: str, seed: int) -> tuple[Budget, float]:
+    def budget(self, case: Case, metric: str, seed: int) -> tuple[CalibratedModel, float]:
         """The budget of a case, and the seconds that its options took."""
         key = (case.methods, case.value, metric, seed)
         if key not in self.budgets:
             started = perf_counter()
-            budget = Budget(self.model, [self.images(SAMPLES, seed)], case.methods, case.value, (metric,), seed=seed)
+            budget = CalibratedModel(
+                self.model, [self.images(SAMPLES, seed)], case.methods, case.value, (metric,), seed=seed
+            )
             budget.options  # noqa: B018
             self.budgets = {key: (budget, perf_counter() - started)}
         return self.budgets[key]

@@ -24,13 +24,13 @@ import keras
 
 from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
-from rankline.compression import Compression, compress
-from rankline.src.compress.data import Data
-from rankline.src.compress.duplicate import duplicate
-from rankline.src.compress.settings import Settings
-from rankline.src.compress.training import FineTuning, fine_tune
-from rankline.src.dse.reader import describe
-from rankline.src.dse.totals import known_cost
+from rankline.src.compress.data.sets import Data
+from rankline.src.compress.model.duplicate import duplicate
+from rankline.src.compress.runs.compression import Compression, compress
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
+from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.network_cost import known_cost
 
 STRATEGIES = (
     "tucker+svd", "cp+svd", "tt+svd", "spatial_svd+svd", "svd+svd", "tucker+qr", "tucker+t3f", "hybrid", "vbmf",

@@ -27,8 +27,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.record import record, seconds
 from rankline.src.compress.methods import DECOMPOSITIONS
-from rankline.src.compress.methods.als import fit
-from rankline.src.compress.methods.slices import slice_svd
+from rankline.src.compress.methods.numerics.als import fit
+from rankline.src.compress.methods.numerics.slices import slice_svd
 from rankline.src.dse.layer import conv
 from rankline.src.dse.options import Options
 from rankline.src.dse.space import Space

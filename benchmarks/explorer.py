@@ -23,8 +23,8 @@ from benchmarks.zoo import explore
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.zoo import FOURTEEN
 from rankline.src.reports.explorer.explore_page import WINDOWS
-from tests.browser import launch, tab
-from tests.reports.explorer_server import served
+from tests.helpers.browser import launch, tab
+from tests.helpers.explorer_server import served
 
 SETS = ("useful", "better", "all")
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.record import record, seconds
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.solutions import Solutions
+from rankline.src.db.queries.solutions import Solutions
 from rankline.src.dse.layer import conv
 
 C = F = 512

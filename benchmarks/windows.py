@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.record import seconds
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.export import export
-from rankline.src.db.solutions import Solutions
+from rankline.src.db.queries.solutions import Solutions
 from rankline.src.dse.layer import conv
 
 LAYER = conv("duck", (3, 3), 170, 170, (8, 8))

@@ -29,7 +29,7 @@ NUMPY_PLANES = 40
 
 def explore(path: Path) -> dict[str, Any]:
     """Explores the fourteen into a new file; reading the models is told apart."""
-    from rankline.src.dse.source import load_network
+    from rankline.src.dse.keras_model.source import load_network
 
     started = perf_counter()
     networks = [(name, load_network(f"zoo:{name}")) for name in FOURTEEN]

@@ -11,22 +11,22 @@ from weakref import finalize
 
 from sqlalchemy import Engine, Select, func, select
 
-from rankline.src.db import runs as records
-from rankline.src.db.best import best_by_method, best_of_layers, pareto_of_layer, totals
-from rankline.src.db.engine import check_location, connect, sqlite_path
-from rankline.src.db.errors import known_errors
-from rankline.src.db.explore import Explored, explore_layers, spaces_to_explore
+from rankline.src.db.backends.engine import check_location, connect, sqlite_path
+from rankline.src.db.explore.network import Explored, explore_layers, spaces_to_explore
+from rankline.src.db.queries.across_methods import best_by_method, best_of_layers, pareto_of_layer, totals
+from rankline.src.db.queries.solution import Solution
+from rankline.src.db.queries.solutions import Solutions, StoredSpace
+from rankline.src.db.queries.windows import Bounds
+from rankline.src.db.records import runs as records
+from rankline.src.db.records.error_tables import known_errors
 from rankline.src.db.schema import layer, layer_space, network, space
-from rankline.src.db.solution import Solution
-from rankline.src.db.solutions import Solutions, StoredSpace
-from rankline.src.db.windows import Bounds
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.formula import Cost
+from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress, no_progress
-from rankline.src.dse.source import load_network, network_of
 
 if TYPE_CHECKING:
     import keras

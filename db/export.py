@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankline.src.db.solutions import Solutions
+from rankline.src.db.queries.solutions import Solutions
 from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rankline.budgets import allocate, budget, refit
-    from rankline.compression import compress, resume
-    from rankline.errors import measure_errors
-    from rankline.src.compress.refit import FitSettings
-    from rankline.src.compress.surgery import factorize
+    from rankline.src.compress.budget.budgets import allocate, budget, refit
+    from rankline.src.compress.fit.measured_errors import measure_errors
+    from rankline.src.compress.fit.refit import FitSettings
+    from rankline.src.compress.model.surgery import factorize
+    from rankline.src.compress.runs.compression import compress, resume
     from rankline.src.db.database import open_database as open
     from rankline.src.dse.errors import UserError
 
@@ -20,14 +20,14 @@ __all__ = [
 
 _HOMES = {
     "open": ("rankline.src.db.database", "open_database"),
-    "compress": ("rankline.compression", "compress"),
-    "resume": ("rankline.compression", "resume"),
-    "allocate": ("rankline.budgets", "allocate"),
-    "refit": ("rankline.budgets", "refit"),
-    "budget": ("rankline.budgets", "budget"),
-    "FitSettings": ("rankline.src.compress.refit", "FitSettings"),
-    "factorize": ("rankline.src.compress.surgery", "factorize"),
-    "measure_errors": ("rankline.errors", "measure_errors"),
+    "compress": ("rankline.src.compress.runs.compression", "compress"),
+    "resume": ("rankline.src.compress.runs.compression", "resume"),
+    "allocate": ("rankline.src.compress.budget.budgets", "allocate"),
+    "refit": ("rankline.src.compress.budget.budgets", "refit"),
+    "budget": ("rankline.src.compress.budget.budgets", "budget"),
+    "FitSettings": ("rankline.src.compress.fit.refit", "FitSettings"),
+    "factorize": ("rankline.src.compress.model.surgery", "factorize"),
+    "measure_errors": ("rankline.src.compress.fit.measured_errors", "measure_errors"),
     "UserError": ("rankline.src.dse.errors", "UserError"),
 }
 

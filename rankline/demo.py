@@ -7,13 +7,13 @@ from pathlib import Path
 
 import keras
 
-from rankline.compression import Compression, compress
-from rankline.progress import bar, tell_trial
-from rankline.src.compress.data import Data, load
-from rankline.src.compress.epochs import ToldEpochs
-from rankline.src.compress.model_file import save_model
-from rankline.src.compress.settings import Settings
-from rankline.src.compress.training import FineTuning, fine_tune
+from rankline.cli.present.progress import bar, tell_trial
+from rankline.src.compress.data.sets import Data, load
+from rankline.src.compress.model.files import save_model
+from rankline.src.compress.runs.compression import Compression, compress
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.training.epochs import EpochProgress
+from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.zoo.lenet5 import lenet5
 
@@ -35,14 +35,14 @@ class Demo:
 
 def run_demo(folder: Path, seed: int = 0) -> Demo:
     """Runs the main job end to end in ``folder``, which is made; files of an earlier demo are replaced."""
-    from rankline.src.reports.html import write_report
+    from rankline.src.reports.report.html import write_report
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / name for name in ("lenet5.keras", "small.keras", "report.html", "rankline.db")}
     _clear(paths["rankline.db"])
     data = load("digits")
     with bar("", "training LeNet-5") as report:
-        model = trained(data, seed, [ToldEpochs(report, "training LeNet-5: epochs")])
+        model = trained(data, seed, [EpochProgress(report, "training LeNet-5: epochs")])
     save_model(model, paths["lenet5.keras"])
     database = open_database(str(paths["rankline.db"]))
     with bar("configurations") as report:

@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The machine's own Chromium; see ``tests.browser``."""
-    from tests.browser import launch
+    """The machine's own Chromium; see ``tests.helpers.browser``."""
+    from tests.helpers.browser import launch
 
     yield from launch()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rankline.src.dse.graph import Call, trace
+from rankline.src.dse.keras_model.graph import Call, trace
 
 Channels = NDArray[np.int64]
 """Numbers of the channels along one axis."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from rankline.src.compress.baselines.channels import CONVOLUTIONS, ChannelMap, channel_map
 from rankline.src.compress.baselines.importance import filter_importance
-from rankline.src.compress.duplicate import duplicate
-from rankline.src.compress.surgery import find_layer
+from rankline.src.compress.model.duplicate import duplicate
+from rankline.src.compress.model.surgery import find_layer
 from rankline.src.dse.errors import UserError, one_of
 
 Mask = NDArray[np.bool_]

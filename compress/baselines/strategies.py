@@ -10,17 +10,17 @@ from rankline.src.compress.baselines.importance import CRITERIA
 from rankline.src.compress.baselines.pruning import prune
 from rankline.src.compress.baselines.under_drop import Family, Made, smallest_under_drop
 from rankline.src.compress.baselines.vbmf import vbmf_plan
-from rankline.src.compress.job import Job
-from rankline.src.compress.plan import Plan
-from rankline.src.compress.recording import facts_of
-from rankline.src.compress.search import Run
-from rankline.src.compress.settings import Settings
-from rankline.src.compress.surgery import factor_names, factorize_and_measure
-from rankline.src.compress.targets import chosen_layers
-from rankline.src.db.runs import LayerRecord, recorded_end, start_run
+from rankline.src.compress.model.surgery import factor_names, factorize_and_measure
+from rankline.src.compress.runs.facts import facts_of
+from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.search.search import Run
+from rankline.src.compress.search.targets import chosen_layers
+from rankline.src.db.records.runs import LayerRecord, recorded_end, start_run
 from rankline.src.dse.formula import Cost
-from rankline.src.dse.reader import describe
-from rankline.src.dse.totals import known_cost
+from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.network_cost import known_cost
+from rankline.src.dse.plan import Plan
 
 AMOUNTS = tuple(step / 20 for step in range(1, 21))
 """How far VBMF's ranks are taken, and shares of the filters that are pruned (all but the last of these)."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
-from rankline.src.compress.job import Job
-from rankline.src.compress.plan import Plan
-from rankline.src.compress.search import Run, cost_of
-from rankline.src.compress.settings import Settings
-from rankline.src.compress.training import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
-from rankline.src.db.runs import (
+from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.search.search import Run, cost_of
+from rankline.src.compress.training.fine_tuning import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.db.queries.windows import metric_of
+from rankline.src.db.records.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,
@@ -27,7 +27,7 @@ from rankline.src.db.runs import (
     choose_trial,
     record_trial,
 )
-from rankline.src.db.windows import metric_of
+from rankline.src.dse.plan import Plan
 
 
 @dataclass(frozen=True)

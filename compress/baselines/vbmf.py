@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize_scalar
 
-from rankline.src.compress.plan import Choice, Plan
-from rankline.src.compress.surgery import find_layer
+from rankline.src.compress.model.surgery import find_layer
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.keras_model.reader import read
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.reader import read
+from rankline.src.dse.plan import Choice, Plan
 from rankline.src.dse.space import Space, spaces_of
 
 GRID = 200

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 
 import tensorly as tl
 
-from rankline.src.compress.methods.als import Fit, best_fit
-from rankline.src.compress.methods.calibration import calibrated
 from rankline.src.compress.methods.factor import (
     Factor,
     depthwise_factor,
@@ -27,10 +25,12 @@ from rankline.src.compress.methods.factor import (
     spatial_axes,
 )
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.slices import slice_svd
-from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.numerics.als import Fit, best_fit
+from rankline.src.compress.methods.numerics.calibration import calibrated
+from rankline.src.compress.methods.numerics.slices import slice_svd
+from rankline.src.compress.methods.numerics.tensor import Tensor
+from rankline.src.dse.error_table import ErrorTable
 from rankline.src.dse.space import Branch
-from rankline.src.dse.spectrum import ErrorTable
 
 if TYPE_CHECKING:
     import keras

@@ -10,7 +10,7 @@ import numpy as np
 import tensorly as tl
 from numpy.typing import NDArray
 
-from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.numerics.tensor import Tensor
 
 if TYPE_CHECKING:
     import keras
@@ -85,7 +85,7 @@ def depthwise_factor(original: keras.Layer, name: str, kernel: Tensor, axis: int
         "data_format": original.data_format,
     }
     if len(sizes) == 3 or moves["padding"] == "causal" or (len(sizes) == 2 and moves["strides"] != (1, 1)):
-        from rankline.src.compress.depthwise import DepthwiseAlongAxis
+        from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 
         steps = {key: moves[key][axis] for key in ("strides", "dilation_rate")}
         own = DepthwiseAlongAxis(axis, sizes[axis], padding=moves["padding"], **steps, **common)

@@ -12,13 +12,13 @@ import numpy as np
 import tensorly as tl
 
 from rankline.src.compress.methods.factor import Factor
-from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.dse import methods
+from rankline.src.dse.error_table import EXACT, ErrorTable
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.options import Options
 from rankline.src.dse.space import Branch, Space
-from rankline.src.dse.spectrum import EXACT, ErrorTable
 from rankline.src.dse.symbols import LayerShape, layer_shape
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import tensorly as tl
 from scipy.linalg import qr
 
-from rankline.src.compress.methods.gram import tail_of
-from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.numerics.gram import tail_of
+from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.compress.methods.two_factors import TwoFactors
+from rankline.src.dse.error_table import EXACT, ErrorTable
 from rankline.src.dse.space import Branch
-from rankline.src.dse.spectrum import EXACT, ErrorTable
 
 
 class QR(TwoFactors):

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import tensorly as tl
 
 from rankline.src.compress.methods.factor import Factor, geometry, last_factor, linear_factor, placed, spatial_axes
-from rankline.src.compress.methods.gram import tail_of
 from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.methods.numerics.gram import tail_of
+from rankline.src.compress.methods.numerics.tensor import Tensor
+from rankline.src.compress.methods.numerics.whitened import Whitened
 from rankline.src.compress.methods.svd import SVD
-from rankline.src.compress.methods.tensor import Tensor
-from rankline.src.compress.methods.whitened import Whitened
+from rankline.src.dse.error_table import EXACT, ErrorTable
 from rankline.src.dse.space import Branch
-from rankline.src.dse.spectrum import EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from tensorly.tenalg import multi_mode_dot
 
 from rankline.src.compress.methods.factor import Factor, ending
-from rankline.src.compress.methods.gram import grid_of, left_frame, smaller_gram, spectral_tail
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.numerics.gram import grid_of, left_frame, smaller_gram, spectral_tail
+from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.dse import methods
+from rankline.src.dse.error_table import BOUND, EXACT, ErrorTable
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import substitute
 from rankline.src.dse.space import Branch
-from rankline.src.dse.spectrum import BOUND, EXACT, ErrorTable
 from rankline.src.dse.symbols import LayerShape, T, mode_symbols
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class T3F(Decomposition):
         return tl.reshape(tensor, (*kernel, prod(inputs), prod(outputs)))
 
     def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
-        from rankline.src.compress.tt_matrix import TTMatrix
+        from rankline.src.compress.layers.tt_matrix import TTMatrix
 
         cores = [tl.to_numpy(core) for core in factors]
         cores[0] = cores[0].reshape(cores[0].shape[-4:])

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from tensorly.tenalg import multi_mode_dot
 
 from rankline.src.compress.methods.factor import Factor, geometry, last_factor, linear_factor, placed, spatial_axes
-from rankline.src.compress.methods.gram import grid_of, spectral_tail
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.tensor import Tensor
-from rankline.src.compress.methods.ttoi import tt_factors
+from rankline.src.compress.methods.numerics.gram import grid_of, spectral_tail
+from rankline.src.compress.methods.numerics.tensor import Tensor
+from rankline.src.compress.methods.numerics.ttoi import tt_factors
 from rankline.src.compress.methods.tucker import hosvd_frames
+from rankline.src.dse.error_table import BOUND, EXACT, ErrorTable
 from rankline.src.dse.space import Branch
-from rankline.src.dse.spectrum import BOUND, EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras

@@ -16,13 +16,13 @@ import tensorly as tl
 from tensorly.tenalg import mode_dot, multi_mode_dot
 
 from rankline.src.compress.methods.factor import Factor, geometry, last_factor, linear_factor
-from rankline.src.compress.methods.gram import grid_of, leading_frame
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.remembered import remembered
-from rankline.src.compress.methods.tensor import Tensor
-from rankline.src.compress.methods.whitened_tucker import WhitenedTucker
+from rankline.src.compress.methods.numerics.gram import grid_of, leading_frame
+from rankline.src.compress.methods.numerics.remembered import remembered
+from rankline.src.compress.methods.numerics.tensor import Tensor
+from rankline.src.compress.methods.numerics.whitened_tucker import WhitenedTucker
+from rankline.src.dse.error_table import EXACT, ErrorTable
 from rankline.src.dse.space import Branch
-from rankline.src.dse.spectrum import EXACT, ErrorTable
 
 if TYPE_CHECKING:
     import keras

@@ -9,7 +9,7 @@ import tensorly as tl
 
 from rankline.src.compress.methods.factor import Factor, geometry, last_factor, linear_factor
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.tensor import Tensor
+from rankline.src.compress.methods.numerics.tensor import Tensor
 
 if TYPE_CHECKING:
     import keras

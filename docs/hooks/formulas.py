@@ -10,7 +10,7 @@ from rankline.src.dse.formula import Formula
 from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.lines import lines_of
 from rankline.src.dse.space import spaces_of
-from rankline.src.reports.formulas import Written, written_formulas
+from rankline.src.reports.report.formulas import Written, written_formulas
 
 LAYERS = (
     ("3x3 convolution, 256 to 512 channels, 8x8", conv("layer", (3, 3), 256, 512, (8, 8))),

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from rankline.src.dse.error_table import Curves, Reals, Spectrum
 from rankline.src.dse.lines import Integers
 from rankline.src.dse.scan.intervals import Narrowed
 from rankline.src.dse.scan.select import Places
-from rankline.src.dse.spectrum import Curves, Reals, Spectrum
 
 
 def with_errors(found: Narrowed, spectrum: Spectrum) -> tuple[Narrowed, Curves]:

@@ -25,7 +25,7 @@ from rankline.cli import (
     sql,
     study,
 )
-from rankline.cli.terminal import has_colours, leave_out_colours, settle_streams
+from rankline.cli.present.terminal import has_colours, leave_out_colours, settle_streams
 from rankline.src.dse.errors import UserError
 
 INTERRUPTED = 130

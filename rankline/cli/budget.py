@@ -27,10 +27,10 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.numbers import percent, si
+from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
-    from rankline.src.db.runs import TrialRecord
+    from rankline.src.db.records.runs import TrialRecord
 
 METRICS = ("flops", "params", "memory")
 
@@ -123,16 +123,16 @@ def budget(
     tell_replaced(out, ".plan.json", ".md")
     chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
-    from rankline.budget_summary import budget_summary, write_budget
-    from rankline.budgets import budget as run_budget
-    from rankline.calibration import named
-    from rankline.progress import bar
-    from rankline.src.compress.classifier import ScaleWarning
-    from rankline.src.compress.covariance import CalibrationWarning
+    from rankline.cli.present.budget import budget_summary, write_budget
+    from rankline.cli.present.progress import bar
+    from rankline.src.compress.budget.budgets import budget as run_budget
+    from rankline.src.compress.data.calibration import named
+    from rankline.src.compress.data.classifier import ScaleWarning
+    from rankline.src.compress.fit.covariance import CalibrationWarning
+    from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.methods.cp import ConvergenceWarning
-    from rankline.src.compress.refit import FitSettings
-    from rankline.src.compress.training import FineTuning
-    from rankline.src.reports.sweep import write_sweep
+    from rankline.src.compress.training.fine_tuning import FineTuning
+    from rankline.src.reports.report.sweep import write_sweep
 
     fine_tuning = None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size)
     with (

@@ -120,15 +120,15 @@ def compress(
     """
     tell_replaced(out, ".plan.json", ".md")
     load_keras()
-    from rankline.compression import compress as run_compression
-    from rankline.compression import resume as run_on
-    from rankline.progress import bar, tell_search, tell_trial
-    from rankline.src.compress.classifier import ScaleWarning
-    from rankline.src.compress.data import load
-    from rankline.src.compress.settings import Settings
-    from rankline.src.compress.training import FineTuning, GuessWarning
-    from rankline.src.db.runs import INTERRUPTED
-    from rankline.summary import summary, write_summary
+    from rankline.cli.present.progress import bar, tell_search, tell_trial
+    from rankline.cli.present.summary import summary, write_summary
+    from rankline.src.compress.data.classifier import ScaleWarning
+    from rankline.src.compress.data.sets import load
+    from rankline.src.compress.runs.compression import compress as run_compression
+    from rankline.src.compress.runs.compression import resume as run_on
+    from rankline.src.compress.runs.settings import Settings
+    from rankline.src.compress.training.fine_tuning import FineTuning, GuessWarning
+    from rankline.src.db.records.runs import INTERRUPTED
 
     scaling = scaling_of(rescale, mean, std)
     with warnings_as_notes(GuessWarning, ScaleWarning), bar("", "reading the model and the data") as progress:

@@ -22,8 +22,8 @@ def demo(
     Example: [bold]rankline demo[/bold]
     """
     load_keras()
+    from rankline.cli.present.summary import summary, write_summary
     from rankline.demo import run_demo
-    from rankline.summary import summary, write_summary
 
     made = run_demo(folder, seed)
     found = summary(made.compression)

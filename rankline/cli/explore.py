@@ -23,9 +23,9 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
+from rankline.cli.present.table import part, rounded
 from rankline.cli.quiet import load_keras_for
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
-from rankline.cli.table import part, rounded
 
 MODEL_HELP = "A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file."
 
@@ -70,10 +70,10 @@ def explore(
     """
     from dataclasses import asdict
 
-    from rankline.progress import bar
+    from rankline.cli.present.progress import bar
     from rankline.src.db.database import open_database
+    from rankline.src.dse.keras_model.source import load_model
     from rankline.src.dse.options import Options
-    from rankline.src.dse.source import load_model
     from rankline.src.dse.zoo import FOURTEEN
 
     if (model is None) != zoo or (zoo and (name or input_shape)):
@@ -163,9 +163,9 @@ def layers(
     Example: [bold]rankline layers zoo:lenet5[/bold]
     """
     from rankline.src.db.database import open_database
+    from rankline.src.dse.keras_model.source import load_network
     from rankline.src.dse.layers_file import write_layers
-    from rankline.src.dse.source import load_network
-    from rankline.src.dse.totals import known_cost
+    from rankline.src.dse.network_cost import known_cost
 
     if model is not None:
         load_keras_for(model)

@@ -20,14 +20,14 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
+from rankline.cli.present.table import Shown, share
 from rankline.cli.quiet import load_keras
-from rankline.cli.table import Shown, share
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.numbers import change
+from rankline.src.dse.numbers import change
 
 if TYPE_CHECKING:
-    from rankline.src.compress.plan import Plan
     from rankline.src.dse.formula import Cost
+    from rankline.src.dse.plan import Plan
 
 SHOWN = {"params": "params", "flops": "FLOPs"}
 
@@ -51,10 +51,10 @@ def factorize(
     Example: [bold]rankline factorize lenet5.keras --layer conv2 --method tucker --ranks 3,8 --out small.keras[/bold]
     """
     load_keras()
-    from rankline.factorization import factorize_by_hand
-    from rankline.progress import bar
-    from rankline.src.compress.model_file import check_target, save_model
-    from rankline.src.dse.source import load_model
+    from rankline.cli.present.progress import bar
+    from rankline.src.compress.model.by_hand import factorize_by_hand
+    from rankline.src.compress.model.files import check_target, save_model
+    from rankline.src.dse.keras_model.source import load_model
 
     chosen = _plan(layer, method, ranks, shape, plan)
     check_target(out)
@@ -106,7 +106,7 @@ def factorize(
 
 
 def _plan(layer: str | None, method: str | None, ranks: str | None, shape: str | None, plan: Path | None) -> Plan:
-    from rankline.src.compress.plan import Choice, read_plan
+    from rankline.src.dse.plan import Choice, read_plan
 
     by_hand = (layer, method, ranks)
     if plan is not None and not any((*by_hand, shape)):

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rankline.cli.output import note, warnings_as_notes, write_table
-from rankline.cli.table import rounded, share
+from rankline.cli.present.table import rounded, share
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     from numpy.typing import NDArray
 
-    from rankline.src.compress.data import Scaling
-    from rankline.src.compress.spectra import Looked
+    from rankline.src.compress.data.sets import Scaling
+    from rankline.src.compress.fit.error_tables import MeasuredErrors
     from rankline.src.db.database import Database
 
 UNTRAINED = ("app:", "zoo:")
@@ -23,8 +23,8 @@ UNTRAINED = ("app:", "zoo:")
 
 def calibration_inputs(model: keras.Model, data: str, samples: int, scaling: Scaling) -> NDArray[np.float32]:
     """The first training inputs of the data. Raises UserError where the model doesn't take them."""
-    from rankline.src.compress.covariance import check_samples
-    from rankline.src.compress.data import load_inputs
+    from rankline.src.compress.data.sets import load_inputs
+    from rankline.src.compress.fit.covariance import check_samples
 
     inputs = load_inputs(data, scaling)[:samples]
     check_samples(model, [inputs])
@@ -34,11 +34,11 @@ def calibration_inputs(model: keras.Model, data: str, samples: int, scaling: Sca
 
 def look(
     model: keras.Model, database: Database, network: str, methods: Sequence[str] | None, inputs: Any, samples: int
-) -> list[Looked]:
+) -> list[MeasuredErrors]:
     """Stores the errors of an explored network, with a bar; what calibration data lacks is told in a line each."""
-    from rankline.errors import measure_errors
-    from rankline.progress import bar
-    from rankline.src.compress.covariance import CalibrationWarning
+    from rankline.cli.present.progress import bar
+    from rankline.src.compress.fit.covariance import CalibrationWarning
+    from rankline.src.compress.fit.measured_errors import measure_errors
 
     start = "weights" if inputs is None else "calibration data"
     with warnings_as_notes(CalibrationWarning), bar("error tables", start) as progress:
@@ -47,7 +47,7 @@ def look(
         )
 
 
-def write_looked(looked: Sequence[Looked], network: str, as_csv: bool = False) -> None:
+def write_looked(looked: Sequence[MeasuredErrors], network: str, as_csv: bool = False) -> None:
     """A table of what was stored now, or as CSV."""
     if not looked and not as_csv:
         note(f"{network}: the errors of these weights are there already")

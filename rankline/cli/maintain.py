@@ -42,7 +42,7 @@ def check(
 
     Example: [bold]rankline db check --exhaustive --db space.db[/bold]
     """
-    from rankline.progress import bar
+    from rankline.cli.present.progress import bar
     from rankline.src.db.check import check as run_check
     from rankline.src.db.check import check_exhaustively
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rankline.cli import completion
-from rankline.cli.table import drawn, for_machines
+from rankline.cli.present.table import drawn, for_machines
 from rankline.src.dse.errors import UserError
 
 

@@ -23,16 +23,16 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
-from rankline.cli.table import Shown, part, share
+from rankline.cli.present.table import Shown, part, share
 from rankline.cli.windows import WhereOption, Windows, WithinOption, windows_of
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.numbers import percent
+from rankline.src.dse.numbers import percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rankline.src.db.database import Database
-    from rankline.src.db.solution import Solution
+    from rankline.src.db.queries.solution import Solution
 
 
 MethodArgument = Annotated[
@@ -215,7 +215,7 @@ def _best(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    from rankline.src.dse.totals import uncounted
+    from rankline.src.dse.network_cost import uncounted
 
     if layer is not None:
         found = database.best_by_method(layer, lowest, network, within, **bounds)

@@ -42,16 +42,16 @@ def report(
     Example: [bold]rankline report lenet5.html[/bold]
     """
     if benchmarks is not None:
-        from rankline.src.reports.benchmarks import write_benchmarks
+        from rankline.src.reports.report.benchmarks import write_benchmarks
 
         if images is not None or network is not None or run is not None:
             raise UserError("--benchmarks makes a page of its own; leave out --network, --run and --images")
         _tell(write_benchmarks(benchmarks, out), [], as_json)
         return
     from rankline.src.db.database import open_database
-    from rankline.src.reports.content import content
-    from rankline.src.reports.formats import write_as, writer_for
-    from rankline.src.reports.images import check_images, write_images
+    from rankline.src.reports.figures.images import check_images, write_images
+    from rankline.src.reports.report.content import content
+    from rankline.src.reports.report.formats import write_as, writer_for
 
     writer_for(out)  # before the work
     if images is not None:

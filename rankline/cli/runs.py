@@ -18,7 +18,7 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
-from rankline.cli.table import rounded, share
+from rankline.cli.present.table import rounded, share
 from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def runs(
 
     Example: [bold]rankline runs[/bold]
     """
-    from rankline.src.reports.comparison import strategy
+    from rankline.src.reports.report.comparison import strategy
 
     if context.invoked_subcommand is not None:
         for name in ("db", "as_json", "as_csv"):
@@ -86,7 +86,7 @@ def show(
 
     Example: [bold]rankline runs show 1[/bold]
     """
-    from rankline.src.reports.comparison import setting_text
+    from rankline.src.reports.report.comparison import setting_text
 
     database = _open(db)
     found = database.trials(run)
@@ -135,7 +135,7 @@ def compare(
 
     Example: [bold]rankline runs compare 1 2[/bold]
     """
-    from rankline.src.reports.comparison import compared, side
+    from rankline.src.reports.report.comparison import compared, side
 
     database = _open(db)
     if as_json:
@@ -184,7 +184,7 @@ def _open(db: str) -> Database:
 
 
 def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
-    from rankline.src.reports.comparison import ranks_text
+    from rankline.src.reports.report.comparison import ranks_text
 
     return [
         one["layer"],
@@ -204,7 +204,7 @@ def _original_params(database: Database, run: int) -> dict[str, int]:
 
 
 def _methods(row: dict[str, Any]) -> str:
-    from rankline.src.reports.comparison import strategy
+    from rankline.src.reports.report.comparison import strategy
 
     settings = row["settings"]
     if strategy(row) in ("vbmf", "pruning", "hybrid"):

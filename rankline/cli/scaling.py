@@ -10,7 +10,7 @@ from rankline.cli.output import numbers
 from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
-    from rankline.src.compress.data import Scaling
+    from rankline.src.compress.data.sets import Scaling
 
 RescaleOption = Annotated[str, typer.Option(help="Factor on the inputs, such as 1/255.")]
 MeanOption = Annotated[str, typer.Option(help="Means to subtract after that, one per channel.")]
@@ -19,7 +19,7 @@ StdOption = Annotated[str, typer.Option(help="Deviations to divide by then.")]
 
 def scaling_of(rescale: str, mean: str, std: str) -> Scaling:
     """The scaling that ``--rescale``, ``--mean`` and ``--std`` ask for. Raises UserError."""
-    from rankline.src.compress.data import Scaling
+    from rankline.src.compress.data.sets import Scaling
 
     factor, *more = numbers(rescale, "--rescale")
     if more:

@@ -33,7 +33,7 @@ def sql(
 
     Example: [bold]rankline sql "SELECT network, params, configurations FROM network_summary"[/bold]
     """
-    from rankline.src.db.sql import run_sql
+    from rankline.src.db.queries.sql import run_sql
 
     found = run_sql(db, _standard_input() if statement == "-" else statement, limit_rows, limit_seconds)
     if as_csv:

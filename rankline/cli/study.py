@@ -23,7 +23,7 @@ def study(
     """
     from time import perf_counter
 
-    from rankline.progress import bar
+    from rankline.cli.present.progress import bar
     from rankline.src.reports.study.files import write_study
     from rankline.src.reports.study.study import study as run_study
 

@@ -13,17 +13,17 @@ from typing import Any
 import pandas as pd
 
 from rankline.src.db.database import Database
-from rankline.src.db.intervals import SETS
-from rankline.src.db.refusals import NoSolutionError
-from rankline.src.db.solution import Solution
-from rankline.src.db.solutions import Solutions
-from rankline.src.db.windows import METRICS, metric_of
+from rankline.src.db.queries.line_windows import SETS
+from rankline.src.db.queries.no_solution import NoSolutionError
+from rankline.src.db.queries.solution import Solution
+from rankline.src.db.queries.solutions import Solutions
+from rankline.src.db.queries.windows import METRICS, metric_of
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.formula import Cost
-from rankline.src.reports.clouds import envelope_of, joined, table_of
 from rankline.src.reports.explorer.given import shown, text, texts
 from rankline.src.reports.figures.solution_cloud import AGAINST, cloud_ground, cloud_points
-from rankline.src.reports.outcome import cost_of
+from rankline.src.reports.report.clouds import envelope_of, joined, table_of
+from rankline.src.reports.report.outcome import cost_of
 
 SAMPLE, SEED = 120, 0
 """The most points of a method in the cloud, and what draws them."""

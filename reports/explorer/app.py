@@ -31,7 +31,7 @@ FRAME = """<!doctype html>
 
 def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
     """The explorer of a database, which it only reads. host: the address that it will be served at."""
-    style = (files("rankline.src.reports") / "templates" / "report.css").read_text(encoding="utf-8")
+    style = (files("rankline.src.reports.report") / "templates" / "report.css").read_text(encoding="utf-8")
     app = TellingDash(
         "rankline.src.reports.explorer",
         title="Rankline",

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rankline.src.compress.plan import Choice, plan_to_json
 from rankline.src.db.database import Database
-from rankline.src.db.solution import Solution
+from rankline.src.db.queries.solution import Solution
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import Cost
+from rankline.src.dse.plan import Choice, plan_to_json
 from rankline.src.reports.explorer.configurations import solution_of
 
 

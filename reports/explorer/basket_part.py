@@ -8,11 +8,11 @@ from typing import Any
 from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
+from rankline.src.dse.numbers import change, count
 from rankline.src.reports.explorer.basket import Basket, basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text
 from rankline.src.reports.explorer.given import pressed, text
 from rankline.src.reports.explorer.parts import table
-from rankline.src.reports.numbers import change, count
 
 CARRY_OUT = ("rankline factorize MODEL", "--plan FILE --out SMALL.keras")
 """The command that makes a plan's model, on two lines."""

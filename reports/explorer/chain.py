@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from dash import html
 
-from rankline.src.db.solution import Solution
+from rankline.src.db.queries.solution import Solution
 from rankline.src.dse.chain import Link, whole
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods import METHODS
-from rankline.src.reports.numbers import si
+from rankline.src.dse.numbers import si
 
 
 def chain(layer: Layer, solution: Solution) -> html.Div:

@@ -9,14 +9,14 @@ from dash import Input, Output, dcc, html
 
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.comparison import compared
+from rankline.src.dse.numbers import percent
 from rankline.src.reports.explorer.controls import picker
 from rankline.src.reports.explorer.messages import TellingDash
 from rankline.src.reports.explorer.parts import graph, table, told
 from rankline.src.reports.explorer.runs_page import NONE, run_number
-from rankline.src.reports.numbers import percent
-from rankline.src.reports.outcome import outcome
-from rankline.src.reports.run_figures import drawn_path
+from rankline.src.reports.report.comparison import compared
+from rankline.src.reports.report.outcome import outcome
+from rankline.src.reports.report.run_figures import drawn_path
 
 TITLE = "Compare"
 

@@ -9,7 +9,7 @@ from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
     from rankline.src.db.database import Database
-    from rankline.src.db.solution import Solution
+    from rankline.src.db.queries.solution import Solution
 
 TEXT = re.compile(r"(?P<method>\w+) (?P<ranks>[1-9]\d{0,8}(x[1-9]\d{0,8}){0,3})( (?P<shape>[\dx:]{3,80}))?")
 

@@ -9,7 +9,7 @@ from dash import ALL, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import one_of
-from rankline.src.reports.clouds import drawn_front
+from rankline.src.dse.numbers import MISSING, count, percent, si
 from rankline.src.reports.explorer import basket_part
 from rankline.src.reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
 from rankline.src.reports.explorer.chain import chain
@@ -19,7 +19,7 @@ from rankline.src.reports.explorer.given import pressed, text, texts
 from rankline.src.reports.explorer.messages import TellingDash
 from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, method_name, table, told
 from rankline.src.reports.figures.solution_cloud import AGAINST
-from rankline.src.reports.numbers import MISSING, count, percent, si
+from rankline.src.reports.report.clouds import drawn_front
 
 TITLE = "Layers"
 

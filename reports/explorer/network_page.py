@@ -8,9 +8,9 @@ from typing import Any
 from dash import Dash, html
 
 from rankline.src.db.database import Database
-from rankline.src.reports.content import drawn_costs
+from rankline.src.dse.numbers import si
 from rankline.src.reports.explorer.parts import graph, link, table, told
-from rankline.src.reports.numbers import si
+from rankline.src.reports.report.content import drawn_costs
 
 TITLE = "Networks"
 

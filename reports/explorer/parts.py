@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from rankline.src.db.solution import Solution
-from rankline.src.reports.numbers import MISSING, change, count, percent
-from rankline.src.reports.palette import LOOKS
+from rankline.src.db.queries.solution import Solution
+from rankline.src.dse.numbers import MISSING, change, count, percent
+from rankline.src.reports.figures.palette import LOOKS
 
 SYMBOLS = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "pentagon": "⬟",

@@ -8,12 +8,12 @@ from typing import Any
 from dash import Dash, Input, Output, dcc, html
 
 from rankline.src.db.database import Database
-from rankline.src.db.runs import RUNNING
+from rankline.src.db.records.runs import RUNNING
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.numbers import change, percent, si
 from rankline.src.reports.explorer.parts import graph, link, table, told
-from rankline.src.reports.numbers import change, percent, si
-from rankline.src.reports.outcome import best_trial, outcome
-from rankline.src.reports.run_figures import drawn_path, drawn_similarity
+from rankline.src.reports.report.outcome import best_trial, outcome
+from rankline.src.reports.report.run_figures import drawn_path, drawn_similarity
 
 TITLE = "Runs"
 

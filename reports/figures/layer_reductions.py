@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import percent
+from rankline.src.reports.figures.palette import look
 from rankline.src.reports.figures.theme import blank, plain
-from rankline.src.reports.numbers import percent
-from rankline.src.reports.palette import look
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from rankline.src.dse.methods import METHODS
+from rankline.src.reports.figures.palette import look
 from rankline.src.reports.figures.theme import blank, plain
-from rankline.src.reports.palette import look
 
 if TYPE_CHECKING:
     import pandas as pd

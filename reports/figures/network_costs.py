@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from rankline.src.dse.numbers import count, percent
+from rankline.src.reports.figures.palette import PAPER
 from rankline.src.reports.figures.theme import blank, plain
-from rankline.src.reports.numbers import count, percent
-from rankline.src.reports.palette import PAPER
 
 if TYPE_CHECKING:
     import pandas as pd

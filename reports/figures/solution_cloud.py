@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from rankline.src.dse.formula import Cost
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import count, percent
+from rankline.src.reports.figures.palette import INK, PAPER, REGION, look
 from rankline.src.reports.figures.theme import layout, plain
-from rankline.src.reports.numbers import count, percent
-from rankline.src.reports.palette import INK, PAPER, REGION, look
 
 if TYPE_CHECKING:
     import pandas as pd

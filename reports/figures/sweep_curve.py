@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from rankline.src.reports.figures.palette import INK, PAPER, look
 from rankline.src.reports.figures.theme import blank
-from rankline.src.reports.palette import INK, PAPER, look
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from rankline.src.reports.palette import GRID, INK, PAPER, SOFT
+from rankline.src.reports.figures.palette import GRID, INK, PAPER, SOFT
 
 CLEAR = "rgba(0,0,0,0)"
 

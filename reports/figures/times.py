@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from rankline.src.reports.figures.palette import OTHER, look
 from rankline.src.reports.figures.theme import blank, plain
-from rankline.src.reports.palette import OTHER, look
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import percent
 from rankline.src.dse.symbols import LayerShape
-from rankline.src.reports.numbers import percent
+from rankline.src.reports.report.table import Column, Table, counted
 from rankline.src.reports.study.measures import CONSTRAINTS, OTHER, TOLERANCE, Measures
 from rankline.src.reports.study.networks import Studied, StudiedLayer
-from rankline.src.reports.table import Column, Table, counted
 
 METRIC_TITLES = {"params": "params", "flops": "FLOPs"}
 

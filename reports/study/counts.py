@@ -10,8 +10,8 @@ from rankline.src.dse.lines import lines_of
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.scan.census import census
 from rankline.src.dse.space import Space, spaces_of
+from rankline.src.reports.report.table import Column, Table, counted, yes_no
 from rankline.src.reports.study.published import CASES, LONGEST_SECONDS, Case, agrees
-from rankline.src.reports.table import Column, Table, counted, yes_no
 
 Clock = Callable[[], float]
 

@@ -9,13 +9,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import count, percent
 from rankline.src.reports.figures.method_scores import method_scores
+from rankline.src.reports.figures.palette import INK, Look, look
 from rankline.src.reports.figures.theme import blank, plain
 from rankline.src.reports.figures.times import OURS, times
-from rankline.src.reports.numbers import count, percent
-from rankline.src.reports.palette import INK, Look, look
+from rankline.src.reports.report.table import Table
 from rankline.src.reports.study.published import LONGEST_SECONDS
-from rankline.src.reports.table import Table
 
 Row = Mapping[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.html import environment, write_whole
-from rankline.src.reports.latex import latex
+from rankline.src.reports.report.html import environment, write_whole
+from rankline.src.reports.report.latex import latex
 from rankline.src.reports.study.study import Study
 
 PAGE = "study.html"
@@ -36,6 +36,6 @@ def page(study: Study) -> str:
     from jinja2 import ChoiceLoader, PackageLoader
 
     shown = environment().overlay(
-        loader=ChoiceLoader([PackageLoader("rankline.src.reports.study"), PackageLoader("rankline.src.reports")])
+        loader=ChoiceLoader([PackageLoader("rankline.src.reports.study"), PackageLoader("rankline.src.reports.report")])
     )
     return shown.get_template("study.html").render(study=study)

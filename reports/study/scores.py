@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from math import log10
 
 from rankline.src.dse.methods import METHODS
-from rankline.src.reports.numbers import decimals
+from rankline.src.dse.numbers import decimals
+from rankline.src.reports.report.table import Column, Table
 from rankline.src.reports.study.measures import Measures, choices
 from rankline.src.reports.study.networks import KnownSpace, Studied, StudiedLayer
 from rankline.src.reports.study.published import CONV_METHODS, DENSE_METHODS
-from rankline.src.reports.table import Column, Table
 
 Value = Callable[[str, KnownSpace, Measures], float]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine, select
 
+from rankline.src.db.queries.windows import METRICS, window
 from rankline.src.db.schema import IDS_PER_SPACE, line
-from rankline.src.db.windows import METRICS, window
 from rankline.src.dse.formula import Cost
 from rankline.src.dse.lines import COEFFICIENTS, Integers, lines_of
 from rankline.src.dse.space import Space

@@ -8,11 +8,11 @@ from math import ceil
 
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import si
 from rankline.src.dse.space import spaces_of
-from rankline.src.reports.numbers import si
+from rankline.src.reports.report.table import Column, Table
 from rankline.src.reports.study.published import CASES, Case
 from rankline.src.reports.study.segments import computed, level_bounds
-from rankline.src.reports.table import Column, Table
 
 NOTES = (
     "A level holds the solutions with level <= params reduction < level + step. Reductions are of the layer's kernel.",

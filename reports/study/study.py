@@ -10,6 +10,7 @@ from rankline.src.db.database import open_database
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.progress import Progress
 from rankline.src.dse.zoo import FOURTEEN
+from rankline.src.reports.report.table import Table
 from rankline.src.reports.study.constraints import METRIC_TITLES, constraints
 from rankline.src.reports.study.counts import Clock, counts, times
 from rankline.src.reports.study.figures import (
@@ -24,7 +25,6 @@ from rankline.src.reports.study.networks import Studied, studied
 from rankline.src.reports.study.published import CASES, Case
 from rankline.src.reports.study.scores import GROUPS, scores
 from rankline.src.reports.study.steps import level_titles, steps
-from rankline.src.reports.table import Table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

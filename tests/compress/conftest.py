@@ -5,8 +5,8 @@ from dataclasses import replace
 import keras
 import pytest
 
-from rankline.src.compress.data import Data, load
-from tests.digits_net import trained_on
+from rankline.src.compress.data.sets import Data, load
+from tests.helpers.digits_net import trained_on
 
 
 @pytest.fixture(scope="session")

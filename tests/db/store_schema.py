@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rankline.src.db.database import open_database
-from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
 from rankline.src.db.schema import SCHEMA_VERSION
 from rankline.src.dse.formula import Cost
 from rankline.src.dse.layer import conv, dense

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from rankline.src.db.backends.engine import bare_engine, writing
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.engine import bare_engine, writing
-from rankline.src.db.runs import (
+from rankline.src.db.records.runs import (
     INTERRUPTED,
     RUNNING,
     LayerRecord,
@@ -38,7 +38,7 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import Cost
 from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.options import Options
-from tests import brute
+from tests.helpers import brute
 
 SCHEMAS = Path(__file__).parent / "schemas"
 LAYERS = [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)]
@@ -299,7 +299,7 @@ def test_a_space_that_cannot_be_written_whole_leaves_nothing(
         raise OSError("no more memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr("rankline.src.db.write._create_line", fail)
+        patched.setattr("rankline.src.db.explore.spaces._create_line", fail)
         with pytest.raises(OSError, match="no more memory"):
             database.explore(LAYERS, name="net")
     with database.engine.connect() as connection:
@@ -389,7 +389,7 @@ def test_a_locked_and_a_damaged_database_are_told_in_one_line(
 ) -> None:
     database.explore(LAYERS, name="net")
     database.close()
-    monkeypatch.setattr("rankline.src.db.engine._PRAGMAS", ("busy_timeout = 10", "foreign_keys = ON"))
+    monkeypatch.setattr("rankline.src.db.backends.engine._PRAGMAS", ("busy_timeout = 10", "foreign_keys = ON"))
     path = tmp_path / "space.db"
     again = open_database(str(path))
     with sqlite3.connect(path) as other:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from rankline.src.db.database import Database
-from rankline.src.db.errors import OUTPUTS, WEIGHTS, store_errors
-from rankline.src.db.refusals import NoSolutionError
-from rankline.src.db.solution import Solution
-from rankline.src.db.solutions import Solutions
+from rankline.src.db.queries.no_solution import NoSolutionError
+from rankline.src.db.queries.solution import Solution
+from rankline.src.db.queries.solutions import Solutions
+from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS, store_errors
+from rankline.src.dse.error_table import ErrorTable
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer, conv, dense
-from rankline.src.dse.spectrum import ErrorTable
-from tests import brute
-from tests.spectra import made_up
+from tests.helpers import brute
+from tests.helpers.error_tables import made_up
 
 LAYERS = {
     "tucker": conv("conv", (3, 3), 12, 10, (6, 6)),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankline.src.db.image import NULL, PAGE, table_image
+from rankline.src.db.backends.sqlite.table_image import NULL, PAGE, table_image
 
 CREATE = "CREATE TABLE one (id INTEGER NOT NULL, a INTEGER, words TEXT, b INTEGER, PRIMARY KEY (id)) STRICT"
 TEXTS = ["", "8x8:4x16", "é" * 40, "x" * 300]
@@ -45,7 +45,7 @@ def test_every_value_comes_back(content: dict[int, tuple[int | None, ...]]) -> N
 @pytest.mark.parametrize("children", [4, 5, 4000])
 @pytest.mark.parametrize("count", [1, 3_000, 3_300, 60_000])
 def test_trees_of_any_height_hold_all_rows(children: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankline.src.db.image._CHILDREN", children)
+    monkeypatch.setattr("rankline.src.db.backends.sqlite.table_image._CHILDREN", children)
     keys = [7 * k * k for k in range(count)]
     values = [(k, k % len(TEXTS), -k) for k in range(count)]
     assert count < 60_000 or count * len(TEXTS[3]) // 4 > 4 * 4 * PAGE

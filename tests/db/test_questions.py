@@ -11,12 +11,12 @@ import pytest
 
 from rankline.src.db.check import check, check_exhaustively
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.explore import spaces_to_explore
+from rankline.src.db.explore.network import spaces_to_explore
 from rankline.src.db.export import export
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.options import Options
-from tests import brute
+from tests.helpers import brute
 
 LAYERS = [
     conv("stem", (3, 3), 3, 8, (12, 12)),
@@ -151,9 +151,9 @@ def test_lines_are_the_same_copied_from_an_image_or_bound_row_by_row(
     paths = [tmp_path / name for name in ("image.db", "rows.db", "alone.db")]
     _explore(paths[0])
     with monkeypatch.context() as patched:
-        patched.setattr("rankline.src.db.write._sqlite", lambda connection: None)
+        patched.setattr("rankline.src.db.explore.spaces._sqlite", lambda connection: None)
         _explore(paths[1])
-    monkeypatch.setattr("rankline.src.db.explore.LINES_AT_A_TIME", 0)  # every space in a transaction of its own
+    monkeypatch.setattr("rankline.src.db.explore.network.LINES_AT_A_TIME", 0)  # every space in a transaction of its own
     told = _explore(paths[2])
     dumps = [list(sqlite3.connect(path).iterdump()) for path in paths]
     assert dumps[0] == dumps[1] == dumps[2]

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.refusals import NoSolutionError
-from rankline.src.db.solution import Solution, Summary
-from rankline.src.db.solutions import Solutions
-from rankline.src.db.windows import METRICS, metric_of
+from rankline.src.db.queries.no_solution import NoSolutionError
+from rankline.src.db.queries.solution import Solution, Summary
+from rankline.src.db.queries.solutions import Solutions
+from rankline.src.db.queries.windows import METRICS, metric_of
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import Cost
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.options import Options
-from tests import brute
-from tests.layers import layers_with_method
+from tests.helpers import brute
+from tests.helpers.layers import layers_with_method
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from rankline.src.db.database import open_database
-from rankline.src.db.sql import run_sql
+from rankline.src.db.queries.sql import run_sql
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
 

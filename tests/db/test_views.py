@@ -16,8 +16,8 @@ from rankline.src.db.views import views
 from rankline.src.dse import methods
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.options import Options
-from tests import brute
-from tests.layers import layers_with_method
+from tests.helpers import brute
+from tests.helpers.layers import layers_with_method
 
 LAYERS = [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)]
 

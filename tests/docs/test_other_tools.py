@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 
 from rankline.src.db.database import open_database
-from rankline.src.db.sql import run_sql
+from rankline.src.db.queries.sql import run_sql
 from rankline.src.dse.layer import conv, dense
 
 SELECT = "SELECT method, r1, r2, params, flops FROM configuration WHERE layer = 'c' ORDER BY method, params, r1, r2, r3"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from rankline.cli import main
-from tests.docs.demo_database import make
-from tests.docs.page import PAGES, Step, is_ours, steps
+from tests.helpers.demo_database import make
+from tests.helpers.docs_page import PAGES, Step, is_ours, steps
 
 NEVER_ENDS = {"serve": "it serves until it is stopped, and has tests of its own"}
 """Commands that are not run here, with the reason."""

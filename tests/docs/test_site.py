@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rankline.src.dse.methods import METHODS
-from tests.browser import SIZES, tab
+from tests.helpers.browser import SIZES, tab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rankline.cli import main
+from rankline.src.db.queries.sql import run_sql
 from rankline.src.db.schema import metadata
-from rankline.src.db.sql import run_sql
 from rankline.src.db.views import views
-from tests.docs.demo_database import make
-from tests.docs.sql_page import PAGE, printed, recipes
+from tests.helpers.demo_database import make
+from tests.helpers.sql_page import PAGE, printed, recipes
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -32,7 +32,7 @@ def test_there_are_ten_recipes() -> None:
 
 @pytest.mark.parametrize(("sql", "output"), recipes(), ids=lambda text: text[:50])
 def test_a_query_prints_what_the_page_shows(demo: Path, sql: str, output: str) -> None:
-    """Where this is meant to change: python -m tests.docs.sql_page"""
+    """Where this is meant to change: python -m tests.helpers.sql_page"""
     assert printed(demo, sql) == output
 
 

@@ -19,8 +19,8 @@ from rankline.src.dse.lines import Lines, lines_of
 from rankline.src.dse.options import Options
 from rankline.src.dse.space import FORMULA_VERSION, Space, spaces_of
 from rankline.src.dse.symbols import layer_shape
-from tests import brute
-from tests.layers import layers_with_method
+from tests.helpers import brute
+from tests.helpers.layers import layers_with_method
 
 
 @settings(max_examples=150, deadline=None)

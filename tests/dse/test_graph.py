@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rankline.src.dse.graph import feature_maps, peak_elements, trace
+from rankline.src.dse.keras_model.graph import feature_maps, peak_elements, trace
 
 layers = keras.layers
 

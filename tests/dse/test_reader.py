@@ -8,9 +8,9 @@ from keras import layers
 
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import original_cost
-from rankline.src.dse.graph import trace
+from rankline.src.dse.keras_model.graph import trace
+from rankline.src.dse.keras_model.reader import describe, read
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.reader import describe, read
 from rankline.src.dse.symbols import layer_shape
 
 

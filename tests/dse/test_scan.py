@@ -17,8 +17,8 @@ from rankline.src.dse.scan.intervals import Limits, narrowed
 from rankline.src.dse.scan.select import sample, top
 from rankline.src.dse.space import Space
 from rankline.src.dse.symbols import layer_shape
-from tests import brute
-from tests.layers import layers_with_method
+from tests.helpers import brute
+from tests.helpers.layers import layers_with_method
 
 SETS = ("all", "better", "useful")
 

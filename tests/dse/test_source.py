@@ -12,9 +12,9 @@ from keras import layers
 
 from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.source import load_model, load_network, network_of
 from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.layers_file import read_layers, write_layers
-from rankline.src.dse.source import load_model, load_network, network_of
 
 DATA = Path(os.environ.get("RANKLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PRETRAINED = {

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rankline.src.dse.error_table import Curves, ErrorTable, from_bytes, to_bytes
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
 from rankline.src.dse.options import Options
 from rankline.src.dse.scan.front import front, front_of_many, least_error, with_errors, within_errors
 from rankline.src.dse.scan.intervals import Narrowed, narrowed
 from rankline.src.dse.space import Space
-from rankline.src.dse.spectrum import Curves, ErrorTable, from_bytes, to_bytes
 from rankline.src.dse.symbols import layer_shape
-from tests import brute
-from tests.layers import layers_with_method
-from tests.spectra import made_up
+from tests.helpers import brute
+from tests.helpers.error_tables import made_up
+from tests.helpers.layers import layers_with_method
 
 multiples = st.integers(1, 3)
 

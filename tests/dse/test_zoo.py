@@ -17,9 +17,9 @@ from keras import layers
 
 from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.reader import describe
-from rankline.src.dse.source import load_model
-from rankline.src.dse.totals import network_cost
+from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.network_cost import network_cost
 
 IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}
 

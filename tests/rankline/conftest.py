@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rankline import progress as module
 from rankline.cli import main
+from rankline.cli.present import progress as module
 
 Run = Callable[..., tuple[int, str, str]]
 

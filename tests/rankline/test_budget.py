@@ -21,14 +21,15 @@ import pytest
 
 import rankline
 from rankline.cli.budget import kept, swept
-from rankline.src.compress.data import Data, load
-from rankline.src.compress.plan import Choice, read_plan
-from rankline.src.compress.search import cost_of
-from rankline.src.compress.training import FineTuning, evaluate
+from rankline.src.compress.budget.budgets import Budgeted
+from rankline.src.compress.data.sets import Data, load
+from rankline.src.compress.search.search import cost_of
+from rankline.src.compress.training.fine_tuning import FineTuning, evaluate
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.source import load_model
-from tests.compress.models import residual
-from tests.digits_net import trained_on
+from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.plan import Choice, read_plan
+from tests.helpers.digits_net import trained_on
+from tests.helpers.models import residual
 from tests.rankline.conftest import Run
 
 STOCK = ["svd", "spatial_svd", "tucker"]
@@ -55,7 +56,7 @@ def saved(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def half(digits: Data, saved: str, tmp_path_factory: pytest.TempPathFactory) -> rankline.budgets.Budgeted:
+def half(digits: Data, saved: str, tmp_path_factory: pytest.TempPathFactory) -> Budgeted:
     """Half of the FLOPs, without training, written and on record."""
     folder = tmp_path_factory.mktemp("half")
     return rankline.budget(
@@ -63,7 +64,7 @@ def half(digits: Data, saved: str, tmp_path_factory: pytest.TempPathFactory) -> 
     )
 
 
-def test_half_of_the_flops_without_training_keeps_the_accuracy(half: rankline.budgets.Budgeted, digits: Data) -> None:
+def test_half_of_the_flops_without_training_keeps_the_accuracy(half: Budgeted, digits: Data) -> None:
     (point,) = half.points
     assert half.test is not None
     assert point.test is not None
@@ -74,7 +75,7 @@ def test_half_of_the_flops_without_training_keeps_the_accuracy(half: rankline.bu
     assert set(half.seconds) == {"statistics", "allocation", "fit"}
 
 
-def test_the_written_file_needs_nothing_of_rankline(half: rankline.budgets.Budgeted, digits: Data) -> None:
+def test_the_written_file_needs_nothing_of_rankline(half: Budgeted, digits: Data) -> None:
     """Stock layers alone: it loads, and does as well, where Rankline can't be imported."""
     file = half.points[0].file
     assert file is not None
@@ -95,7 +96,7 @@ def test_the_written_file_needs_nothing_of_rankline(half: rankline.budgets.Budge
     assert float(done.stdout.split()[-1]) == pytest.approx(half.points[0].test.accuracy, abs=0.003)
 
 
-def test_the_plan_and_the_card_lie_next_to_the_file(half: rankline.budgets.Budgeted) -> None:
+def test_the_plan_and_the_card_lie_next_to_the_file(half: Budgeted) -> None:
     file = half.points[0].file
     assert file is not None
     assert read_plan(file.with_suffix(".plan.json")) == half.plan
@@ -106,7 +107,7 @@ def test_the_plan_and_the_card_lie_next_to_the_file(half: rankline.budgets.Budge
     assert all(f"| {path} | {choice.method} |" in card for path, choice in half.plan.items())
 
 
-def test_the_run_is_on_record_with_every_layer(half: rankline.budgets.Budgeted, digits: Data) -> None:
+def test_the_run_is_on_record_with_every_layer(half: Budgeted, digits: Data) -> None:
     database = rankline.open(str(half.points[0].file).replace(".keras", ".db"))
     (row,) = database.runs()
     assert (row["status"], row["trials"], row["settings"]["strategy"]) == ("success", 1, "budget")
@@ -129,9 +130,7 @@ def test_the_run_is_on_record_with_every_layer(half: rankline.budgets.Budgeted, 
     database.close()
 
 
-def test_allocate_and_refit_are_the_two_steps_of_budget(
-    half: rankline.budgets.Budgeted, model: keras.Model, digits: Data
-) -> None:
+def test_allocate_and_refit_are_the_two_steps_of_budget(half: Budgeted, model: keras.Model, digits: Data) -> None:
     allocation = rankline.allocate(model, digits, keep_flops=0.5, methods=STOCK)
     assert allocation.plan == half.plan
     assert allocation.cost == half.points[0].allocation.cost
@@ -197,7 +196,7 @@ def test_layers_that_could_not_change_are_told_with_the_reason(
     run: Run, saved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dense layer behind the flattened maps has 256 inputs."""
-    monkeypatch.setattr("rankline.src.compress.units.LARGEST_PATCH", 150)
+    monkeypatch.setattr("rankline.src.compress.fit.fitted_layer.LARGEST_PATCH", 150)
     half = ("budget", saved, "--calibrate", "digits", *FEW, "--exclude", "stem", "--keep-flops", "0.6")
     code, out, err = run(*half, "--out", "small.keras")
     assert code == 0
@@ -210,7 +209,7 @@ def test_layers_that_could_not_change_are_told_with_the_reason(
     assert json.loads(run(*half, "--out", "again.keras", "--json")[1])["skipped"] == wanted
 
 
-def test_what_was_skipped_is_in_the_result(half: rankline.budgets.Budgeted, saved: str, digits: Data) -> None:
+def test_what_was_skipped_is_in_the_result(half: Budgeted, saved: str, digits: Data) -> None:
     assert half.skipped == half.settings["skipped"] == {}
     assert set(half.originals) == {"stem", "conv", "branch", "hidden", "classes"}
 
@@ -256,15 +255,15 @@ def test_a_third_of_the_flops_is_recorded_as_a_number(model: keras.Model, digits
 def test_a_sweep_lets_go_of_the_models_that_it_has_written(
     model: keras.Model, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rankline.src.compress.budget import Budget
+    from rankline.src.compress.budget.calibrated_model import CalibratedModel
 
-    made, fit = [], Budget.fit
+    made, fit = [], CalibratedModel.fit
 
     def noted(*given: Any, **more: Any) -> keras.Model:
         made.append(weakref.ref(found := fit(*given, **more)))
         return found
 
-    monkeypatch.setattr(Budget, "fit", noted)
+    monkeypatch.setattr(CalibratedModel, "fit", noted)
     sweep = {"sweep": {"flops": [0.4, 0.7]}, "methods": ["svd"], "samples": 64}
     written = rankline.budget(model, digits, str(tmp_path / "a.db"), out=tmp_path / "curve", **sweep)
     gc.collect()
@@ -497,7 +496,7 @@ def test_a_run_that_fails_is_recorded_as_failed(
     def broken(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("rankline.src.compress.budget.Budget.fit", broken)
+    monkeypatch.setattr("rankline.src.compress.budget.calibrated_model.CalibratedModel.fit", broken)
     with pytest.raises(OSError, match="no space left"):
         rankline.budget(model, digits, str(tmp_path / "a.db"), keep_flops=0.5, methods=["svd"], samples=64)
     assert [row["status"] for row in rankline.open(str(tmp_path / "a.db")).runs()] == ["failed"]

@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 import pytest
 
+from rankline.cli.present.summary import write_summary
 from rankline.src.db.database import open_database
-from rankline.src.db.runs import TrialRecord
-from rankline.summary import write_summary
+from rankline.src.db.records.runs import TrialRecord
 from tests.rankline.conftest import Run
 
 OWN = """
@@ -53,7 +53,7 @@ def own(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_a_run_that_falls_short_says_so_and_what_was_not_tuned_or_counted(
     own: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rankline.src.compress.settings.Settings.is_good", lambda *_: False)
+    monkeypatch.setattr("rankline.src.compress.runs.settings.Settings.is_good", lambda *_: False)
     code, out, err = own(*COMPRESS, "--max-trials", "1")
     assert code == 0
     assert "run 1: fell short after 1 trial\n" in out
@@ -72,8 +72,8 @@ def test_an_interrupted_run_writes_its_best_trial_and_exits_with_130(own: Run, m
         if record.number == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("rankline.src.compress.settings.Settings.is_good", lambda *_: False)
-    monkeypatch.setattr("rankline.progress.tell_trial", interrupt)
+    monkeypatch.setattr("rankline.src.compress.runs.settings.Settings.is_good", lambda *_: False)
+    monkeypatch.setattr("rankline.cli.present.progress.tell_trial", interrupt)
     code, out, err = own(*COMPRESS)
     assert code == 130
     assert "run 1: interrupted after 2 trials" in out
@@ -92,7 +92,7 @@ def test_explore_and_compress_call_a_network_the_same(own: Run) -> None:
 
 
 def test_a_run_that_fell_short_goes_on_from_its_last_trial(own: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankline.src.compress.settings.Settings.is_good", lambda *_: False)
+    monkeypatch.setattr("rankline.src.compress.runs.settings.Settings.is_good", lambda *_: False)
     assert own(*COMPRESS, "--max-trials", "1")[0] == 0
     Path("small.keras").unlink()
     code, out, err = own("compress", "--resume", "1", "--max-trials", "2", "--json")

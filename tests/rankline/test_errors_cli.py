@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import rankline
-from rankline.src.db.errors import OUTPUTS, WEIGHTS, store_errors
-from rankline.src.dse.spectrum import BOUND, ESTIMATE, ErrorTable
+from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS, store_errors
+from rankline.src.dse.error_table import BOUND, ESTIMATE, ErrorTable
 from tests.rankline.conftest import Run
 
 METHODS = ("--methods", "tucker,svd,qr")

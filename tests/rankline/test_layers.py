@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from rankline.src.compress.model_card import how_to_load
-from rankline.src.compress.plan import Choice
-from rankline.src.compress.surgery import factorize
+from rankline.src.compress.model.surgery import factorize
+from rankline.src.compress.runs.card import how_to_load
+from rankline.src.dse.plan import Choice
 
 
 @pytest.mark.parametrize(("method", "ranks", "shape"), [("t3f", (2,), "4x4:4x4"), ("cp", (2,), None)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rankline.progress import bar
+from rankline.cli.present.progress import bar
 from tests.rankline.conftest import Clock, Run
 
 Report = tuple[float, str, int, int]

@@ -10,7 +10,7 @@ import pytest
 
 import rankline
 from rankline.cli import app, main
-from tests.docs.demo_database import make
+from tests.helpers.demo_database import make
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"```console\n\$ (rankline [^\n]*)\n(.*?)```", README, flags=re.DOTALL)
@@ -60,7 +60,7 @@ def test_factorize_prints_what_the_readme_shows_but_for_errors(
     """The weights here are not trained, so that the errors are others."""
     import keras
 
-    from rankline.src.dse.source import load_model
+    from rankline.src.dse.keras_model.source import load_model
 
     keras.utils.set_random_seed(0)
     load_model("zoo:lenet5").save("demo/lenet5.keras")
@@ -79,7 +79,7 @@ def test_a_question_about_errors_prints_what_the_readme_shows_but_for_the_ranks(
     demo_database: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The weights here are not trained, so that other ranks meet the window; those shown must have the costs shown."""
-    from rankline.src.dse.source import load_model
+    from rankline.src.dse.keras_model.source import load_model
 
     database = rankline.open(str(demo_database))
     rankline.measure_errors(load_model("zoo:lenet5"), database, network="lenet5")
@@ -107,7 +107,7 @@ def test_a_budget_is_shown_as_it_is_printed_with_the_costs_of_its_choices(
     demo_database: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The weights here are not trained, so that accuracies and damages are those shown, and all else is computed."""
-    from rankline.budget_summary import write_budget
+    from rankline.cli.present.budget import write_budget
     from rankline.src.dse.formula import Cost
     from rankline.src.dse.space import spaces_of
 

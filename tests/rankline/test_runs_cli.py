@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rankline.src.compress.settings import Settings
+from rankline.src.compress.runs.settings import Settings
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.runs import (
+from rankline.src.db.records.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,

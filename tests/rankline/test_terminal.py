@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rankline.cli.table import drawn, for_machines, part, rounded, share
-from rankline.cli.terminal import BAR_WIDTH, bar_of
+from rankline.cli.present.table import drawn, for_machines, part, rounded, share
+from rankline.cli.present.terminal import BAR_WIDTH, bar_of
 from tests.rankline.conftest import Run
 
 LAYERS = [
@@ -140,7 +140,7 @@ def test_a_pipe_gets_no_escape_codes_whatever_the_environment_says(explored: Run
 
 def test_an_encoding_without_the_characters_is_no_mistake(explored: Run) -> None:
     assert "#" in in_a_terminal("layers", PYTHONIOENCODING="ascii")
-    script = "from rankline.cli.terminal import settle_streams\nsettle_streams()\nprint('96 → −1 – Ω')"
+    script = "from rankline.cli.present.terminal import settle_streams\nsettle_streams()\nprint('96 → −1 – Ω')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert told.stdout == "96 -> -1 - \\u03a9\n"
@@ -152,7 +152,7 @@ def test_closed_streams_are_no_mistake(explored: Run, closed: str) -> None:
     script = (
         "from rankline.cli import main\n"
         "from rankline.cli.quiet import _silent_stderr\n"
-        "from rankline.cli.terminal import settle_streams\n"
+        "from rankline.cli.present.terminal import settle_streams\n"
         "settle_streams()\n"
         "from compress.allocate import _quiet\n"
         "with _quiet(), _silent_stderr(): pass\n"

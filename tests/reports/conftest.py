@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
 from rankline.src.dse.formula import Cost
 
 HOSTILE = "a</script><img src=x onerror=alert(1)>{{7*7}}%{y}$b$&amp;\u2028"

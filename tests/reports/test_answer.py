@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rankline.src.reports.answer import answer
-from rankline.src.reports.outcome import Row, outcome
+from rankline.src.reports.report.answer import answer
+from rankline.src.reports.report.outcome import Row, outcome
 from tests.reports.conftest import SETTINGS
 
 NETWORK: Row = {"name": "n", "params": 1000, "fm": 900, "flops": 90_000}

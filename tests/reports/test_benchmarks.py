@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.benchmark_times import READERS, measured_times
-from rankline.src.reports.benchmarks import read_benchmarks, write_benchmarks
 from rankline.src.reports.figures.times import OURS
+from rankline.src.reports.report.benchmark_times import READERS, measured_times
+from rankline.src.reports.report.benchmarks import read_benchmarks, write_benchmarks
+from tests.helpers.report_page import Page
 from tests.reports.conftest import HOSTILE
-from tests.reports.page import Page
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 

@@ -17,18 +17,18 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankline.src.compress.plan import plan_from_json
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.plan import plan_from_json
 from rankline.src.reports.explorer.answers import Question, answers, cloud
 from rankline.src.reports.explorer.app import make_app
 from rankline.src.reports.explorer.basket import basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text, solution_of
 from rankline.src.reports.explorer.safety import is_loopback
 from rankline.src.reports.explorer.server import serve
+from tests.helpers.explorer_server import NotServedError, served
 from tests.reports.conftest import HOSTILE
-from tests.reports.explorer_server import NotServedError, served
 
 LAYERS = [conv("c", (3, 3), 8, 12, (6, 6)), dense("a/b.c {x}", 16, 24), conv(HOSTILE, (3, 3), 4, 4, (6, 6))]
 METHODS = ("tucker", "cp", "tt", "svd", "spatial_svd")

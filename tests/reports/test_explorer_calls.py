@@ -21,7 +21,7 @@ from rankline.src.reports.explorer.app import make_app
 from rankline.src.reports.explorer.chain import chain, map_text
 from rankline.src.reports.explorer.explore_page import _counts
 from rankline.src.reports.explorer.safety import LARGEST_REQUEST
-from tests.reports.explorer_call import call, callbacks, find, message
+from tests.helpers.explorer_call import call, callbacks, find, message
 
 LAYERS = [conv("c", (3, 3), 8, 12, (6, 6), strides=2), dense("tokens", 16, 24, positions=197), dense("d", 16, 24)]
 

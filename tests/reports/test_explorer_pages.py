@@ -10,14 +10,22 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from rankline.src.compress.plan import plan_from_json
 from rankline.src.db.database import open_database
-from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, choose_trial, finish_run, record_trial, start_run
+from rankline.src.db.records.runs import (
+    SUCCESS,
+    LayerRecord,
+    TrialRecord,
+    choose_trial,
+    finish_run,
+    record_trial,
+    start_run,
+)
 from rankline.src.dse.formula import Cost
 from rankline.src.dse.layer import conv
-from tests.browser import SIZES, Tab, tab
-from tests.reports import explorer_database
-from tests.reports.explorer_server import served
+from rankline.src.dse.plan import plan_from_json
+from tests.helpers import explorer_database
+from tests.helpers.browser import SIZES, Tab, tab
+from tests.helpers.explorer_server import served
 
 expect.set_options(timeout=20_000)  # a page that comes late on a busy machine is no failure
 

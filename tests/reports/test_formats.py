@@ -14,13 +14,13 @@ import pytest
 from rankline.cli import main
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
-from rankline.src.reports.content import content
-from rankline.src.reports.drawn import Drawn
+from rankline.src.reports.figures.drawn import Drawn
+from rankline.src.reports.figures.images import BROWSERS, check_images, file_stem, write_images
 from rankline.src.reports.figures.theme import blank
-from rankline.src.reports.formats import WRITERS, write_as
-from rankline.src.reports.images import BROWSERS, check_images, file_stem, write_images
-from rankline.src.reports.latex import included
-from rankline.src.reports.markdown import escaped
+from rankline.src.reports.report.content import content
+from rankline.src.reports.report.formats import WRITERS, write_as
+from rankline.src.reports.report.latex import included
+from rankline.src.reports.report.markdown import escaped
 from tests.reports.conftest import HOSTILE, LAYERS
 
 HAS_BROWSER = any(shutil.which(name) for name in BROWSERS)

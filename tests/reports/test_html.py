@@ -11,14 +11,14 @@ import keras
 import pytest
 from plotly.offline import get_plotlyjs
 
-from rankline.errors import measure_errors
+from rankline.src.compress.fit.measured_errors import measure_errors
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.runs import FAILED, start_run
+from rankline.src.db.records.runs import FAILED, start_run
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.methods import METHODS
-from rankline.src.reports.html import write_report
+from rankline.src.reports.report.html import write_report
+from tests.helpers.report_page import Page, texts
 from tests.reports.conftest import HOSTILE, LAYERS, SETTINGS, add_run
-from tests.reports.page import Page, texts
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +182,10 @@ def test_a_failing_render_leaves_the_old_report(
 ) -> None:
     report.write_text("old")
     with monkeypatch.context() as patch:
-        patch.setattr("rankline.src.reports.html.render", lambda *_: "\ud800 cannot be encoded")
+        patch.setattr("rankline.src.reports.report.html.render", lambda *_: "\ud800 cannot be encoded")
         with pytest.raises(UnicodeEncodeError):
             write_report(explored, report)
-        patch.setattr("rankline.src.reports.html.render", lambda *_: 1 / 0)
+        patch.setattr("rankline.src.reports.report.html.render", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write_report(explored, report)
     assert report.read_text() == "old"

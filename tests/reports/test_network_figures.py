@@ -12,11 +12,11 @@ from rankline.src.reports.figures.front import COSTS, front
 from rankline.src.reports.figures.layer_reductions import layer_reductions
 from rankline.src.reports.figures.method_scores import method_scores
 from rankline.src.reports.figures.network_costs import network_costs
+from rankline.src.reports.figures.palette import look
 from rankline.src.reports.figures.sweep_curve import sweep_curve
 from rankline.src.reports.figures.times import OURS, PEERS, times
-from rankline.src.reports.palette import look
+from tests.helpers.report_page import texts
 from tests.reports.conftest import HOSTILE
-from tests.reports.page import texts
 
 POINTS = pd.DataFrame(
     [

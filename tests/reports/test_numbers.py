@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rankline.src.reports.numbers import MISSING, change, count, decimals, percent, points, si
+from rankline.src.dse.numbers import MISSING, change, count, decimals, percent, points, si
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from rankline.src.dse.methods import METHODS
-from rankline.src.reports.palette import LOOKS, OTHER, look
+from rankline.src.reports.figures.palette import LOOKS, OTHER, look
 
 
 def test_every_method_has_a_look_of_its_own() -> None:

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from rankline.src.db.database import open_database
-from rankline.src.reports.benchmarks import write_benchmarks
-from rankline.src.reports.html import write_report
-from tests.browser import SIZES, tab
-from tests.docs import demo_database
+from rankline.src.reports.report.benchmarks import write_benchmarks
+from rankline.src.reports.report.html import write_report
+from tests.helpers import demo_database
+from tests.helpers.browser import SIZES, tab
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 

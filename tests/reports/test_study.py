@@ -21,7 +21,8 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.space import spaces_of
-from rankline.src.reports.latex import PAGE_ROWS, escaped, latex
+from rankline.src.reports.report.latex import PAGE_ROWS, escaped, latex
+from rankline.src.reports.report.table import Column, Table, counted
 from rankline.src.reports.study.constraints import constraints, groups
 from rankline.src.reports.study.counts import counts, times
 from rankline.src.reports.study.files import page, write_study
@@ -40,9 +41,8 @@ from rankline.src.reports.study.scores import CRITERIA, layer_scores, scores
 from rankline.src.reports.study.segments import computed, stored
 from rankline.src.reports.study.steps import levels_of, steps
 from rankline.src.reports.study.study import Study, study
-from rankline.src.reports.table import Column, Table, counted
-from tests import brute
-from tests.reports.page import Page
+from tests.helpers import brute
+from tests.helpers.report_page import Page
 
 TINY = (
     Case("conv", 2, conv("a", (3, 2), 4, 6, (6, 6), 2), CONV_METHODS, {"cp": Counts("2.4E+1", "9E+9")}),

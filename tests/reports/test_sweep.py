@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import Cost
 from rankline.src.reports.figures.sweep_curve import sweep_curve
-from rankline.src.reports.html import write_report
-from rankline.src.reports.sweep import COLUMNS, as_csv, page, sweep_rows, write_sweep
+from rankline.src.reports.report.html import write_report
+from rankline.src.reports.report.sweep import COLUMNS, as_csv, page, sweep_rows, write_sweep
+from tests.helpers.report_page import Page
 from tests.reports.conftest import HOSTILE, LAYERS, ORIGINAL
-from tests.reports.page import Page
 
 
 def point(share: float, damage: float, accuracy: float | None) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rankline.src.compress.baselines.channels import channel_map
 from rankline.src.compress.baselines.importance import CRITERIA, filter_importance
 from rankline.src.compress.baselines.pruning import prune
-from rankline.src.compress.plan import Choice
-from rankline.src.compress.surgery import factorize
+from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.plan import Choice
 
 layers = keras.layers
 

@@ -8,17 +8,17 @@ from typing import Any
 import keras
 import pytest
 
-from rankline.compression import Compression, compress
 from rankline.src.compress.baselines.vbmf import vbmf_plan
-from rankline.src.compress.data import Data
-from rankline.src.compress.plan import Choice, read_plan
-from rankline.src.compress.search import cost_of
-from rankline.src.compress.settings import Settings
-from rankline.src.compress.surgery import factorize
-from rankline.src.compress.training import FineTuning
+from rankline.src.compress.data.sets import Data
+from rankline.src.compress.model.surgery import factorize
+from rankline.src.compress.runs.compression import Compression, compress
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.search.search import cost_of
+from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.runs import FELL_SHORT, SUCCESS, TrialRecord
+from rankline.src.db.records.runs import FELL_SHORT, SUCCESS, TrialRecord
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.plan import Choice, read_plan
 
 QUICK = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.4)
 HOPELESS = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.0)

@@ -14,13 +14,13 @@ import pytest
 from rankline.src.compress.baselines import under_drop as module
 from rankline.src.compress.baselines.pruning import prune
 from rankline.src.compress.baselines.under_drop import Made, smallest_under_drop
-from rankline.src.compress.data import Data
-from rankline.src.compress.job import Job
-from rankline.src.compress.search import Run, cost_of
-from rankline.src.compress.settings import Settings
-from rankline.src.compress.training import DivergedError, FineTuning, evaluate
+from rankline.src.compress.data.sets import Data
+from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.search.search import Run, cost_of
+from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, evaluate
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.runs import (
+from rankline.src.db.records.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,

@@ -1,0 +1,1 @@
+"""The best configurations under a budget, without training."""

@@ -1,0 +1,320 @@
+"""One option for each layer, the least damage in all, within budgets: a multiple-choice knapsack.
+
+Exactly by HiGHS (``scipy.optimize.milp``) on the options that can be in a best choice at all; and by a price on what
+the budget counts (Lagrangian relaxation, bisected, with what is left of the budget spent greedily), which is all but
+as good where layers are many and gives a bound of what is possible. Everett, "Generalized Lagrange multiplier method",
+Operations Research 11(3), 1963; Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 11.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.plan import Choice, Plan
+
+Reals = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+METRICS = ("params", "flops", "memory")
+
+EXACT_OPTIONS = 20_000
+"""Up to so many options, over all layers, that could be in a better choice than the price's HiGHS is asked."""
+
+SECONDS = 3.0
+"""That HiGHS may take; its best choice till then is taken, if it is better than the price's."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A way to leave a layer: by a choice, or as it is (None); what it costs, and its damage (see ``stakes``).
+
+    factors: those that were measured, of a method without tables.
+    """
+
+    choice: Choice | None
+    cost: Cost
+    damage: float
+    factors: tuple[Any, ...] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """One option for each layer. cost: of all layers together, kept ones too; damage: the sum of the options' damages;
+    bound: what it cannot be below, so that ``damage - bound`` is at most what is lost; solver: what found it."""
+
+    options: Mapping[str, Option]
+    cost: Cost
+    damage: float
+    bound: float
+    solver: str
+
+    @property
+    def plan(self) -> Plan:
+        """The choices of the layers that don't stay as they are."""
+        return {layer: one.choice for layer, one in self.options.items() if one.choice is not None}
+
+    @property
+    def gap(self) -> float:
+        """How far the damage may be above the least possible, as a share of it; 0 where it is the least."""
+        return max(0.0, self.damage - self.bound) / self.bound if self.bound > 0 else 0.0
+
+
+def allocate(
+    options: Mapping[str, Sequence[Option]], budgets: Mapping[str, int], kept: Cost, solver: str = "exact"
+) -> Allocation:
+    """The options with the least damage in all whose costs, with those of the layers that are kept, fit the budgets.
+
+    options: some for each layer; budgets: by metric (params, flops, memory in bytes of four an element), the most of
+    each; kept: the cost of everything that has no options. solver: ``exact``, or ``price``, which is also what is
+    taken beyond EXACT_OPTIONS. Raises UserError for unknown metrics and where no choice fits, with the least possible.
+    """
+    if solver not in ("exact", "price"):
+        raise one_of("solver", solver, ["exact", "price"])
+    if not budgets:
+        raise UserError("give a budget: params, flops or memory")
+    for metric in budgets:
+        if metric not in METRICS:
+            raise one_of("budget", metric, list(METRICS))
+    problem = _Problem(options, budgets, kept)
+    known = problem.by_price()
+    if solver == "exact" or not problem.fits(known.chosen):
+        known = problem.exactly(known)
+    chosen, bound, name = known.chosen, known.bound, known.solver
+    taken = dict(zip(options, problem.taken(chosen), strict=True))
+    sums = [sum(getattr(one.cost, field) for one in taken.values()) for field in ("params", "fm", "flops")]
+    cost = Cost(kept.params + sums[0], kept.fm + sums[1], kept.flops + sums[2])
+    damage = sum(one.damage for one in taken.values())
+    return Allocation(taken, cost, damage, min(bound, damage), name)
+
+
+def measure(cost: Cost, metric: str) -> int:
+    """A cost's params, flops, or bytes of memory."""
+    return cost.memory() if metric == "memory" else int(getattr(cost, metric))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A choice, the index of an option for each layer; what none can be below, at which prices of a unit of each budget
+    that was found; what found the choice."""
+
+    chosen: list[int]
+    bound: float
+    prices: Reals
+    solver: str
+
+
+class _Problem:
+    """The options of each layer that no other beats, as arrays: costs (n, budgets) and damages (n,)."""
+
+    def __init__(self, options: Mapping[str, Sequence[Option]], budgets: Mapping[str, int], kept: Cost) -> None:
+        self.options = [_undominated(some, list(budgets)) for some in options.values()]
+        self.costs = [
+            np.array([[measure(one.cost, metric) for metric in budgets] for one in some], np.int64)
+            for some in self.options
+        ]
+        self.damages = [np.array([one.damage for one in some]) for some in self.options]
+        self.room = np.array([limit - measure(kept, metric) for metric, limit in budgets.items()], np.int64)
+        least = sum((costs.min(axis=0) for costs in self.costs), np.zeros(len(budgets), np.int64))
+        for metric, missing, low in zip(budgets, self.room - least, least, strict=True):
+            if missing < 0:
+                smallest = int(low) + measure(kept, metric)
+                raise UserError(
+                    f"a budget of {budgets[metric]:,} {metric} is below what is possible with these methods; "
+                    f"the least is {smallest:,}"
+                )
+
+    def taken(self, chosen: Sequence[int]) -> list[Option]:
+        return [some[index] for some, index in zip(self.options, chosen, strict=True)]
+
+    def by_price(self) -> _Known:
+        """The best choice that prices lead to, and the highest of their bounds.
+
+        A price of lam on each share of the room that is taken makes every layer choose for itself; it is bisected
+        until the choice just fits, and single layers then take the best that still does. With several budgets, for
+        some ways to weigh them against each other. What comes out need not fit where there are several.
+        """
+        best: list[int] | None = None
+        bound, at = -np.inf, np.zeros(len(self.room))
+        for weights in _directions(self.room):
+            prices = [costs @ weights for costs in self.costs]
+            low, high = 0.0, max(float(damages.max()) for damages in self.damages) or 1.0
+            while not self.fits(self._at(prices, high)) and high < 1e30:
+                low, high = high, 4 * high
+            for _ in range(60):
+                middle = (low + high) / 2
+                low, high = (low, middle) if self.fits(self._at(prices, middle)) else (middle, high)
+            # The dual is concave in the price; its highest value is where the choice turns from not fitting to fitting.
+            for lam in (0.0, low, high):
+                if (dual := self._dual(prices, weights, lam)) > bound:
+                    bound, at = dual, lam * weights
+            chosen = self._filled(self._at(prices, high))
+            if self.fits(chosen) and (best is None or self.damage(chosen) < self.damage(best)):
+                best = chosen
+        if best is None:
+            unit = 1 / np.maximum(1, self.room)
+            best = self._filled([int((costs @ unit).argmin()) for costs in self.costs])
+        return _Known(best, bound, at, "price")
+
+    def exactly(self, known: _Known) -> _Known:
+        """The best choice of all, by HiGHS, among the options that could be in one better than the known choice.
+
+        Raises UserError where none fits.
+        """
+        if not self.fits(known.chosen):
+            everything = [np.arange(len(one)) for one in self.damages]
+            found, _ = self._solved(everything, max(float(one.max()) for one in self.damages))
+            if found is None:
+                raise UserError("no choice of these options fits all budgets at once; raise one of them")
+            known = replace(known, chosen=found, solver="price")
+        gap = self.damage(known.chosen) - known.bound
+        # What an option adds to the bound; beyond the known damage, no better choice has it.
+        added = [damages + costs @ known.prices for damages, costs in zip(self.damages, self.costs, strict=True)]
+        left = [np.flatnonzero(one - one.min() <= gap * (1 + 1e-9)) for one in added]
+        rounding = 1e-12 * self.damage(known.chosen)
+        if gap <= rounding or all(len(one) == 1 for one in left):
+            return replace(known, bound=self.damage(known.chosen), solver="exact")
+        if sum(map(len, left)) > EXACT_OPTIONS:
+            return known
+        chosen, bound = self._solved(left, gap)
+        if chosen is None or self.damage(chosen) > self.damage(known.chosen) + rounding:
+            chosen = known.chosen
+        if bound is None:
+            return replace(known, chosen=chosen)
+        return replace(known, chosen=chosen, bound=max(known.bound, bound), solver="exact")
+
+    def _solved(self, left: Sequence[Integers], scale: float) -> tuple[list[int] | None, float | None]:
+        """The best choice among some options of each layer, None where none was found, and its damage as a bound, None
+        where HiGHS ran out of time. Damages are told apart to 1e-9 of ``scale``."""
+        sizes = list(map(len, left))
+        starts = np.cumsum([0, *sizes])
+        damages = np.concatenate([d[some] - d[some].min() for d, some in zip(self.damages, left, strict=True)])
+        costs = np.concatenate([c[some] for c, some in zip(self.costs, left, strict=True)]) / np.maximum(1, self.room)
+        layer = np.repeat(np.arange(len(left)), sizes)
+        one_each = sparse.csr_array((np.ones(len(layer)), (layer, np.arange(len(layer)))))
+        # HiGHS stops 1e-6 from the best and allows 1e-6 above a limit, in absolute terms.
+        constraints = [LinearConstraint(one_each, 1, 1), LinearConstraint(1e3 * costs.T, -np.inf, 1e3)]
+        end = monotonic() + SECONDS
+        while (seconds := end - monotonic()) > 0:
+            with _quiet():
+                found = milp(
+                    damages * (1e3 / (scale or 1.0)),
+                    integrality=np.ones(len(damages)),
+                    bounds=Bounds(0, 1),
+                    constraints=constraints,
+                    options={"time_limit": seconds, "mip_rel_gap": 0.0},
+                )
+            if found.x is None:
+                break
+            places = [int(a + found.x[a:b].argmax()) for a, b in pairwise(starts)]
+            chosen = [int(some[place - a]) for some, place, a in zip(left, places, starts, strict=False)]
+            if self.fits(chosen):
+                return chosen, self.damage(chosen) if found.status == 0 else None
+            # A unit too much among billions: not this choice, then.
+            taken = sparse.csr_array((np.ones(len(places)), ([0] * len(places), places)), shape=(1, len(layer)))
+            constraints.append(LinearConstraint(taken, -np.inf, len(places) - 1))
+        return None, None
+
+    def fits(self, chosen: Sequence[int]) -> bool:
+        """Whether a choice is within the budgets, to the unit."""
+        return bool((self.cost(chosen) <= self.room).all())
+
+    def cost(self, chosen: Sequence[int]) -> Integers:
+        """What a choice costs, by budget."""
+        total = np.zeros(len(self.room), np.int64)
+        for costs, index in zip(self.costs, chosen, strict=True):
+            total += costs[index]
+        return total
+
+    def damage(self, chosen: Sequence[int]) -> float:
+        """The damage of a choice."""
+        return float(sum(damages[index] for damages, index in zip(self.damages, chosen, strict=True)))
+
+    def _at(self, prices: Sequence[Reals], lam: float) -> list[int]:
+        """What each layer chooses at a price; the cheaper of equals."""
+        chosen = []
+        for damages, price in zip(self.damages, prices, strict=True):
+            values = damages + lam * price
+            equal = np.flatnonzero(values == values.min())
+            chosen.append(int(equal[price[equal].argmin()]))
+        return chosen
+
+    def _dual(self, prices: Sequence[Reals], weights: Reals, lam: float) -> float:
+        """What no choice within the budgets can be below."""
+        each = sum(float((d + lam * price).min()) for d, price in zip(self.damages, prices, strict=True))
+        return each - lam * float(self.room @ weights)
+
+    def _filled(self, chosen: list[int]) -> list[int]:
+        """What is left of the budgets spent: again and again the change of one layer that lowers the damage most for
+        what it takes of them."""
+        while True:
+            room = self.room - self.cost(chosen)
+            best, found = 0.0, None
+            for place, (costs, damages) in enumerate(zip(self.costs, self.damages, strict=True)):
+                more = costs - costs[chosen[place]]
+                gain = damages[chosen[place]] - damages
+                possible = np.flatnonzero((more <= room).all(axis=1) & (gain > 0))
+                if len(possible):
+                    share = (more[possible] / np.maximum(1, self.room)).max(axis=1).clip(1e-12)
+                    rate = gain[possible] / share
+                    if rate.max() > best:
+                        best, found = float(rate.max()), (place, int(possible[rate.argmax()]))
+            if found is None:
+                return chosen
+            chosen[found[0]] = found[1]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what HiGHS writes to the standard output whatever its options say, which would spoil ``--json``.
+
+    A standard output that is closed is closed again at the end.
+    """
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):  # closed since
+            sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:
+        kept = None
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        if nowhere != 1:
+            os.dup2(nowhere, 1)
+            os.close(nowhere)
+        yield
+    finally:
+        if kept is None:
+            os.close(1)
+        else:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _directions(room: Integers) -> list[Reals]:
+    """How budgets are weighed against each other, as prices of a unit of each: alone, and mixed where there are two."""
+    unit = 1 / np.maximum(1, room)
+    alone = [np.eye(len(room))[j] * unit for j in range(len(room))]
+    mixed = [np.array([share, 1 - share]) * unit for share in np.linspace(0.1, 0.9, 9)] if len(room) == 2 else []
+    return alone + mixed
+
+
+def _undominated(options: Sequence[Option], metrics: Sequence[str]) -> list[Option]:
+    """The options that no other beats in damage and all costs; one of equals."""
+    import moocore
+
+    points = np.array([[*(float(measure(one.cost, metric)) for metric in metrics), one.damage] for one in options])
+    return [options[int(index)] for index in np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))]

@@ -1,0 +1,73 @@
+"""Budgets as they are asked for, and the least that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rankline.src.compress.budget.allocate import measure
+from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.space import spaces_of
+
+
+def least_possible(engine: CalibratedModel, metric: str) -> int:
+    """The least of a metric that the whole model can have: all that may change at rank one, where that is less."""
+    saved = 0
+    for path in engine.paths:
+        spaces = spaces_of(engine.layers[path], engine.methods)
+        saved += max(
+            (_saved(space.original, branch, metric) for space in spaces for branch in space.branches), default=0
+        )
+    return measure(engine.total, metric) - saved
+
+
+def _saved(original: Cost, branch: Any, metric: str) -> int:
+    """What a tensor shape at rank one saves, where it is better than the original."""
+    cost = branch.polynomials.cost((1,) * len(branch.steps))
+    if not min(branch.steps) or cost.params >= original.params or cost.flops >= original.flops:
+        return 0
+    return max(0, measure(original, metric) - measure(cost, metric))
+
+
+def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
+    """Raises UserError where a budget is below what is possible: before the statistics, not after."""
+    for metric, limit in engine.limits(keep).items():
+        if limit < (least := least_possible(engine, metric)):
+            whole = measure(engine.total, metric)
+            least_share = -(-10_000 * least // whole) / 100
+            percent = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 else ""
+            raise UserError(
+                f"a budget of {limit:,} {metric} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
+                f"with these methods and layers; the least is {least:,} ({least_share:.2f} %){percent}"
+            )
+
+
+def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:
+    """Budgets as JSON has them: a share as a float, a whole number as an int."""
+    return {metric: float(value) if value <= 1 else int(value) for metric, value in keep.items()}
+
+
+def asked(flops: Keep | None, params: Keep | None, memory: Keep | None) -> dict[str, Keep]:
+    """The budgets that were given, by metric. Raises UserError where there is none, or all three."""
+    keep = {"flops": flops, "params": params, "memory": memory}
+    found = {metric: value for metric, value in keep.items() if value is not None}
+    if not 1 <= len(found) <= 2:
+        raise UserError(
+            "give a budget, or two at once: keep_flops, keep_params, keep_memory (--keep-flops 0.5), or a sweep"
+        )
+    return found
+
+
+def budgets_of(
+    flops: Keep | None, params: Keep | None, memory: Keep | None, sweep: Mapping[str, Sequence[float]] | None
+) -> list[dict[str, Keep]]:
+    """What each model may keep: one by the budgets, or one for each share of a sweep, the smallest first."""
+    if sweep is None:
+        return [asked(flops, params, memory)]
+    if (flops, params, memory) != (None, None, None):
+        raise UserError("give a budget or a sweep, not both")
+    if len(sweep) != 1 or not all(map(len, sweep.values())):
+        raise UserError('a sweep is of one metric and at least one share, such as {"flops": [0.3, 0.5]}')
+    return [{metric: float(share)} for metric, shares in sweep.items() for share in sorted(set(shares))]

@@ -1,0 +1,133 @@
+"""The options of every layer, over all methods and ranks: what each costs, and the damage that it does.
+
+Methods whose tables take an input covariance are priced exactly at every configuration; of the others a short-list
+along the cost is decomposed and measured.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import joblib
+import numpy as np
+import tensorly as tl
+from threadpoolctl import threadpool_limits
+
+from rankline.src.compress.budget.allocate import Option
+from rankline.src.compress.budget.damage import Damage
+from rankline.src.compress.fit.factors import metric_roots
+from rankline.src.compress.fit.fitted_layer import Reals
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.cp import ConvergenceWarning
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.dse.error_table import Curves
+from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.lines import lines_of
+from rankline.src.dse.plan import Choice
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.scan.front import front, front_of_many, with_errors
+from rankline.src.dse.scan.intervals import Narrowed, narrowed
+from rankline.src.dse.scan.select import Places
+from rankline.src.dse.space import spaces_of
+from rankline.src.dse.symbols import layer_shape
+
+SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""The shares of a layer's cost at which a method is decomposed and measured, where it has no tables of the outputs'
+error."""
+
+
+def priced(
+    stakes: Mapping[str, Damage],
+    layers: Mapping[str, Layer],
+    methods: Sequence[str],
+    costs: Sequence[str] = ("flops",),
+    progress: Progress = no_progress,
+) -> dict[str, list[Option]]:
+    """The options of each layer, by path: as it is, and those of each method that no other of it beats.
+
+    layers: their shapes and sizes, by path; costs: those that count (of params, flops, memory).
+    """
+    jobs = [
+        (stake, layers[path], space.method)
+        for path, stake in stakes.items()
+        for space in spaces_of(layers[path], tuple(methods))
+    ]
+    found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in stakes}
+    # The largest first, so that none is left alone at the end.
+    jobs.sort(key=lambda job: -job[0].weights.size)
+    with threadpool_limits(1), warnings.catch_warnings():
+        # A candidate needn't be the best of its ranks.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator")
+        for done, (path, some) in enumerate(work(joblib.delayed(_options)(*job, costs) for job in jobs), start=1):
+            found[path] += some
+            progress("layers and methods priced", done, len(jobs))
+    return found
+
+
+def _options(stake: Damage, layer: Layer, method: str, costs: Sequence[str]) -> tuple[str, list[Option]]:
+    """The path of the unit, and the options of one method that no other of it beats."""
+    (space,) = spaces_of(layer, (method,))
+    found = narrowed(lines_of(space))
+    decomposition = get(method)
+    original = space.original.memory() // 4 if costs[0] == "memory" else getattr(space.original, costs[0])
+    if not len(found.lo):
+        return stake.unit.path, []
+    if stake.covariance is not None and not decomposition.uses_covariance:
+        return stake.unit.path, _measured(stake, found, decomposition, costs, original)
+    whole = stake.scale * stake.energy(stake.weights)
+    found, curves = with_errors(found, decomposition.spectrum(_turned(stake), covariance=_tensor(stake.covariance)))
+    places = _front(found, curves, costs)
+    return stake.unit.path, [
+        _option(found, place, method, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
+    ]
+
+
+def _measured(
+    stake: Damage, found: Narrowed, decomposition: Decomposition, costs: Sequence[str], original: int
+) -> list[Option]:
+    """A short-list of a method's configurations along the first cost, of which the layer as it is has ``original``,
+    decomposed and measured."""
+    if len(found.lo) == 1:
+        places = [(0, int(k)) for k in range(int(found.lo[0]), int(found.hi[0]) + 1)]
+    else:
+        found, curves = with_errors(found, decomposition.spectrum(_turned(stake)))
+        places = _front(found, curves, costs)
+    intercept, slope = found.along(costs[0])
+    spent = np.array([intercept[line] + slope[line] * k for line, k in places])
+    below = [np.flatnonzero(spent <= share * original) for share in SHORT_LIST]
+    # The cheapest is what tells how small the layer can be at all.
+    wanted = {int(spent.argmin()), *(int(some[spent[some].argmax()]) for some in below if len(some))}
+    places = [places[index] for index in sorted(wanted)]
+    options = []
+    for place in places:
+        option = _option(found, place, decomposition.name, 0.0)
+        factors, product = stake.factors(option.choice)  # type: ignore[arg-type]
+        options.append(replace(option, damage=stake.damage(product), factors=tuple(factors)))
+    return options
+
+
+def _front(found: Narrowed, curves: Curves, costs: Sequence[str]) -> Places:
+    return front(found, curves, costs[0]) if len(costs) == 1 else front_of_many(found, curves, costs)
+
+
+def _option(found: Narrowed, place: tuple[int, int], method: str, damage: float) -> Option:
+    line, k = place
+    shape, ranks = found.configuration(line, k)
+    p0, p1, m0, m1, f0, f1 = found.coefficients[line].tolist()
+    return Option(Choice(method, ranks, shape), Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k), damage)
+
+
+def _turned(stake: Damage) -> Any:
+    """The weights as a kernel whose outputs' plain error is that in the metric."""
+    root = np.eye(stake.weights.shape[1]) if stake.metric is None else metric_roots(stake.metric)[0]
+    return tl.tensor((stake.weights @ root).reshape(tuple(stake.unit.layer.kernel.shape)))
+
+
+def _tensor(covariance: Reals | None) -> Any:
+    return None if covariance is None else tl.tensor(covariance)

@@ -1,0 +1,1 @@
+"""Data to train, choose, calibrate and report on."""

@@ -1,0 +1,237 @@
+"""What a layer's inputs look like on calibration data without labels: the second moment of their patches.
+
+A factorization that knows it minimises the error of the layer's outputs instead of that of its weights:
+``Decomposition.spectrum`` and ``decompose`` take it, and ``surgery.factorize`` hands it on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from rankline.src.compress.model.similarity import fitting_batch
+from rankline.src.compress.model.surgery import FACTORIZED
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.keras_model.graph import Call, feature_maps, trace
+from rankline.src.dse.layer import conv_out_size
+from rankline.src.dse.progress import Progress, no_progress
+
+LARGEST_PATCH = 8192
+"""Layers with more inputs to an output than that get no covariance: the matrix alone would take 0.5 GiB."""
+
+ENOUGH = 10
+"""Patches for each of their dimensions, from which on the error on other data is close to that on these."""
+
+CHUNK_ELEMENTS = 2**23
+"""Of patches that are held at once (64 MiB)."""
+
+
+class CalibrationWarning(UserWarning):
+    """The calibration data says too little about a layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """matrix (K C, K C): the mean of x x^T over the patches x, not centred, in the order of the kernel's rows, as in
+    ``kernel.reshape(K C, F)`` (a dense layer: its N inputs); patches: how many; mean (K C,): theirs."""
+
+    matrix: NDArray[np.float64]
+    patches: int
+    mean: NDArray[np.float64]
+
+    @property
+    def centred(self) -> NDArray[np.float64]:
+        """The mean of (x - mean) (x - mean)^T."""
+        return self.matrix - np.outer(self.mean, self.mean)
+
+
+def covariances(
+    model: keras.Model,
+    samples: Any,
+    paths: Sequence[str],
+    positions: float | Mapping[str, float] = 1.0,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> dict[str, Covariance]:
+    """The second moments of some layers' input patches, by their paths, in one pass of the samples through the model.
+
+    samples: an array (n, ...), or batches of the inputs (arrays, or a tf.data set); a batch may be a tuple whose
+    labels are passed over, and holds one array for each input of a model with several. paths: of Dense, Conv1D,
+    Conv2D and Conv3D layers; those that are used in several places count all of them. positions: the share of
+    patches that is used, drawn by ``seed``, of all layers or by path. Patches are those that the convolution sees,
+    with the zeros around. progress: is told of the batches that have passed, of how many (0 where batches come from a
+    generator, which doesn't say).
+    Layers with patches of more than ``LARGEST_PATCH`` dimensions are left out, with a CalibrationWarning; so are told
+    those with fewer than ``ENOUGH`` patches a dimension.
+    Raises UserError for an unknown path, samples that the model doesn't take or none, and NaN or infinite activations.
+    """
+    shares = positions if isinstance(positions, Mapping) else dict.fromkeys(paths, positions)
+    for share in shares.values():
+        if not 0 < share <= 1:
+            raise UserError(f"positions must be a share above 0 and at most 1; got {share}")
+    calls = trace(model)
+    layers = {path: _layer_at(calls, path) for path in paths}
+    moments = {id(layer): _Moment(layer) for layer in layers.values() if _dimensions(layer) <= LARGEST_PATCH}
+    places = {index for index, call in enumerate(calls) if id(call.layer) in moments}
+    path_of = {id(layer): path for path, layer in layers.items()}
+    rng = np.random.default_rng(seed)
+
+    def receive(index: int, given: Sequence[Any], output: Any) -> None:
+        call = calls[index]
+        moments[id(call.layer)].add(keras.ops.convert_to_numpy(given[0]), shares[path_of[id(call.layer)]], rng)
+
+    # More BLAS threads than free cores, beside those of the model, can be forty times slower than one.
+    with threadpool_limits(1, user_api="blas"):
+        size = fitting_batch(calls)
+        total = _count(samples, size)
+        for done, batch in enumerate(_batches(model, samples, size), start=1):
+            feature_maps(model, batch, places, receive)
+            progress("batches looked at", done, total)
+    found = {path: moments[id(layer)].covariance(path) for path, layer in layers.items() if id(layer) in moments}
+    _warn(found, {path: _dimensions(layer) for path, layer in layers.items()})
+    return found
+
+
+def check_samples(model: keras.Model, arrays: Sequence[NDArray[Any]]) -> None:
+    """Raises UserError where a batch, an array for each input of the model, isn't what the model takes."""
+    given, wanted = [array.shape[1:] for array in arrays], [tuple(x.shape[1:]) for x in model.inputs]
+    if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
+        raise UserError(
+            f"calibration samples are of shape {', '.join(map(str, given))}; model '{model.name}' takes "
+            f"{', '.join(map(str, wanted))}"
+        )
+
+
+def patches(layer: keras.Layer, x: NDArray[Any]) -> NDArray[Any]:
+    """A view of a layer's input map as its patches: (batch, positions .., K_1, .., K_d, C), or (batch, .., N) as it is.
+
+    x: the input map (batch, ...) of a built Conv1D, Conv2D, Conv3D or Dense; zeros are put around it as the
+    convolution's padding does.
+    """
+    if isinstance(layer, keras.layers.Dense):
+        return x
+    if layer.data_format == "channels_first":
+        x = np.moveaxis(x, 1, -1)
+    axes = tuple(range(1, x.ndim - 1))
+    extents = [dilation * (k - 1) + 1 for k, dilation in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    around = [
+        _zeros_around(size, extent, stride, layer.padding)
+        for size, extent, stride in zip(x.shape[1:-1], extents, layer.strides, strict=True)
+    ]
+    windows = sliding_window_view(np.pad(x, [(0, 0), *around, (0, 0)]), extents, axis=axes)
+    steps = [slice(None, None, step) for step in (1, *layer.strides, 1, *layer.dilation_rate)]
+    return np.moveaxis(windows[tuple(steps)], len(axes) + 1, -1)
+
+
+@dataclass(eq=False)
+class _Moment:
+    """The sums of x and of x x^T over the patches of one layer so far."""
+
+    layer: keras.Layer
+    count: int = 0
+    sum: NDArray[np.float64] = field(init=False)
+    total: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sum = np.zeros(_dimensions(self.layer))
+        self.total = np.zeros((_dimensions(self.layer),) * 2)
+
+    def add(self, x: NDArray[Any], share: float, rng: np.random.Generator) -> None:
+        """Adds the patches of an input map (batch, ...), or a share of them."""
+        view = patches(self.layer, x)
+        size = view.shape[: view.ndim - self.layer.kernel.ndim + 1]
+        chosen = np.arange(prod(size))
+        if share < 1:
+            chosen = rng.choice(len(chosen), max(1, round(share * len(chosen))), replace=False)
+        rows = max(1, CHUNK_ELEMENTS // len(self.total))
+        for start in range(0, len(chosen), rows):
+            index = np.unravel_index(chosen[start : start + rows], size)
+            chunk = view[index].reshape(-1, len(self.total)).astype(np.float64)
+            self.sum += chunk.sum(axis=0)
+            self.total += chunk.T @ chunk
+        self.count += len(chosen)
+
+    def covariance(self, path: str) -> Covariance:
+        if not self.count:
+            raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
+        if not np.isfinite(self.total).all():
+            raise UserError(
+                f"layer '{path}' gets NaN or infinity on the calibration samples; check their scaling and the weights"
+            )
+        return Covariance(self.total / self.count, self.count, self.sum / self.count)
+
+
+def _dimensions(layer: keras.Layer) -> int:
+    """K C, or N: the inputs of one output."""
+    return prod(layer.kernel.shape[:-1])
+
+
+def _zeros_around(size: int, extent: int, stride: int, padding: str) -> tuple[int, int]:
+    """Zeros before and after an axis of the map; with "same" the odd one comes after, as in TensorFlow."""
+    if padding == "valid":
+        return 0, 0
+    if padding == "causal":
+        return extent - 1, 0
+    total = max(0, (conv_out_size(size, extent, stride, padding) - 1) * stride + extent - size)
+    return total // 2, total - total // 2
+
+
+def _layer_at(calls: Sequence[Call], path: str) -> keras.Layer:
+    """Raises UserError where there is no layer with patches."""
+    layers = {
+        call.path: call.layer
+        for call in calls
+        if type(call.layer) in FACTORIZED and getattr(call.layer, "groups", 1) == 1
+    }
+    if path not in layers:
+        raise one_of("layer", path, list(layers))
+    return layers[path]
+
+
+def _batches(model: keras.Model, samples: Any, size: int) -> Iterator[list[Any]]:
+    """One tensor for each input of the model, of at most ``size`` samples."""
+    batches: Iterable[Any] = [samples] if hasattr(samples, "shape") else samples
+    for batch in batches:
+        arrays = [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(batch)[: len(model.inputs)]]
+        check_samples(model, arrays)
+        for start in range(0, len(arrays[0]), size):
+            yield [
+                keras.ops.convert_to_tensor(array[start : start + size], dtype=x.dtype)
+                for array, x in zip(arrays, model.inputs, strict=True)
+            ]
+
+
+def _count(samples: Any, size: int) -> int:
+    """How many batches ``_batches`` gives; 0 where that isn't known before."""
+    if not isinstance(samples, Sequence) and not hasattr(samples, "shape"):
+        return 0
+    batches = [samples] if hasattr(samples, "shape") else samples
+    return sum(-(-len(keras.tree.flatten(batch)[0]) // size) for batch in batches)
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(given) == len(wanted) and all(w in (None, g) for g, w in zip(given, wanted, strict=True))
+
+
+def _warn(found: dict[str, Covariance], dimensions: dict[str, int]) -> None:
+    """Tells which layers have no covariance, and which have too few patches."""
+    for path, size in dimensions.items():
+        if path not in found:
+            reason = f"its patches have {size:,} dimensions, above {LARGEST_PATCH:,}"
+            warnings.warn(f"layer '{path}' gets no covariance: {reason}", CalibrationWarning, stacklevel=3)
+        elif found[path].patches < ENOUGH * size:
+            warnings.warn(
+                f"layer '{path}': {found[path].patches:,} patches of {size:,} dimensions, fewer than {ENOUGH} for "
+                "each; the error on other data will be larger; more samples (--samples) make it smaller",
+                CalibrationWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,189 @@
+"""The errors of all configurations of a trained model's layers, put into the database.
+
+One cheap factorization a layer and method gives the tables (``Decomposition.spectrum``); layers go side by side
+with one BLAS thread each, which is faster than many threads for one (see ``benchmarks/README.md``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from time import perf_counter
+from typing import Any
+
+import joblib
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from rankline.src.compress.fit.covariance import CalibrationWarning
+from rankline.src.compress.methods import DECOMPOSITIONS, get
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.model.surgery import find_layer, refusal
+from rankline.src.db.database import Database
+from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS, store_errors, stored_digests
+from rankline.src.dse.error_table import ErrorTable
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.options import Options
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.space import Space
+
+TABLES_VERSION = 1
+"""Raised when tables are made in another way, so that stored ones are made anew."""
+
+
+@dataclass(frozen=True)
+class MeasuredErrors:
+    """One layer and method whose tables are stored. of: ``weights`` or ``outputs``; certainty: of its tables.
+
+    shapes: how many tensor shapes have a table; spread: of estimates, the largest relative deviation seen (0 for the
+    rest).
+    """
+
+    layer: str
+    method: str
+    of: str
+    shapes: int
+    certainty: str
+    spread: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Job:
+    layer: str
+    layer_id: int
+    method: Decomposition
+    options: Options
+    kernel: NDArray[np.float32]
+    covariance: NDArray[np.float64] | None
+
+    @property
+    def of(self) -> str:
+        return WEIGHTS if self.covariance is None else OUTPUTS
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Hash of all that the tables depend on but for the calibration data."""
+        text = json.dumps([TABLES_VERSION, self.method.name, repr(self.options)])
+        return _hash(text.encode(), self.kernel)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all that the tables depend on; it begins with that of the weights."""
+        return self.weights_digest + ("" if self.covariance is None else _hash(b"+", self.covariance))
+
+    def is_stale(self, stored: tuple[str, str], digest: str) -> bool:
+        """Whether a stored table, of a method and kind, is of the same method and other weights."""
+        return stored[0] == self.method.name and not digest.startswith(self.weights_digest)
+
+    def run(self) -> tuple[_Job, dict[str | None, ErrorTable], float]:
+        started = perf_counter()
+        try:
+            tables = self.method.spectrum(self.kernel, self.options, self.covariance)
+        except UserError as error:
+            raise UserError(f"layer '{self.layer}': {error}") from error
+        return self, tables, perf_counter() - started
+
+
+def store_spectra(
+    model: keras.Model,
+    database: Database,
+    network: str | None = None,
+    methods: Sequence[str] | None = None,
+    covariances: Mapping[str, NDArray[np.float64]] | None = None,
+    progress: Progress = no_progress,
+) -> list[MeasuredErrors]:
+    """Makes and stores the error tables of every explored space of a network that ``model`` is the weights of.
+
+    covariances: by layer, the second moment of its input patches (see ``compress.covariance``): the methods that can
+    then tell the error of the layer's outputs. Tables of the same weights that are there already are not made again;
+    those of other weights are forgotten, of the outputs too. A layer that puts out nothing on the calibration data is
+    told by a CalibrationWarning, and gets the errors of its weights.
+    Raises UserError for an unknown method, a network whose layers aren't the model's, and weights that are not finite.
+    """
+    with threadpool_limits(1):
+        jobs = _jobs(model, database, network, methods, covariances or {})
+    known = {job.layer_id: stored_digests(database.engine, job.layer_id) for job in jobs}
+    waiting = [job for job in jobs if known[job.layer_id].get((job.method.name, job.of)) != job.digest]
+    found = []
+    with threadpool_limits(1):
+        # The largest first, so that none is left alone at the end.
+        waiting.sort(key=lambda job: -job.kernel.size)
+        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator_unordered")
+        for job, tables, seconds in work(joblib.delayed(job.run)() for job in waiting):
+            stale = [stored[1] for stored, digest in known[job.layer_id].items() if job.is_stale(stored, digest)]
+            store_errors(database.engine, job.layer_id, job.method.name, job.of, job.digest, tables, stale)
+            found.append(_looked(job, tables, seconds))
+            progress(f"{job.layer} by {job.method.name}", len(found), len(waiting))
+    order = {(job.layer, job.method.name): place for place, job in enumerate(jobs)}
+    return sorted(found, key=lambda one: order[one.layer, one.method])
+
+
+def _jobs(
+    model: keras.Model,
+    database: Database,
+    network: str | None,
+    methods: Sequence[str] | None,
+    covariances: Mapping[str, NDArray[np.float64]],
+) -> list[_Job]:
+    chosen = {get(name).name for name in methods or DECOMPOSITIONS}
+    rows = {row["name"]: row for row in database.layers(network)}
+    kernels: dict[str, NDArray[np.float32]] = {}
+    jobs = []
+    for space in database.spaces(network):
+        name = space["layer"]
+        if space["method"] not in chosen or refusal(model, name):
+            continue
+        method = DECOMPOSITIONS[space["method"]]
+        if name not in kernels:
+            kernels[name] = _kernel(model, rows[name])
+        covariance = covariances.get(name) if method.uses_covariance else None
+        options = Space.from_definition(json.loads(space["options"])).options
+        jobs.append(_Job(name, rows[name]["id"], method, options, kernels[name], covariance))
+    if not jobs:
+        raise UserError("no layer of the network is both in the model and explored; explore the model first")
+    silent = {job.layer for job in jobs if job.covariance is not None and not _puts_out(job.kernel, job.covariance)}
+    for name in sorted(silent):
+        warnings.warn(
+            f"layer '{name}' puts out only zeros on the calibration samples; its errors are those of the weights",
+            CalibrationWarning,
+            stacklevel=3,
+        )
+    return [replace(job, covariance=None) if job.layer in silent else job for job in jobs]
+
+
+def _kernel(model: keras.Model, row: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The weights of a layer of the database. Raises UserError where they are of another shape."""
+    layer: Any = find_layer(model, row["name"])
+    kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(layer.kernel)
+    if kernel.shape != (*json.loads(row["kernel"]), row["in_channels"], row["out_channels"]):
+        raise UserError(
+            f"layer '{row['name']}' has a kernel of shape {kernel.shape} in the model and another in the "
+            "database; give the model that was explored"
+        )
+    return kernel
+
+
+def _puts_out(kernel: NDArray[np.float32], covariance: NDArray[np.float64]) -> bool:
+    """Whether outputs with that second moment of the input are other than zero; so are those of no weights at all."""
+    matrix = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
+    return not matrix.any() or not (matrix * (covariance @ matrix)).sum() <= 0
+
+
+def _hash(prefix: bytes, array: NDArray[Any]) -> str:
+    found = hashlib.sha256(prefix)
+    found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _looked(job: _Job, tables: Mapping[str | None, ErrorTable], seconds: float) -> MeasuredErrors:
+    certainty = " and ".join(sorted({table.certainty for table in tables.values()})) or "unknown"
+    spread = max((table.spread for table in tables.values()), default=0.0)
+    return MeasuredErrors(job.layer, job.method.name, job.of, len(tables), certainty, spread, seconds)

@@ -1,0 +1,65 @@
+"""The factors of one layer that come nearest to its weights in what its outputs are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorly as tl
+
+from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
+from rankline.src.compress.methods import get
+from rankline.src.compress.methods.method import Decomposition
+from rankline.src.dse.plan import Choice
+
+
+def fitted_factors(
+    choice: Choice | None,
+    unit: FittedLayer,
+    weights: Reals,
+    covariance: Reals | None,
+    metric: Reals | None,
+    known: Sequence[Any] | None = None,
+) -> tuple[list[Any], Reals]:
+    """The factors of a choice, and their product (K C, F), that come nearest to ``weights`` (K C, F) in the outputs.
+
+    The error is tr(G E) with E the covariance of the outputs' error under the patches' ``covariance``. Without a choice
+    the weights themselves. Of a method that doesn't minimise this error only the last factor does, behind those that
+    are best for the weights, or behind those of ``known`` factors, of weights that were not much different.
+    """
+    if choice is None:
+        return [weights], weights
+    method = get(choice.method)
+    shape = tuple(unit.layer.kernel.shape)
+    weighed = metric if metric is not None and metric.any() and method.ends_in_outputs else None
+    root, back = (None, None) if weighed is None else metric_roots(weighed)
+    turned = weights if root is None else weights @ root
+    given = None if covariance is None else tl.tensor(covariance)
+    ends_free = given is not None and method.ends_in_outputs and not method.uses_covariance
+    if known is not None and ends_free:
+        factors = list(known)
+    else:
+        factors = method.decompose(tl.tensor(turned.reshape(shape)), choice.ranks, choice.shape, "float64", given)
+    if covariance is not None and ends_free:
+        factors[-1] = _last(method, factors, turned, covariance)
+    if back is not None:
+        factors[-1] = tl.tensor(tl.to_numpy(factors[-1]) @ back)
+    product = np.asarray(tl.to_numpy(method.reconstruct(factors)), np.float64).reshape(weights.shape)
+    return factors, product
+
+
+def _last(method: Decomposition, factors: list[Any], weights: Reals, covariance: Reals) -> Any:
+    """The best last factor (r, F) behind the others, which were chosen for the weights' error alone."""
+    rank = len(factors[-1])
+    first = np.asarray(tl.to_numpy(method.reconstruct([*factors[:-1], tl.eye(rank)])), np.float64)
+    first = first.reshape(len(weights), rank)
+    seen = first.T @ covariance
+    return tl.tensor(np.linalg.lstsq(seen @ first, seen @ weights, rcond=None)[0])
+
+
+def metric_roots(metric: Reals) -> tuple[Reals, Reals]:
+    """The symmetric root of a metric, and its inverse."""
+    values, vectors = np.linalg.eigh(metric)
+    scales = np.sqrt(np.maximum(values, values[-1] * np.finfo(np.float32).eps))
+    return vectors * scales @ vectors.T, vectors / scales @ vectors.T

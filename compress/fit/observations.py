@@ -1,0 +1,81 @@
+"""What the fit of one layer looks at: patches of its inputs, and the outputs that the original has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
+
+Batches = list[list[Any]]
+"""The outputs of a call, for each batch."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Patches of our inputs (n, D), the original's outputs (n, F), both sides' shortcuts (n, F) or zeros (n, 1)."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    their_shortcut: NDArray[Any]
+    our_shortcut: NDArray[Any]
+    is_of_sum: bool
+
+    def target(self) -> NDArray[Any]:
+        """What makes our sum the original's."""
+        return np.asarray(self.y + self.their_shortcut - self.our_shortcut)
+
+    def target_before_relu(self, product: Reals, offset: Reals) -> NDArray[Any]:
+        """The same where the original's sum is positive; elsewhere what we have, as far as it isn't."""
+        ours = self.x @ product.astype(self.x.dtype) + offset.astype(self.x.dtype) + self.our_shortcut
+        theirs = self.y + self.their_shortcut
+        return np.asarray(np.where(theirs > 0, theirs, np.minimum(ours, 0)) - self.our_shortcut)
+
+
+def rows_of(
+    unit: FittedLayer,
+    ours: Sequence[Any],
+    y: Sequence[Any],
+    sides: tuple[Mapping[int, Batches], Mapping[int, Batches]],
+    shortcuts: Sequence[tuple[int, int]],
+    wanted: int,
+    seed: Sequence[int],
+) -> Rows:
+    """About ``wanted`` patches of our maps at positions drawn by ``seed``, from every batch.
+
+    ours: our input maps of the unit, and y: the original's outputs, by batch; sides: the outputs of the original's
+    calls and of ours; shortcuts: what else goes into the residual sum behind the unit, as call and output.
+    """
+    rng = np.random.default_rng(seed)
+    dimensions, _ = unit.weights_shape
+    total = sum(unit.positions(keras.ops.shape(one)) for one in y)
+    parts = []
+    for number, (x, whole) in enumerate(zip(ours, y, strict=True)):
+        view, whole = unit.inputs(keras.ops.convert_to_numpy(x)), unit.outputs(keras.ops.convert_to_numpy(whole))
+        size = whole.shape[:-1]
+        count = int(np.prod(size))
+        some = min(count, -(-wanted * count // total))
+        index = np.unravel_index(np.sort(rng.choice(count, some, replace=False)), size)
+        sums = [_sum(unit, side, number, shortcuts, size) for side in sides]
+        parts.append((view[index].reshape(some, dimensions), *(one[index] for one in (whole, *sums))))
+    x, whole, their_sum, our_sum = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return Rows(x, whole, their_sum, our_sum, bool(shortcuts))
+
+
+def _sum(
+    unit: FittedLayer,
+    side: Mapping[int, Batches],
+    number: int,
+    shortcuts: Sequence[tuple[int, int]],
+    size: tuple[int, ...],
+) -> NDArray[Any]:
+    """What one side adds to a unit's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
+    total: NDArray[Any] = np.zeros((*size, 1), np.float32)
+    for place, output in shortcuts:
+        total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
+    return total

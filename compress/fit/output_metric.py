@@ -1,0 +1,120 @@
+"""How much an error of a layer's outputs costs the network: the Gauss-Newton metric, and a probe that calibrates it.
+
+The squared error of the logits is predicted by alpha tr(G E): E is the covariance of the error of the layer's outputs
+at a position, G = E[sum over positions of g g^T] with g the gradient of v . logits with respect to them, v normal
+(the Gauss-Newton matrix of the squared error; Martens, "New insights and perspectives on the natural gradient method",
+JMLR 21, 2020, section 8), and alpha, from 1 to 6 in practice, what two measured errors say in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
+from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
+from rankline.src.compress.model.gradients import gradients
+from rankline.src.compress.model.similarity import MAP_BYTES, fitting_batch
+from rankline.src.dse.keras_model.graph import Call
+from rankline.src.dse.progress import Progress, no_progress
+
+METRIC_SAMPLES = 512
+"""As many are enough for a metric."""
+
+MIXED = 0.1
+"""Share of the mean of its diagonal that is added to a metric's diagonal, so that no output is free."""
+
+
+def output_metrics(
+    passage: ForwardPass,
+    samples: Sequence[NDArray[Any]],
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> dict[str, Reals]:
+    """G (F, F) of each unit, by path; samples: an array for each input of the model. One backward pass.
+
+    v is drawn anew for each sample; MIXED is added. All zero for a layer that the outputs don't depend on. progress:
+    is told of the samples that have passed.
+    """
+    rng = np.random.default_rng(seed)
+    passed = 0
+    units = passage.units
+    totals = {path: np.zeros((unit.layer.kernel.shape[-1],) * 2) for path, unit in units.items()}
+    for batch in batches_of(samples, max(1, fitting_batch(passage.calls) // 2), passage.calls):
+        weights: list[Any] = []
+
+        def projected(taps: list[Any], batch: list[Any] = batch, weights: list[Any] = weights) -> Any:
+            added = dict(zip(units, taps, strict=True))
+            values = passage.run(passage.start(batch), passage.inner, lambda one, y: y + added[one.path])
+            logits = [keras.ops.cast(one, "float32") for one in passage.logits(values)]
+            if not weights:
+                weights += [keras.ops.convert_to_tensor(rng.normal(size=one.shape), one.dtype) for one in logits]
+            return sum(keras.ops.sum(v * one) for v, one in zip(weights, logits, strict=True))
+
+        taps = [
+            keras.ops.zeros((len(batch[0]), *passage.calls[unit.end].out_shapes[0]), unit.layer.compute_dtype)
+            for unit in units.values()
+        ]
+        for (path, unit), found in zip(units.items(), gradients(projected, taps), strict=True):
+            rows = unit.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(totals[path])).astype(np.float64)
+            totals[path] += rows.T @ rows
+        passed += len(batch[0])
+        progress("samples sent back", passed, len(samples[0]))
+    return {path: _mixed(total / len(samples[0])) for path, total in totals.items()}
+
+
+def logit_errors(
+    passage: ForwardPass,
+    samples: Sequence[NDArray[Any]],
+    changes: Mapping[str, Sequence[tuple[Reals, Reals]]],
+    progress: Progress = no_progress,
+) -> dict[str, list[float]]:
+    """The mean squared change of a sample's logits when one layer alone is changed, for each change of each layer.
+
+    changes: by path, what is added to a unit's weights (K C, F), BatchNorm's scale included, and to its bias (F,).
+    progress: is told of the samples that were probed, a layer at a time.
+    """
+    probed = 0
+    found = {path: [0.0] * len(some) for path, some in changes.items()}
+    after = {path: passage.after(passage.units[path].end) for path in changes}
+    for batch in batches_of(samples, _holding(passage.calls), passage.calls):
+        before: dict[str, Any] = {}
+
+        def noted(unit: FittedLayer, y: Any, before: dict[str, Any] = before) -> Any:
+            before[unit.path] = y
+            return y
+
+        values = passage.run(passage.start(batch), passage.inner, noted)
+        for path, some in changes.items():
+            unit = passage.units[path]
+            y = unit.outputs(keras.ops.convert_to_numpy(before[path]))
+            x = unit.inputs(keras.ops.convert_to_numpy(passage.given(unit.call, values)[0]))
+            rows = x.reshape(-1, len(some[0][0]))
+            for number, (weights, bias) in enumerate(some):
+                error = (rows @ weights.astype(rows.dtype) + bias.astype(rows.dtype)).reshape(y.shape)
+                changed = unit.map_of(y + error)
+                tensor = keras.ops.cast(keras.ops.convert_to_tensor(changed), unit.layer.compute_dtype)
+                new = passage.changed(values, unit, tensor, after[path])
+                found[path][number] += _squared(passage.logits(values), passage.logits(new))
+            probed += len(batch[0])
+            progress("samples probed", probed, len(samples[0]) * len(changes))
+    return {path: [one / len(samples[0]) for one in some] for path, some in found.items()}
+
+
+def _squared(one: Sequence[Any], other: Sequence[Any]) -> float:
+    pairs = zip(one, other, strict=True)
+    return sum(float(keras.ops.sum(keras.ops.cast(a - b, "float32") ** 2)) for a, b in pairs)
+
+
+def _holding(calls: Sequence[Call]) -> int:
+    """How many samples' feature maps, of all calls, fit into MAP_BYTES."""
+    elements = sum(int(np.prod([size or 1 for size in shape])) for call in calls for shape in call.out_shapes)
+    return max(1, MAP_BYTES // (4 * elements))
+
+
+def _mixed(metric: Reals) -> Reals:
+    return np.asarray(metric + MIXED * float(np.trace(metric)) / len(metric) * np.eye(len(metric)))

@@ -1,0 +1,305 @@
+"""A factorized network fitted to data in closed form, without labels and without training (design, section 8).
+
+Layer by layer, in the order of the graph: each is fitted to the outputs that the original layer has on the original's
+inputs, from the inputs that the compressed network really gives it, so that later layers mend what earlier ones have
+lost. The sequential, asymmetric fit is that of He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural
+Networks" (ICCV 2017, section 3.2), the low-rank solution that of reduced-rank regression (Izenman, "Reduced-rank
+regression for the multivariate linear model", J. Multivariate Analysis 5, 1975), the treatment of the ReLU after Zhang
+et al., "Accelerating Very Deep Convolutional Networks for Classification and Detection", TPAMI 2016, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rankline.src.compress.data.memory import available_bytes
+from rankline.src.compress.fit.batch_norm import reestimate, set_moments
+from rankline.src.compress.fit.factors import fitted_factors
+from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals, fitted_layers_of
+from rankline.src.compress.fit.moments import Moments, best_weights, moments
+from rankline.src.compress.fit.observations import Batches, Rows, rows_of
+from rankline.src.compress.methods import get
+from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
+from rankline.src.compress.model.similarity import fitting_batch, through
+from rankline.src.compress.model.surgery import factor_chain, factorize, find_layer
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.graph import Call, peak_elements, trace
+from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.progress import Progress, no_progress
+
+ROWS_ELEMENTS = 2**25
+"""Of a layer's patches that its fit looks at (128 MiB), at positions drawn at random; ..."""
+
+ROWS_PER_DIMENSION = 10
+"""... but at least so many patches for each of their dimensions."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit to data is made with; each part can be left out.
+
+    ridge: how strongly the weights are drawn to the original's (see ``statistics.best_weights``). residual: whether the
+    last layer before a residual sum is fitted to the sum; metric: whether outputs are weighed by what they matter;
+    relu_steps: how often the targets are moved to what a ReLU lets through; norms: whether BatchNorm is told of a
+    network that isn't fitted otherwise. seed: of the positions that are looked at.
+    """
+
+    ridge: float = 1e-3
+    residual: bool = True
+    metric: bool = True
+    norms: bool = False
+    relu_steps: int = 2
+    seed: int = 0
+
+
+def refit(
+    model: keras.Model,
+    plan: Plan,
+    samples: Sequence[NDArray[Any]],
+    metrics: Mapping[str, Reals] | None = None,
+    settings: FitSettings | None = None,
+    compressed: keras.Model | None = None,
+    paths: Collection[str] | None = None,
+    known: Mapping[str, Sequence[Any]] | None = None,
+    progress: Progress = no_progress,
+) -> keras.Model:
+    """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
+
+    samples: an array for each input of the model, without labels; metrics: G (F, F) by path, what errors of a layer's
+    outputs matter (see ``sensitivity.output_metrics``); without, all outputs matter the same. compressed: the model
+    that is fitted, in place, by default ``factorize(model, plan)``; paths: the layers that are fitted, by default all.
+    known: by path factors to begin with, of methods whose last factor alone is fitted (see ``fitted_factors``).
+    progress: is told of the layers that are done.
+    Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
+    it; a BatchNorm behind them gets the moments of what it really is given.
+    """
+    calls = trace(model)
+    passage = ForwardPass(calls, fitted_layers_of(calls))
+    compressed = compressed or factorize(model, plan, known=known)
+    fit = _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {})
+    return fit.run(samples, progress)
+
+
+MEMORY_SHARE = 0.7
+"""Of the free memory, that feature maps may take."""
+
+
+class _Refit:
+    """A fit under way: the feature maps of both networks at the calls that are still needed."""
+
+    def __init__(
+        self,
+        passage: ForwardPass,
+        plan: Plan,
+        compressed: keras.Model,
+        metrics: Mapping[str, Reals],
+        settings: FitSettings,
+        paths: Collection[str] | None,
+        known: Mapping[str, Sequence[Any]],
+    ) -> None:
+        self.known = known
+        self.passage = passage
+        self.calls = passage.calls
+        self.plan = plan
+        self.compressed = compressed
+        self.metrics = metrics
+        self.settings = settings
+        self.paths = set(passage.units) if paths is None else set(paths)
+        self.ours: dict[int, Batches] = {}
+        self.theirs: dict[int, Batches] = {}
+
+    def run(self, samples: Sequence[NDArray[Any]], progress: Progress) -> keras.Model:
+        """Fits every unit on its way through the graph."""
+        check_memory(self.calls, len(samples[0]))
+        batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
+        for number, index in enumerate(self.passage.inputs):
+            self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
+        starts = {unit.call: unit for unit in self.passage.units.values()}
+        folded = {unit.norm for unit in starts.values()}
+        left = Counter(source for call in self.calls for source in call.inputs)
+        fitted = 0
+        progress("layers fitted", fitted, len(starts))
+        for index in fitting_order(self.calls, self.passage.units):
+            if index in starts:
+                self._fit(starts[index])
+                fitted += 1
+                progress("layers fitted", fitted, len(starts))
+            elif index not in folded and self.calls[index].inputs:
+                self._pass(index)
+            for source in self.calls[index].inputs:
+                left[source] -= 1
+                if not left[source]:
+                    self.theirs.pop(source, None)
+                    self.ours.pop(source, None)
+        return self.compressed
+
+    def _pass(self, index: int) -> None:
+        """Passes both networks' maps through a call that isn't fitted."""
+        call = self.calls[index]
+        pairs = list(zip(call.inputs, call.sources, strict=True))
+        sides = [
+            [[side[source][number][output] for source, output in pairs] for number in range(self.count)]
+            for side in (self.theirs, self.ours)
+        ]
+        self.theirs[index] = [self.passage.step(index, given) for given in sides[0]]
+        if call.path in self.plan:
+            chain = factor_chain(self.compressed, call.path, self.plan[call.path])
+            self.ours[index] = [[through(chain, given[0])] for given in sides[1]]
+            return
+        own = self._own(call)
+        same = all(self.ours[source] is self.theirs[source] for source in call.inputs)
+        if not same and type(call.layer) is keras.layers.BatchNormalization:
+            own = cast(keras.Layer, find_layer(self.compressed, call.path))
+            theirs, ours = ([given[0] for given in side] for side in sides)
+            reestimate(own, ours, call.layer, theirs)
+        if same and own is None:
+            self.ours[index] = self.theirs[index]
+        elif own is None:
+            self.ours[index] = [self.passage.step(index, given) for given in sides[1]]
+        else:
+            self.ours[index] = [call.run(given, own) for given in sides[1]]
+
+    def _own(self, call: Call) -> keras.Layer | None:
+        """The compressed network's layer at a call; None where it is, weights and all, the original's."""
+        if not getattr(call.layer, "weights", ()):
+            return None
+        own = cast(keras.Layer, find_layer(self.compressed, call.path))
+        return None if _equal(own, call.layer) else own
+
+    @property
+    def count(self) -> int:
+        """How many batches there are."""
+        return len(next(iter(self.theirs.values())))
+
+    def _fit(self, unit: FittedLayer) -> None:
+        """Fits a unit, and passes both networks' maps through it."""
+        call = self.calls[unit.call]
+        ((source, output),) = zip(call.inputs, call.sources, strict=True)
+        theirs, ours = ([batch[output] for batch in side[source]] for side in (self.theirs, self.ours))
+        y = [unit.whole(x) for x in theirs]
+        self.theirs[unit.end] = [[self.passage.activated(unit.end, one)] for one in y]
+        shortcuts = self._shortcuts(unit)
+        sources = {source, *(place for place, _ in shortcuts)}
+        choice = self.plan.get(unit.path)
+        layers = self._layers(unit, choice)
+        originals = [unit.layer] if unit.normalization is None else [unit.layer, unit.normalization]
+        same = all(self.ours[one] is self.theirs[one] for one in sources)
+        if choice is None and same and all(map(_equal, layers, originals)):
+            self.ours[unit.end] = self.theirs[unit.end]
+            return
+        if unit.path in self.paths:
+            sides, seed = (self.theirs, self.ours), [self.settings.seed, unit.call]
+            rows = rows_of(unit, ours, y, sides, shortcuts, rows_wanted(unit.weights_shape[0]), seed)
+            found, factors, product = self._solved(unit, choice, rows)
+            self._put(unit, choice, layers, factors, product, found)
+        self.ours[unit.end] = [[through(layers, x)] for x in ours]
+
+    def _shortcuts(self, unit: FittedLayer) -> list[tuple[int, int]]:
+        """What else goes into the residual sum behind a unit, as call and output; nothing where it isn't known yet."""
+        if unit.add is None or not self.settings.residual:
+            return []
+        call = self.calls[unit.add]
+        others = [pair for pair in zip(call.inputs, call.sources, strict=True) if pair[0] != unit.end]
+        known = len(others) == len(call.inputs) - 1 and all(place in self.ours for place, _ in others)
+        return others if known else []
+
+    def _solved(self, unit: FittedLayer, choice: Choice | None, rows: Rows) -> tuple[Moments, list[Any], Reals]:
+        """The moments of the last targets, the best factors for them and their product."""
+        weights = unit.kernel()
+        # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
+        relu_steps = self.settings.relu_steps if unit.relu and (unit.add is None or rows.is_of_sum) else 0
+        found = moments(rows.x, rows.target(), unit.is_centred)
+        if not (np.isfinite(found.xx).all() and np.isfinite(found.xt).all()):
+            raise UserError(
+                f"layer '{unit.path}' gets NaN or infinity on the calibration samples, or gives it; check their "
+                "scaling and the weights"
+            )
+        factors: Sequence[Any] | None = self.known.get(unit.path)
+        for step in range(relu_steps + 1):
+            best = best_weights(found, weights, self.settings.ridge)
+            factors, product = fitted_factors(choice, unit, best, found.xx, self.metrics.get(unit.path), factors)
+            if step < relu_steps:
+                offset = found.t_mean - found.x_mean @ product
+                found = moments(rows.x, rows.target_before_relu(product, offset), unit.is_centred, found)
+        return found, list(factors or []), product
+
+    def _layers(self, unit: FittedLayer, choice: Choice | None) -> list[keras.Layer]:
+        """The layers of the compressed network that stand for a unit."""
+        if choice is None:
+            layers = [find_layer(self.compressed, unit.path)]
+        else:
+            layers = factor_chain(self.compressed, unit.path, choice)
+        return layers if unit.norm is None else [*layers, find_layer(self.compressed, self.calls[unit.norm].path)]
+
+    @staticmethod
+    def _put(
+        unit: FittedLayer,
+        choice: Choice | None,
+        layers: Sequence[keras.Layer],
+        factors: list[Any],
+        product: Reals,
+        found: Moments,
+    ) -> None:
+        """Gives the layers of a unit their weights, and the means of the targets."""
+        norm = None if unit.norm is None else layers[-1]
+        layers = layers if norm is None else layers[:-1]
+        if choice is None:
+            layers[0].kernel.assign(np.reshape(factors[0], layers[0].kernel.shape))
+        else:
+            for layer, factor in zip(layers, get(choice.method).factor_layers(unit.layer, factors), strict=True):
+                layer.set_weights(factor.weights)
+        mean = found.x_mean @ product
+        if unit.layer.use_bias:
+            layers[-1].bias.assign(np.zeros(len(mean)) if norm is not None else found.t_mean - mean)
+        if norm is not None:
+            set_moments(norm, mean, np.einsum("df,df->f", product, found.xx @ product).clip(0), found.t_mean)
+
+
+def _equal(one: keras.Layer, other: keras.Layer) -> bool:
+    """Whether two layers of one kind have the same weights."""
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def check_memory(calls: Sequence[Call], samples: int) -> None:
+    """Raises UserError where the feature maps that a fit holds, of both networks, take more than MEMORY_SHARE of what
+    memory is free, with the samples that there is room for."""
+    each, free = 2 * 4 * peak_elements(calls), available_bytes()
+    if free is not None and each * samples > MEMORY_SHARE * free:
+        raise UserError(
+            f"a fit to {samples:,} samples holds {each * samples / 2**30:.1f} GiB of feature maps, and "
+            f"{free / 2**30:.1f} GiB of memory are free; give at most {int(MEMORY_SHARE * free // each):,} (--samples)"
+        )
+
+
+def rows_wanted(dimensions: int) -> int:
+    """How many patches of so many dimensions are enough."""
+    return max(ROWS_ELEMENTS // dimensions, ROWS_PER_DIMENSION * dimensions)
+
+
+def fitting_order(calls: Sequence[Call], units: Mapping[str, FittedLayer]) -> list[int]:
+    """The calls in an order in which each comes after those that it needs, and what is summed with a unit's outputs
+    before that unit."""
+    ends = {unit.end for unit in units.values()}
+    order: list[int] = []
+    done: set[int] = set()
+    waiting = [index for index, call in enumerate(calls) if call.is_output or not call.inputs][::-1]
+    while waiting:
+        index = waiting[-1]
+        needed = sorted(calls[index].inputs, key=lambda source: (source in ends, source))
+        open_ = [source for source in needed if source not in done]
+        if open_:
+            waiting.append(open_[0])
+            continue
+        waiting.pop()
+        if index not in done:
+            done.add(index)
+            order.append(index)
+    return order

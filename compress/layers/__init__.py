@@ -1,0 +1,1 @@
+"""Keras layers of our own, for factors that Keras has no layer for."""

@@ -1,0 +1,56 @@
+"""The error of CP at every rank, from a bound that holds for all and fits at a few.
+
+The bound is that of the slice SVD. How far alternating least squares gets below it follows from what is left to
+explain: r terms take up r of the R = K C F / (C + sum K_j + F) at which CP has as many params as the kernel, and
+the ratio of the squares is close to 1 - r / R. What differs from that is interpolated between the fitted ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankline.src.compress.methods.numerics.als import best_fit
+from rankline.src.compress.methods.numerics.slices import NEGLIGIBLE, slice_svd
+from rankline.src.compress.methods.numerics.tensor import Tensor
+from rankline.src.dse.error_table import BOUND, ESTIMATE, ErrorTable
+
+FITTED = np.geomspace(1 / 40, 0.6, 7)[::2]
+HELD_OUT = np.geomspace(1 / 40, 0.6, 7)[3::2]
+"""Where ranks are fitted, and others held out, as shares of R; further up a sweep takes too long for a look."""
+
+FEW = 32
+"""Where there are at most so many ranks, every one is fitted."""
+
+SWEEPS = 60
+"""Most sweeps at a fitted rank: what is left to gain then is about a percent."""
+
+
+def calibrated(weights: Tensor, most: int) -> ErrorTable:
+    """The table of a kernel (K_1, .., K_d, C, F) without axes of size 1, not all zero.
+
+    most: R. A kernel that a few terms give exactly has nothing to calibrate on, and gets the bound.
+    """
+    slices = slice_svd(weights)
+    bound = slices.bound()
+    every = np.arange(1, len(bound) + 1)
+    fitted = _ranks(every if len(every) <= FEW else FITTED * most, bound)
+    held_out = np.setdiff1d(_ranks(HELD_OUT * most, bound), fitted)
+    if not len(fitted):
+        return ErrorTable((bound,), BOUND)
+    left = np.maximum(1 - every / most, 1 / most)
+    errors = np.array([best_fit(weights, slices.terms(rank), SWEEPS).error for rank in fitted.tolist()])
+    ratios = np.log(np.maximum(errors**2, NEGLIGIBLE) / (bound * left)[fitted - 1])
+    estimate = bound * np.minimum(1.0, left * np.exp(np.interp(np.log(every), np.log(fitted), ratios)))
+    estimate = np.minimum.accumulate(estimate)
+    seen = [best_fit(weights, slices.terms(rank)).error / estimate[rank - 1] ** 0.5 for rank in held_out.tolist()]
+    return ErrorTable((estimate,), ESTIMATE, spread=max((float(abs(1 / ratio - 1)) for ratio in seen), default=0.0))
+
+
+def _ranks(wanted: NDArray[Any], bound: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Ranks near those wanted at which the bound is not zero."""
+    ranks = np.unique(np.clip(wanted.round(), 1, len(bound)).astype(np.int64))
+    inexact: NDArray[np.int64] = ranks[bound[ranks - 1] > NEGLIGIBLE]
+    return inexact

@@ -1,0 +1,1 @@
+"""A Keras model looked into and changed: surgery, files, feature maps, gradients."""

@@ -1,0 +1,76 @@
+"""Factorizing by hand: a plan carried out on a model, with what it saves and loses, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import keras
+
+from rankline.src.compress.model.surgery import factor_names, factorize_and_measure
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.keras_model.graph import InputShape
+from rankline.src.dse.keras_model.reader import ModelShape, describe
+from rankline.src.dse.network_cost import known_cost, network_cost, uncounted
+from rankline.src.dse.plan import Choice
+from rankline.src.dse.progress import Progress, no_progress
+
+
+@dataclass(frozen=True)
+class FactorizedLayer:
+    """A layer's choice, its cost as it was and that of its factors, and the relative error of their product."""
+
+    layer: str
+    choice: Choice
+    before: Cost
+    after: Cost
+    error: float
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """The factorized model, its layers, and the whole model's cost; ``uncounted``: layers of unknown FLOPs."""
+
+    model: keras.Model
+    layers: tuple[FactorizedLayer, ...]
+    before: Cost
+    after: Cost
+    uncounted: tuple[str, ...]
+
+
+def factorize_by_hand(
+    model: keras.Model,
+    plan: Mapping[str, Choice],
+    input_shape: InputShape | None = None,
+    progress: Progress = no_progress,
+) -> Factorization:
+    """Carries out a plan, without training. ``input_shape``: see ``dse.graph.trace``; progress: see ``factorize``.
+
+    Raises UserError for a layer that isn't there or can't be factorized, a method that doesn't apply to it, and
+    ranks that it can't have.
+    """
+    made, errors = factorize_and_measure(model, plan, progress=progress)
+    before, after = describe(model, input_shape), describe(made, input_shape)
+    return Factorization(
+        model=made,
+        layers=tuple(
+            FactorizedLayer(
+                layer=path,
+                choice=choice,
+                before=_cost(before, [path]),
+                after=_cost(after, factor_names(path, choice)),
+                error=errors[path],
+            )
+            for path, choice in plan.items()
+        ),
+        before=network_cost(before.params, before.layers),
+        after=network_cost(after.params, after.layers),
+        uncounted=tuple(uncounted(after.layers)),
+    )
+
+
+def _cost(shape: ModelShape, paths: Collection[str]) -> Cost:
+    """The cost of some layers together, as far as it is known; params without biases."""
+    found = [known_cost(layer) for layer in shape.layers if layer.name in paths]
+    params, fm, flops = (sum(cost[j] or 0 for cost in found) for j in range(3))
+    return Cost(params, fm, flops)

@@ -1,0 +1,83 @@
+"""Models as .keras files, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rankline.src.compress.model.surgery import factorize
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.source import load_model
+
+SOME = 64
+"""Samples on which the outputs of a file and of the model in memory are compared."""
+
+
+def check_target(path: Path) -> None:
+    """Raises UserError where a model cannot be written to ``path``: before hours of training, not after."""
+    if path.suffix != ".keras":
+        raise UserError(f"a model is written as a .keras file; got '{path.name}'")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {path}: the folder {path.parent} is read-only; give another")
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Writes a .keras file whole or not at all, without the optimizer. Raises UserError on a bad name or folder."""
+    check_target(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        factorize(model, {}).save(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def saved_and_loaded(model: keras.Model, path: Path, samples: Sequence[NDArray[Any]]) -> keras.Model:
+    """The model of the file that ``model`` is written to; samples: an array for each input.
+
+    Raises UserError where the file can't be written, RuntimeError where it gives other outputs.
+    """
+    save_model(model, path)
+    loaded = load_model(str(path))
+    sides = [outputs_of(side, [one[:SOME] for one in samples]) for side in (model, loaded)]
+    for one, other in zip(*sides, strict=True):
+        # Wrong weights give other outputs altogether. Equal ones may differ in the last of the ten bits of mantissa
+        # that a GPU can compute with (TF32): it chooses an algorithm for each model by trying several. NaN is told by
+        # who looks at what the model is good for.
+        largest = float(np.nanmax(np.abs(one), initial=0.0))
+        if not np.allclose(one, other, rtol=2e-3, atol=2e-3 * largest, equal_nan=True):
+            raise RuntimeError(f"{path} gives other outputs than the model in memory")
+    return loaded
+
+
+def check_saving(model: keras.Model, samples: Sequence[NDArray[Any]], folder: Path | None = None) -> None:
+    """Raises UserError where a model can't be saved and loaded again: before hours of training, not after.
+
+    What is made of the model has the same layers but for stock ones. folder: where to try, by default a temporary.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        try:
+            saved_and_loaded(model, Path(temporary) / "model.keras", samples)
+        except Exception as error:  # whatever a foreign layer raises
+            raise UserError(
+                f"model '{model.name}' cannot be saved and loaded again, nor could what is made of it: {error}; use "
+                "layers of Keras, or own ones with a get_config and @keras.saving.register_keras_serializable()"
+            ) from error
+
+
+def outputs_of(model: keras.Model, samples: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """All outputs for some samples in one batch; samples: an array for each input."""
+    given = [keras.ops.convert_to_tensor(one) for one in samples]
+    outputs = model(given[0] if len(given) == 1 else given, training=False)
+    return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(outputs)]

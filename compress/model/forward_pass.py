@@ -1,0 +1,134 @@
+"""Samples on their way through a network's calls, with the outputs of single layers in our hands.
+
+The network ends in its logits here: a last softmax or sigmoid is left out, because errors are told before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+
+from rankline.src.compress.fit.fitted_layer import FittedLayer
+from rankline.src.dse.keras_model.graph import Call
+
+Values = dict[int, list[Any]]
+"""The output tensors of calls, by index."""
+
+Change = Callable[[FittedLayer, Any], Any]
+"""Takes a unit and its outputs before any activation; returns what goes on instead."""
+
+SQUASHING = (keras.activations.softmax, keras.activations.sigmoid)
+
+
+def unchanged(unit: FittedLayer, y: Any) -> Any:
+    """The change that is none."""
+    return y
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """A network as its calls and the units among them, by path."""
+
+    calls: Sequence[Call]
+    units: Mapping[str, FittedLayer]
+
+    @cached_property
+    def _at(self) -> dict[int, FittedLayer]:
+        """The units by their first call."""
+        return {unit.call: unit for unit in self.units.values()}
+
+    @cached_property
+    def _ending(self) -> dict[int, FittedLayer]:
+        """The units by their last call."""
+        return {unit.end: unit for unit in self.units.values()}
+
+    @cached_property
+    def _last(self) -> set[int]:
+        """The calls that make an output which nothing else takes."""
+        used = {source for call in self.calls for source in call.inputs}
+        return {index for index, call in enumerate(self.calls) if call.is_output and index not in used}
+
+    def step(self, index: int, given: Sequence[Any], change: Change = unchanged) -> list[Any]:
+        """The outputs of one call for the tensors that go in."""
+        call, unit = self.calls[index], self._at.get(index)
+        if unit is not None:
+            outputs = [unit.linear(given[0])]
+        elif index in self._last and squashes(call.layer):
+            return list(given)
+        else:
+            outputs = call.run(given)
+        if (ending := self._ending.get(index)) is not None:
+            outputs = [self.activated(index, change(ending, outputs[0]))]
+        return outputs
+
+    def run(self, values: Values, indices: Iterable[int], change: Change = unchanged) -> Values:
+        """``values`` with the outputs of the calls at the indices, which are in an order in which they can be made."""
+        for index in indices:
+            values[index] = self.step(index, self.given(index, values), change)
+        return values
+
+    def given(self, index: int, values: Mapping[int, Sequence[Any]]) -> list[Any]:
+        """What goes into a call."""
+        call = self.calls[index]
+        return [values[source][output] for source, output in zip(call.inputs, call.sources, strict=True)]
+
+    def start(self, batch: Sequence[Any]) -> Values:
+        """The values of the network's inputs, a tensor for each."""
+        return {index: [tensor] for index, tensor in zip(self.inputs, batch, strict=True)}
+
+    @property
+    def inputs(self) -> list[int]:
+        """The network's inputs among the calls."""
+        return [index for index, call in enumerate(self.calls) if not call.inputs]
+
+    @property
+    def inner(self) -> list[int]:
+        """All other calls."""
+        return [index for index, call in enumerate(self.calls) if call.inputs]
+
+    def logits(self, values: Mapping[int, Sequence[Any]]) -> list[Any]:
+        """The network's outputs, without a last softmax or sigmoid."""
+        return [values[index][0] for index, call in enumerate(self.calls) if call.is_output]
+
+    def changed(self, values: Values, unit: FittedLayer, y: Any, after: Iterable[int]) -> Values:
+        """The values when a unit's outputs, before any activation, are others; after: what depends on them."""
+        return self.run({**values, unit.end: [self.activated(unit.end, y)]}, after)
+
+    def activated(self, index: int, y: Any) -> Any:
+        """A call's outputs after the activation of its own layer, if it has any, but for a last squashing one."""
+        activation = getattr(self.calls[index].layer, "activation", None)
+        if activation is None or (index in self._last and activation in SQUASHING):
+            return y
+        return activation(y)
+
+    def after(self, index: int) -> list[int]:
+        """The calls that depend on one, in order."""
+        found = {index}
+        for later in range(index + 1, len(self.calls)):
+            if found & set(self.calls[later].inputs):
+                found.add(later)
+        return sorted(found - {index})
+
+
+def squashes(layer: Any) -> bool:
+    """Whether a layer is a softmax or sigmoid of its own."""
+    return type(layer) is keras.layers.Softmax or (
+        type(layer) is keras.layers.Activation and layer.activation in SQUASHING
+    )
+
+
+def batches_of(samples: Sequence[Any], size: int, calls: Sequence[Call]) -> Iterator[list[Any]]:
+    """One tensor for each input of a network of calls, of its type and of at most ``size`` samples.
+
+    samples: an array for each input.
+    """
+    types = [call.layer.dtype for call in calls if not call.inputs]
+    for start in range(0, len(samples[0]), size):
+        yield [
+            keras.ops.convert_to_tensor(one[start : start + size], dtype)
+            for one, dtype in zip(samples, types, strict=True)
+        ]

@@ -1,0 +1,191 @@
+"""How alike a factorized layer's feature maps are to the original's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rankline.src.compress.model.surgery import factor_chain, find_layer
+from rankline.src.dse.keras_model.graph import Call, feature_maps, peak_elements, trace
+from rankline.src.dse.plan import Choice
+
+MAP_BYTES = 512 * 2**20
+"""Of feature maps that may be held at once, the original's and the factorized layers': it sets the batch."""
+
+LARGEST_BATCH = 128
+
+KEPT_BYTES = 2**30
+"""Of the original's feature maps that a search keeps; those of further samples are made again for every trial."""
+
+INPUT = 0
+"""The index of the call that is the model's input."""
+
+TAIL = (
+    keras.layers.Activation,
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.ELU,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
+    keras.layers.Softmax,
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
+    keras.layers.AveragePooling3D,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D,
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+)
+"""Layers that belong to the one before them: activation, normalisation and pooling."""
+
+
+class Reference:
+    """The original's feature maps that factorized layers are compared with, on the same samples every time.
+
+    They are kept, for as many batches of the samples as ``KEPT_BYTES`` has room for, and passed through the original
+    again for the others: the similarities are the same, bit by bit.
+    """
+
+    def __init__(
+        self,
+        original: keras.Model,
+        paths: Collection[str],
+        samples: NDArray[Any],
+        batch_size: int | None = None,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        """paths: the layers that may be compared; samples: (n, ...) inputs of the model; batch_size: by default as
+        many samples as ``MAP_BYTES`` allows."""
+        self.original = original
+        self.samples = samples
+        self.calls = trace(original)
+        self.size = batch_size or fitting_batch(self.calls)
+        self.places = {index: call.path for index, call in enumerate(self.calls) if call.path in paths}
+        self.tails = {index: _tail(self.calls, index) for index in self.places}
+        self.place_of_end = {tail[-1] if tail else index: index for index, tail in self.tails.items()}
+        self.room = kept_bytes
+        kept = {*map(self._source, self.places), *self.place_of_end} - {INPUT}
+        self.bytes_per_sample = 4 * sum(prod(self._shape(key)) for key in kept)
+        self.kept: dict[int, dict[int, NDArray[Any]]] = {}
+
+    def similarities(self, compressed: keras.Model, plan: Mapping[str, Choice]) -> dict[str, float]:
+        """Mean cosine between the feature maps of each planned layer in the original and in the compressed model.
+
+        Every factorized layer is fed with the original's input feature map, and compared after the activation,
+        normalisation and pooling that follow it (those of the compressed model on its side). A layer that is used
+        in several places counts all of them.
+        """
+        places = {index: path for index, path in self.places.items() if path in plan}
+        ours = {
+            index: [
+                *factor_chain(compressed, path, plan[path]),
+                *_layers_at(compressed, self.calls, self.tails[index]),
+            ]
+            for index, path in places.items()
+        }
+        sums = dict.fromkeys(plan, 0.0)
+        waiting: dict[int, Any] = {}
+
+        def receive(index: int, given: Any, theirs: Any) -> None:
+            if index in places:
+                waiting[index] = through(ours[index], keras.ops.convert_to_tensor(given))
+            place = self.place_of_end.get(index)
+            if place is not None and place in places:
+                sums[places[place]] += _cosines(theirs, waiting.pop(place))
+
+        for start in range(0, len(self.samples), self.size):
+            self._pass(start, receive)
+        uses = Counter(places.values())
+        return {path: total / uses[path] / len(self.samples) for path, total in sums.items()}
+
+    def _pass(self, start: int, receive: Callable[[int, Any, Any], None]) -> None:
+        """Hands over a batch's maps in the order of the calls: the call's index, what goes into it, what comes out."""
+        wanted = {*self.places, *self.place_of_end}
+        batch = keras.ops.convert_to_tensor(self.samples[start : start + self.size])
+        if start in self.kept:
+            maps = {INPUT: batch, **self.kept[start]}
+            for index in sorted(wanted):
+                given = maps[self._source(index)] if index in self.places else None
+                receive(index, given, maps.get(index))
+            return
+        size = self.bytes_per_sample * len(batch)
+        seen: dict[int, Any] = {}
+
+        def see(index: int, given: Sequence[Any], theirs: Any) -> None:
+            receive(index, given[0], theirs)
+            if size > self.room:
+                return
+            if index in self.places and self._source(index) != INPUT:
+                seen[self._source(index)] = given[0]
+            if index in self.place_of_end:
+                seen[index] = theirs
+
+        feature_maps(self.original, [batch], wanted, see)
+        if size <= self.room:
+            self.room -= size
+            self.kept[start] = {key: keras.ops.convert_to_numpy(map_) for key, map_ in seen.items()}
+
+    def _source(self, index: int) -> int:
+        """The call whose output goes into a call; where that has several outputs, a number of its own, below zero."""
+        source = self.calls[index].inputs[0]
+        return source if len(self.calls[source].out_shapes) == 1 else ~index
+
+    def _shape(self, key: int) -> tuple[int, ...]:
+        """The shape, for one sample, of what is kept under an index or under a number below zero."""
+        shape = self.calls[key].out_shapes[0] if key >= 0 else self.calls[~key].in_shapes[0]
+        return tuple(size or 1 for size in shape)
+
+
+def fitting_batch(calls: Sequence[Call]) -> int:
+    """How many samples can go through both models at once within ``MAP_BYTES``, from 1 to ``LARGEST_BATCH``."""
+    bytes_per_sample = 2 * 4 * peak_elements(calls)
+    return max(1, min(LARGEST_BATCH, MAP_BYTES // bytes_per_sample))
+
+
+def _layers_at(model: keras.Model, calls: Sequence[Call], indices: Sequence[int]) -> list[Any]:
+    return [find_layer(model, calls[index].path) for index in indices]
+
+
+def _tail(calls: list[Call], index: int) -> list[int]:
+    """The calls of TAIL layers that follow one another, each the only user of the one before."""
+    tail: list[int] = []
+    while True:
+        users = [user for user, call in enumerate(calls) if index in call.inputs]
+        if len(users) != 1 or calls[index].is_output or type(calls[users[0]].layer) not in TAIL:
+            return tail
+        index = users[0]
+        tail.append(index)
+
+
+def through(layers: Sequence[Any], tensor: Any) -> Any:
+    """What a chain of layers makes of a tensor in inference mode."""
+    for layer in layers:
+        tensor = layer(tensor, training=False) if layer._call_has_training_arg else layer(tensor)
+    return tensor
+
+
+def _cosines(one: Any, other: Any) -> float:
+    """The sum over the batch of the cosine between two maps of equal shape; two zero maps are alike."""
+    a, b = (np.asarray(keras.ops.convert_to_numpy(x), np.float32).reshape(len(x), -1) for x in (one, other))
+    products, norms = _dots(a, b), np.sqrt(_dots(a, a) * _dots(b, b))
+    alike = np.where(a.any(axis=1) | b.any(axis=1), 0.0, 1.0)
+    return float(np.where(norms > 0, products / np.maximum(norms, np.finfo(np.float64).tiny), alike).sum())
+
+
+def _dots(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The dot product of each row, summed in float64 without a copy of the maps."""
+    return np.asarray(np.einsum("ij,ij->i", a, b, dtype=np.float64))

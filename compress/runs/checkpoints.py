@@ -1,0 +1,69 @@
+"""The models of a run's trials on disk, next to the database: what a run goes on from after whatever ended it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import keras
+from filelock import FileLock, Timeout
+
+from rankline.src.compress.model.files import save_model
+from rankline.src.db.backends.engine import sqlite_path
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.source import load_model
+
+
+class Checkpoints:
+    """A folder for one run: the trial to go on from, and the best one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run while it is worked on. Raises UserError where another process does."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"another process is working on this run ({self.folder}); wait for it to end") from None
+        except OSError as error:
+            raise UserError(f"cannot write checkpoints to {self.folder}: {error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def save(self, number: int, model: keras.Model) -> None:
+        """Writes a trial's model, whole or not at all. Raises UserError where it can't be written."""
+        save_model(model, self._path(number))
+
+    def load(self, number: int) -> keras.Model:
+        """A trial's model. Raises UserError where there is none."""
+        return load_model(str(self._path(number)))
+
+    def keep_only(self, numbers: Collection[int]) -> None:
+        """Removes the models of all other trials."""
+        kept = {self._path(number) for number in numbers}
+        for path in self.folder.glob("trial-*.keras"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Removes the folder, when nothing is left to go on with, and the one around it where it is the last."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.parent.rmdir()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"trial-{number:04}.keras"
+
+
+def checkpoints_of(location: str, run_id: int) -> Checkpoints | None:
+    """Those of a run in the database at ``location``; None where that is no file, next to which they could lie."""
+    path = sqlite_path(location)
+    return None if path is None else Checkpoints(path.with_name(f"{path.name}.runs") / str(run_id))

@@ -1,0 +1,61 @@
+"""What a run's record says of how it was made, and the key by which an equal one is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import numpy as np
+
+from rankline.src.compress.data.classifier import frozen_layers
+from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.training.fine_tuning import ScoreFunction
+from rankline.src.dse.keras_model.graph import trace
+
+VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
+"""Packages whose versions are recorded with a run."""
+
+BUDGET = ("max_trials", "max_minutes")
+"""Settings that say when to stop, not what is tried."""
+
+
+def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
+    """A run's settings and circumstances, and how it was asked for, as plain values."""
+    return {
+        **asdict(settings),
+        **({} if job.metric is None else {"own_metric": _name(job.metric)}),
+        "data": job.data.name,
+        "preparation": job.data.preparation,
+        "frozen": frozen_layers(job.model),
+        "versions": {package: version(package) for package in VERSIONS},
+        **job.request,
+    }
+
+
+def key_of(job: Job, settings: Settings) -> str:
+    """Hash of the model's layers and weights, the data, and all settings that decide what is tried.
+
+    The same for a model in memory and for the one that its file gives.
+    """
+    decisive = {name: value for name, value in asdict(settings).items() if name not in BUDGET}
+    judged_by = None if job.metric is None else _name(job.metric)
+    found = hashlib.blake2b(json.dumps([decisive, judged_by], sort_keys=True).encode(), digest_size=16)
+    weighted = (call.path for call in trace(job.model) if getattr(call.layer, "weights", ()))
+    found.update(" ".join(weighted).encode())
+    for weight in job.model.weights:  # whose own paths are others once the model is loaded from a file
+        found.update(f"{weight.name} {weight.shape}".encode())
+        found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
+    for part in ("x_train", "y_train", "x_validation", "y_validation"):
+        array = np.ascontiguousarray(getattr(job.data, part))
+        found.update(f"{part} {array.shape} {array.dtype}".encode())
+        found.update(array.data)
+    return found.hexdigest()
+
+
+def _name(metric: ScoreFunction) -> str:
+    return getattr(metric, "__name__", type(metric).__name__)

@@ -1,0 +1,120 @@
+"""What a compression run is made with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankline.src.compress.methods import get as decomposition
+from rankline.src.compress.training.fine_tuning import FineTuning
+from rankline.src.db.records.runs import TrialRecord
+from rankline.src.dse import methods
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.layer import conv, dense
+
+OBJECTIVES = ("params", "flops", "memory")
+METRICS = ("accuracy", "loss")
+SCHEDULES = ("one-shot", "iterative")
+FITS = ("weights", "data")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made with; fractions, not percent.
+
+    conv_method, dense_method: for convolutions and for dense layers. metric: what is judged by, accuracy or loss;
+    max_drop: the most that it may get worse. step: how much of the objective's reduction a layer gives back at a
+    time; max_solutions: configurations tried a level. sequential_threshold, other_threshold: the similarity at
+    which a layer keeps its ranks, where every path from input to output passes through it and elsewhere; samples:
+    training samples that similarity is taken on. include, exclude: names or patterns (``conv*``) of layers;
+    drop_smallest: the share of the layers, by count, that are left as they are, the smallest by the objective.
+    schedule: ``one-shot`` fine-tuning of the whole model, or ``iterative``, after each layer that has changed.
+    fit: what a trial is made from before it is fine-tuned: the ``weights`` of the layers that have changed, all others
+    as the last trial left them; or ``data``: the same, with what has changed fitted to the original's outputs on the
+    samples (see ``compress.refit``), or all layers made and fitted anew, whichever has the lower validation loss.
+    max_trials, max_minutes: where to stop.
+    """
+
+    objective: str = "params"
+    conv_method: str = "tucker"
+    dense_method: str = "svd"
+    metric: str = "accuracy"
+    max_drop: float = 0.015
+    step: float = 0.05
+    max_solutions: int = 1
+    tolerance: float = 0.005
+    sequential_threshold: float = 0.92
+    other_threshold: float = 0.96
+    samples: int = 1000
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    drop_smallest: float = 0.1
+    schedule: str = "one-shot"
+    fit: str = "weights"
+    max_trials: int = 60
+    max_minutes: float | None = None
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("include", "exclude"):
+            given: str | Sequence[str] = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        for what, value, possible in (
+            ("objective", self.objective, OBJECTIVES),
+            ("metric", self.metric, METRICS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("fit", self.fit, FITS),
+        ):
+            if value not in possible:
+                raise one_of(what, value, list(possible))
+        if self.fit == "data" and self.schedule == "iterative":
+            raise UserError(
+                "fit 'data' fits the whole network at once; it goes with fine-tuning (--fine-tune) 'one-shot' alone"
+            )
+        for option, method, layer in (
+            ("conv_method", self.conv_method, conv("conv", (3, 3), 8, 8, (8, 8))),
+            ("dense_method", self.dense_method, dense("dense", 8, 8)),
+        ):
+            if reason := methods.get(decomposition(method).name).refuses(layer):
+                raise UserError(f"{option} cannot be '{method}': {reason}")
+        if self.metric == "loss" and not 0 <= self.max_drop < math.inf:
+            raise UserError(f"max_drop, of the loss, must be a finite number from 0; got {self.max_drop:g}")
+        shares = [("step", 0.001), ("tolerance", 1e-6), *([("max_drop", 0)] if self.metric == "accuracy" else [])]
+        for name, low in shares:
+            if not low <= (value := getattr(self, name)) <= 1:
+                raise UserError(
+                    f"{name} must be a fraction from {low:g} to 1, {100 * low:g} to 100 points; "
+                    f"got {value:g}, {100 * value:g} points"
+                )
+        for name in ("sequential_threshold", "other_threshold"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise UserError(f"{name} must be a similarity from 0 to 1; got {value}")
+        if not 0 <= self.drop_smallest < 1:
+            raise UserError(f"drop_smallest must be a fraction from 0 to below 1; got {self.drop_smallest}")
+        for name in ("max_solutions", "samples", "max_trials"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise UserError(f"max_minutes must be above 0; got {self.max_minutes}")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed must be from 0 to {2**31 - 1:,}; got {self.seed}")
+
+    def merit(self, trial: TrialRecord, own_metric: bool = False) -> float:
+        """What a trial is judged by, the higher the better: the user's own metric, the accuracy, or minus the loss."""
+        value = trial.metric if own_metric else getattr(trial, self.metric)
+        if value is None:
+            return float("-inf")
+        return float(value) if own_metric or self.metric == "accuracy" else -float(value)
+
+    def is_good(self, trial: TrialRecord, original: TrialRecord, own_metric: bool = False) -> bool:
+        """Whether a trial is no more than ``max_drop`` worse than the original, a drop of just that included."""
+        return self.merit(trial, own_metric) >= self.merit(original, own_metric) - self.max_drop - 1e-9
+
+    @classmethod
+    def from_record(cls, recorded: Mapping[str, Any]) -> Settings:
+        """The settings of a run on record, which holds more than these."""
+        values = {name: recorded[name] for name in cls.__dataclass_fields__ if name in recorded}
+        return cls(**{**values, "fine_tuning": FineTuning(**values["fine_tuning"])})

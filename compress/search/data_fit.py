@@ -1,0 +1,54 @@
+"""Trials of a run fitted to data before they are fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+
+from rankline.src.compress.data.sets import Array, Data
+from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of
+from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metrics
+from rankline.src.compress.fit.refit import FitSettings, refit
+from rankline.src.compress.model.forward_pass import ForwardPass
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.dse.keras_model.graph import trace
+from rankline.src.dse.plan import Plan
+from rankline.src.dse.progress import Progress, no_progress
+
+
+def samples_of(data: Data, settings: Settings) -> Array:
+    """The training samples of a run, drawn by its seed: similarity is taken on them, and fits are made to them.
+
+    They are in no order, because the first of them stand for all where fewer will do.
+    """
+    count = min(settings.samples, len(data.x_train))
+    chosen: np.ndarray[Any, Any] = np.random.default_rng(settings.seed).choice(len(data.x_train), count, replace=False)
+    return np.asarray(data.x_train[chosen])
+
+
+class DataFit:
+    """Brings the outputs of factorized models near to those of the original, on the same samples each time.
+
+    progress: is told of the samples that the metrics are taken on, the first time, and of the layers that are fitted.
+    """
+
+    def __init__(self, model: keras.Model, samples: Array, seed: int, progress: Progress = no_progress) -> None:
+        self.model = model
+        self.samples = samples
+        self.seed = seed
+        self.progress = progress
+
+    def __call__(self, made: keras.Model, plan: Plan, paths: Collection[str] | None = None) -> None:
+        """Fits a model of that plan, in place: the layers at these paths, by default all (see ``refit``)."""
+        settings = FitSettings(seed=self.seed)
+        refit(self.model, plan, [self.samples], self._metrics, settings, made, paths, progress=self.progress)
+
+    @cached_property
+    def _metrics(self) -> dict[str, Reals]:
+        calls = trace(self.model)
+        passage, samples = ForwardPass(calls, fitted_layers_of(calls)), [self.samples[:METRIC_SAMPLES]]
+        return output_metrics(passage, samples, self.seed, self.progress)

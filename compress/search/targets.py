@@ -1,0 +1,121 @@
+"""The layers that a run factorizes, each with the configurations that it goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import keras
+
+from rankline.src.compress.model.surgery import refusal
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.search.candidates import candidates
+from rankline.src.db.database import Database
+from rankline.src.db.queries.solution import Solution
+from rankline.src.db.queries.windows import metric_of
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.plan import Choice
+
+
+@dataclass
+class Target:
+    """A layer on its way up: the configurations still to come, and the one it has now (None: as it was).
+
+    threshold: the similarity at which it keeps its ranks.
+    """
+
+    threshold: float
+    original: Cost
+    upcoming: Iterator[Solution]
+    solution: Solution | None
+
+    def advance(self) -> None:
+        """Takes the next configuration."""
+        self.solution = next(self.upcoming, None)
+
+    @property
+    def choice(self) -> Choice | None:
+        """The present configuration as a plan has it."""
+        one = self.solution
+        return None if one is None else Choice(one.method, one.ranks, one.shape)
+
+
+def targets_of(
+    model: keras.Model, database: Database, network: str, settings: Settings
+) -> tuple[dict[str, Target], dict[str, str]]:
+    """The layers to factorize, each at its lowest objective, and why the others are not, in the network's order.
+
+    Raises UserError where there are none, and for a name or pattern that fits no layer.
+    """
+    rows = database.layers(network)
+    stored = {(row["layer"], row["method"]) for row in database.spaces(network)}
+    chosen = chosen_layers(rows, settings)
+    skipped: dict[str, str] = {}
+    found: dict[str, Target] = {}
+    for row in rows:
+        name, method = row["name"], _method_for(row, stored, settings)
+        if row["kept_because"]:
+            skipped[name] = row["kept_because"]
+        elif name not in chosen:
+            skipped[name] = "left out by include or exclude"
+        elif reason := refusal(model, name):
+            skipped[name] = f"it {reason}"
+        elif method is None:
+            skipped[name] = f"not explored by {settings.conv_method} or {settings.dense_method}"
+        elif (target := _target(database, network, row, method, settings)) is None:
+            skipped[name] = f"no rank of {method} lowers the {settings.objective}, with both params and FLOPs below"
+        else:
+            found[name] = target
+    for name in _smallest(found, settings):
+        del found[name]
+        skipped[name] = f"among the smallest {100 * settings.drop_smallest:g} % of the layers by {settings.objective}"
+    if not found:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        raise UserError(f"no layer of '{network}' can be made smaller ({reasons})")
+    return found, {row["name"]: skipped[row["name"]] for row in rows if row["name"] in skipped}
+
+
+def chosen_layers(rows: Sequence[Mapping[str, Any]], settings: Settings) -> set[str]:
+    """The names of the layers that ``include`` and ``exclude`` leave; rows: those of a network in the database.
+
+    Raises UserError for a name or pattern that fits no layer.
+    """
+    names = [row["name"] for row in rows]
+    included = _matching(names, settings.include) if settings.include else set(names)
+    return included - _matching(names, settings.exclude)
+
+
+def _target(database: Database, network: str, row: Mapping[str, Any], method: str, settings: Settings) -> Target | None:
+    solutions = database.solutions(row["name"], method, network)
+    upcoming = candidates(
+        solutions, settings.objective, settings.step, settings.max_solutions, settings.tolerance, settings.seed
+    )
+    first = next(upcoming, None)
+    if first is None or first.reduction(settings.objective) <= 0:
+        return None
+    threshold = settings.sequential_threshold if row["sequential"] else settings.other_threshold
+    return Target(threshold, Cost(row["params"], row["fm"], row["flops"]), upcoming, first)
+
+
+def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
+    by_size = sorted(found, key=lambda name: metric_of(found[name].original, settings.objective))
+    return by_size[: int(settings.drop_smallest * len(found) + 1e-9)]
+
+
+def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        fitting = {name for name in names if fnmatchcase(name, pattern)}
+        if not fitting:
+            raise one_of("layer", pattern, list(names))
+        found |= fitting
+    return found
+
+
+def _method_for(row: Mapping[str, Any], stored: set[tuple[str, str]], settings: Settings) -> str | None:
+    """The run's method for the layer's kind; SVD for a convolution that the run's conv method does not apply to."""
+    wanted = (settings.conv_method, "svd") if row["kind"] == "conv" else (settings.dense_method,)
+    return next((method for method in wanted if (row["name"], method) in stored), None)

@@ -1,0 +1,1 @@
+"""How each kind of database is reached, and what it does in a way of its own."""

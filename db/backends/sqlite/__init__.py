@@ -1,0 +1,1 @@
+"""SQLite: files that are only read, tables made from arrays, and what a user's own SQL may do."""

@@ -1,0 +1,1 @@
+"""Networks, their layers and solution spaces written into the database."""

@@ -1,0 +1,1 @@
+"""Questions about configurations, answered from rank lines."""

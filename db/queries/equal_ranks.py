@@ -1,0 +1,36 @@
+"""Configurations whose ranks are all equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import Row, Select, Subquery, func, select
+
+from rankline.src.db.queries.line_windows import RANKS
+from rankline.src.db.queries.windows import METRICS
+
+
+def equal_lines(lines: Subquery) -> Select[Any]:
+    """The lines on which all ranks can be equal, with the value ``fixed`` of their fixed ranks (NULL: none)."""
+    fixed = func.coalesce(*(lines.c[name] for name in RANKS))
+    equal = [(lines.c[name].is_(None)) | (lines.c[name] == fixed) for name in RANKS]
+    return select(lines, fixed.label("fixed")).where(lines.c.hi >= lines.c.lo, *equal)
+
+
+def equal_places(rows: Iterable[Row[Any]], metric: str, level: Fraction) -> list[tuple[Fraction, Row[Any], int]]:
+    """Distance of the metric to the level, line and k of the configurations with equal ranks.
+
+    Where ranks are fixed, k is where the free one equals them; on a line without, the two k around the level.
+    """
+    places = []
+    for row in rows:
+        values = row._mapping
+        start, slope = (sum(values[f"{key}{degree}"] for key in METRICS[metric]) for degree in (0, 1))
+        near = int((level - start) // slope)
+        wanted = (row.fixed // row.step,) if row.fixed else (near, near + 1)
+        for k in {min(max(k, row.lo), row.hi) for k in wanted}:
+            if not row.fixed or k * row.step == row.fixed:
+                places.append((abs(start + slope * k - level), row, k))
+    return places

@@ -1,0 +1,96 @@
+"""One configuration of a layer, with its exact cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankline.src.db.queries.windows import METRICS, metric_of
+from rankline.src.db.records.error_tables import LayerErrors
+from rankline.src.dse.formula import Cost
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A layer factorized by ``method`` at ``ranks`` (T3F: with tensor ``shape``).
+
+    ``cost`` counts one sample; ``original`` is the cost of the layer as it is.
+    """
+
+    layer: str
+    method: str
+    ranks: tuple[int, ...]
+    shape: str | None
+    cost: Cost
+    original: Cost
+    bytes_per_element: int = 4
+    errors: LayerErrors | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def error(self) -> float | None:
+        """The relative Frobenius error, of ``error_of``; None where it isn't known."""
+        return None if self.errors is None else self.errors.error(self.ranks, self.shape)
+
+    @property
+    def error_of(self) -> str | None:
+        """What the error is of: ``weights``, or ``outputs`` on calibration data."""
+        return None if self.errors is None else self.errors.of
+
+    @property
+    def certainty(self) -> str | None:
+        """How sure the error is: ``exact``, a ``bound`` from above, or an ``estimate``."""
+        return None if self.errors is None else self.errors.certainty(self.shape)
+
+    @property
+    def params(self) -> int:
+        """Weights of the factors, without biases."""
+        return self.cost.params
+
+    @property
+    def fm(self) -> int:
+        """Elements of all feature maps that the factors produce."""
+        return self.cost.fm
+
+    @property
+    def flops(self) -> int:
+        """2 x multiply-accumulates."""
+        return self.cost.flops
+
+    @property
+    def memory(self) -> int:
+        """Bytes of params and feature maps."""
+        return self.cost.memory(self.bytes_per_element)
+
+    def value(self, metric: str) -> int:
+        """params, fm, flops, or memory in elements."""
+        return metric_of(self.cost, metric)
+
+    def reduction(self, metric: str) -> float:
+        """The fraction of the original's params, fm, flops or memory that is saved; below 0 for growth."""
+        return 1 - metric_of(self.cost, metric) / metric_of(self.original, metric)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: ranks, costs and reductions."""
+        return {
+            "layer": self.layer,
+            "method": self.method,
+            "ranks": list(self.ranks),
+            "shape": self.shape,
+            "params": self.params,
+            "fm": self.fm,
+            "flops": self.flops,
+            "memory_bytes": self.memory,
+            **{f"{metric}_reduction": self.reduction(metric) for metric in METRICS},
+            "error": self.error,
+            "error_of": self.error_of,
+            "certainty": self.certainty,
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many configurations meet the windows, and those with the fewest and the most FLOPs; None without any."""
+
+    count: int
+    min_flops: Solution | None
+    max_flops: Solution | None

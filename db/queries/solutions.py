@@ -1,0 +1,339 @@
+"""The lazy query over all configurations of one layer by one method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from math import ceil
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from rankline.src.db.queries.levels import equal_levels, levels_of
+from rankline.src.db.queries.line_windows import RANKS, SETS
+from rankline.src.db.queries.no_solution import NoSolutionError, no_solution, unknown_errors
+from rankline.src.db.queries.place import Place
+from rankline.src.db.queries.scanned_lines import ScannedLines
+from rankline.src.db.queries.solution import Solution, Summary
+from rankline.src.db.queries.stored_lines import StoredLines
+from rankline.src.db.queries.windows import METRICS, REDUCTION, Bounds, Window, error_window, window
+from rankline.src.db.records.error_tables import LayerErrors
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.space import Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class StoredSpace:
+    """A row of the table ``space``: its id, definition (JSON) and counts."""
+
+    id: int
+    options: str
+    n_ranks: int
+    n_total: int
+    n_better: int
+    n_useful: int
+    n_lines: int
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """All configurations of ``layer`` by ``method``, narrowed by a set and windows; nothing runs until asked.
+
+    The sets are nested: ``all``; ``better``, with params and FLOPs both below the original's; ``useful``, also
+    with no rank larger than its neighbours can feed. Counts and picks take ``useful`` unless told otherwise.
+    """
+
+    engine: Engine
+    layer: str
+    method: str
+    space: StoredSpace
+    original: Cost
+    bytes_per_element: int = 4
+    chosen: str = "useful"
+    windows: tuple[Window, ...] = ()
+    errors: LayerErrors | None = None
+    error_bounds: tuple[tuple[float | None, float | None], ...] = ()
+    kept_in_memory: bool = False
+
+    def where(self, **bounds: Bounds) -> Solutions:
+        """Narrowed to windows, each a pair (low, high) with None for an open end.
+
+        ``params``, ``fm``, ``flops`` and ``memory`` (bytes) include both ends; ``params_reduction`` and the
+        like are fractions of the original's, with low <= reduction < high; ``error`` is the relative error
+        (see ``Solution.error``) and includes both ends. Raises UserError on a bad window, and for an error that
+        isn't known.
+        """
+        errors = self.error_bounds
+        if "error" in bounds:
+            self._known_errors()
+            errors = (*errors, error_window(bounds.pop("error")))
+        more = [window(name, pair, self.original, self.bytes_per_element) for name, pair in bounds.items()]
+        return replace(self, windows=(*self.windows, *more), error_bounds=errors)
+
+    def within(self, chosen: str) -> Solutions:
+        """The same windows over another set: ``all``, ``better`` or ``useful``."""
+        if chosen not in SETS:
+            raise one_of("set", chosen, list(SETS))
+        return replace(self, chosen=chosen)
+
+    def in_memory(self) -> Solutions:
+        """The same configurations with the same answers, from lines that are computed anew and kept in memory.
+
+        For many questions about one space: the first takes longer, the others milliseconds. The last 24 spaces are
+        kept.
+        """
+        return replace(self, kept_in_memory=True)
+
+    def at(self, level: float, objective: str = "params", tolerance: float = 0.005) -> Solutions:
+        """The configurations at a reduction ``level`` of the objective (params, fm, flops or memory).
+
+        Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above;
+        if there are none above, those of the highest reduction.
+        """
+        name = _metric(objective) + REDUCTION
+        exact = Fraction(str(level))
+        near = self.where(**{name: (exact, exact + Fraction(str(tolerance)))})
+        aim = near.windows[-1]
+        if near.count():
+            return near
+        above = replace(self, windows=(*self.windows, replace(aim, low=None)))
+        nearest = above._lines.extreme(objective, highest=True)
+        if nearest is None:
+            nearest = self._lines.extreme(objective, highest=False)
+        if nearest is None:
+            return near
+        return replace(self, windows=(*self.windows, Window(objective, nearest, nearest, aim.level)))
+
+    def total(self) -> int:
+        """Configurations of the whole space."""
+        return self.space.n_total
+
+    def better(self) -> int:
+        """Configurations of the space with params and FLOPs both below the original's."""
+        return self.space.n_better
+
+    def useful(self) -> int:
+        """Better configurations of the space in which no rank is larger than its neighbours can feed."""
+        return self.space.n_useful
+
+    def count(self) -> int:
+        """Configurations in the set that meet all windows."""
+        return self._lines.count()
+
+    def lowest(self, metric: str) -> Solution:
+        """The lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
+
+        Raises NoSolutionError where no configuration meets the windows.
+        """
+        return self._pick(_metric(metric), highest=False)
+
+    def highest(self, metric: str) -> Solution:
+        """The highest params, fm, flops or memory; ties and errors as ``lowest``."""
+        return self._pick(_metric(metric), highest=True)
+
+    def min_flops(self) -> Solution:
+        """``lowest("flops")``."""
+        return self.lowest("flops")
+
+    def max_flops(self) -> Solution:
+        """``highest("flops")``."""
+        return self.highest("flops")
+
+    def min_error(self) -> Solution:
+        """The least error; ties by fewer params, fewer FM, ranks, shape. Raises UserError where none is known."""
+        place = self._scanned().least_error()
+        if place is None:
+            raise self._no_solution()
+        return self._solution(place)
+
+    def pareto(self, *costs: str) -> list[Solution]:
+        """The front of error against params, fm, flops or memory: what no other beats in all of them.
+
+        With one cost: its range is cut into 4,096 levels, each shows its least error. With several: exact up to
+        200,000 configurations; beyond that of the least errors in the 256 x 256 cells of the first two costs.
+        Cheapest first. Raises UserError where no error is known.
+        """
+        places = self._scanned().front([_metric(cost) for cost in costs or ("params",)])
+        return [self._solution(place) for place in places]
+
+    def summary(self) -> Summary:
+        """``count``, ``min_flops`` and ``max_flops`` at once, in less time than the three take."""
+        count, lowest, highest = self._lines.summary("flops")
+        return Summary(count, *(None if place is None else self._solution(place) for place in (lowest, highest)))
+
+    def equal_rank(self) -> Solution:
+        """All ranks equal, with the metric of the last window nearest to that window's level (``at`` adds one).
+
+        The level is the end that is closer to the original: c of a reduction window [c, ...), the high end of
+        an absolute one. The other windows and ends do not bind: it is the nearest "wherever that is".
+        Raises UserError without such a window, NoSolutionError where the set has no equal ranks.
+        """
+        aims = [one for one in self.windows if one.level is not None]
+        if not aims:
+            raise UserError("equal_rank needs a level to be near: narrow with where(params_reduction=(0.6, None))")
+        place = self._stored(()).nearest_equal(aims[-1].metric, aims[-1].level or Fraction(0))
+        if place is None:
+            raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
+        return self._solution(place)
+
+    def random(self, n: int, seed: int) -> list[Solution]:
+        """Up to n different configurations, uniform over all that meet the windows, in random order."""
+        if n < 0:
+            raise UserError(f"random takes a number of configurations from 0 up; got {n}")
+        return [self._solution(place) for place in self._lines.random(n, seed)]
+
+    def picks(self) -> dict[str, Solution]:
+        """``min_flops`` and ``max_flops``, and ``equal_rank`` where a window has a level and ranks can be equal.
+
+        Raises NoSolutionError where no configuration meets the windows.
+        """
+        found = {"min_flops": self.min_flops(), "max_flops": self.max_flops()}
+        if any(one.level is not None for one in self.windows):
+            with suppress(NoSolutionError):
+                found["equal_rank"] = self.equal_rank()
+        return found
+
+    def candidates(self, max_solutions: int, seed: int) -> list[Solution]:
+        """The picks of a compression step: min_flops; then max_flops and equal_rank; then random ones.
+
+        At most ``max_solutions``, repeats dropped; empty where nothing meets the windows.
+        """
+        if not self.count():
+            return []
+        if max_solutions == 1:
+            return [self.min_flops()]
+        drawn = self.random(max_solutions - 3, seed) if max_solutions > 3 else []
+        return list(dict.fromkeys([*list(self.picks().values())[:max_solutions], *drawn]))
+
+    def envelope(self, levels: int = 60, metric: str = "params") -> pd.DataFrame:
+        """The lowest and highest FLOPs at each level of a metric: low, high, n, min_flops, max_flops.
+
+        ``low`` and ``high`` count elements, also of memory.
+        """
+        lines = self._lines
+        low, high = lines.extreme(_metric(metric), highest=False), lines.extreme(metric, highest=True)
+        bounds = [] if low is None or high is None else equal_levels(low, high, levels)
+        return levels_of(lines.spans(metric), bounds)
+
+    def configuration(self, ranks: Sequence[int], shape: str | None = None) -> Solution:
+        """The configuration of these ranks, whatever the set and the windows. Raises UserError where there is none."""
+        cost = self._space().cost_at(tuple(ranks), shape)
+        if cost is None:
+            named = f"{'x'.join(map(str, ranks))} {shape or ''}".strip()
+            raise UserError(f"'{self.layer}' has no configuration {named} by {self.method}")
+        return self._solution(Place(shape, tuple(ranks), cost))
+
+    def steps(self, step: float = 0.1, objective: str = "params") -> pd.DataFrame:
+        """How many configurations there are at each level of reduction: level, n, min_flops, max_flops.
+
+        A level holds those with level <= reduction < level + step, from 0 up. Raises UserError on a bad step.
+        """
+        width = Fraction(str(step))
+        if not 0 < width <= 1:
+            raise UserError(f"a step must be a fraction above 0 and up to 1, such as 0.1; got {step}")
+        name = _metric(objective) + REDUCTION
+        starts = [k * width for k in range(ceil(1 / width))]
+        windows = [window(name, (start, start + width), self.original, self.bytes_per_element) for start in starts]
+        level_of = {(one.low or 0, one.high or 0): start for one, start in zip(windows, starts, strict=True)}
+        frame = levels_of(self._lines.spans(objective), list(level_of))
+        found = [float(level_of[low, high]) for low, high in zip(frame["low"], frame["high"], strict=True)]
+        return frame.drop(columns=["low", "high"]).assign(level=found)[["level", "n", "min_flops", "max_flops"]]
+
+    def batches(self, size: int = 100_000) -> Iterator[pd.DataFrame]:
+        """All configurations as data frames of about ``size`` rows; see ``to_pandas`` for the columns."""
+        columns = ["shape", *RANKS[: self.space.n_ranks], "params", "fm", "flops"]
+        for frame in self._lines.frames(size):
+            yield frame[columns].assign(
+                memory=self.bytes_per_element * (frame["params"] + frame["fm"]),
+                params_reduction=1 - frame["params"] / self.original.params,
+                flops_reduction=1 - frame["flops"] / self.original.flops,
+                **({} if self.errors is None else {"error": self.errors.of_frame(frame, RANKS[: self.space.n_ranks])}),
+            )
+
+    def arrow_batches(self, size: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """The same as Arrow record batches. Raises UserError without pyarrow (extra ``arrow``)."""
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise UserError("Arrow batches need pyarrow; install it with: pip install 'rankline[arrow]'") from None
+        for frame in self.batches(size):
+            yield pa.RecordBatch.from_pandas(frame, preserve_index=False)
+
+    def to_pandas(self, limit: int = 100_000) -> pd.DataFrame:
+        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions,
+        and where it is known the error.
+
+        Raises UserError where there are more than ``limit``.
+        """
+        import pandas as pd
+
+        count = self.count()
+        if count > limit:
+            raise UserError(
+                f"{count:,} configurations meet the windows, above the limit of {limit:,}; narrow the windows, "
+                "take a sample with random(), go through batches(), or raise the limit"
+            )
+        frames = list(self.batches())
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @cached_property
+    def _lines(self) -> StoredLines | ScannedLines:
+        """The configurations asked for: by SQL, unless an error must be known, which SQL doesn't."""
+        if self.error_bounds:
+            return self._scanned()
+        if self.kept_in_memory:
+            return ScannedLines(self._space(), None, self.chosen, self.windows)
+        return self._stored(self.windows)
+
+    def _stored(self, windows: tuple[Window, ...]) -> StoredLines:
+        return StoredLines(self.engine, self.space.id, self.space.n_lines, self.chosen, windows)
+
+    def _scanned(self) -> ScannedLines:
+        spectrum = self._known_errors().spectrum
+        low = max((low for low, _ in self.error_bounds if low is not None), default=None)
+        high = min((high for _, high in self.error_bounds if high is not None), default=None)
+        return ScannedLines(self._space(), spectrum, self.chosen, self.windows, (low, high))
+
+    def _space(self) -> Space:
+        return Space.from_definition(json.loads(self.space.options))
+
+    def _known_errors(self) -> LayerErrors:
+        if self.errors is None:
+            raise unknown_errors(f"'{self.layer}' by {self.method}")
+        return self.errors
+
+    def _pick(self, metric: str, highest: bool) -> Solution:
+        place = self._lines.pick(metric, highest)
+        if place is None:
+            raise self._no_solution()
+        return self._solution(place)
+
+    def _solution(self, place: Place) -> Solution:
+        return Solution(
+            self.layer,
+            self.method,
+            place.ranks,
+            place.shape,
+            place.cost,
+            self.original,
+            self.bytes_per_element,
+            self.errors,
+        )
+
+    def _no_solution(self) -> NoSolutionError:
+        return no_solution(self, self._stored(()))
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise one_of("metric", name, list(METRICS))
+    return name

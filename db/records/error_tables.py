@@ -1,0 +1,89 @@
+"""The error tables of layers in the database: written by ``compress``, evaluated by queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import Engine, delete, insert, select
+
+from rankline.src.db.backends.engine import writing
+from rankline.src.db.schema import spectrum
+from rankline.src.dse.error_table import Spectrum, from_bytes, to_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WEIGHTS, OUTPUTS = "weights", "outputs"
+"""What an error is of: the layer's weights, or its outputs on calibration data."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerErrors:
+    """A method's error tables on one layer, read when first needed. of: ``weights`` or ``outputs``."""
+
+    engine: Engine
+    id: int
+    of: str
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """The tables by tensor shape."""
+        with self.engine.connect() as connection:
+            return from_bytes(connection.execute(select(spectrum.c.table).where(spectrum.c.id == self.id)).scalar_one())
+
+    def error(self, ranks: tuple[int, ...], shape: str | None) -> float | None:
+        """The relative error of a configuration; None where no table has its tensor shape."""
+        table = self.spectrum.get(shape)
+        return None if table is None else table.error(ranks)
+
+    def of_frame(self, frame: pd.DataFrame, ranks: Sequence[str]) -> pd.Series[float]:
+        """The relative errors of the configurations in a data frame: its columns ``shape`` and those of the ranks."""
+        import pandas as pd
+
+        found = pd.Series(float("nan"), frame.index)
+        for shape, table in self.spectrum.items():
+            here = frame["shape"].isna() if shape is None else (frame["shape"] == shape).fillna(False)
+            found[here] = table.errors(frame.loc[here, list(ranks[: table.n_ranks])].to_numpy(np.int64))
+        return found
+
+    def certainty(self, shape: str | None) -> str | None:
+        """``exact``, ``bound`` or ``estimate``; None where no table has the tensor shape."""
+        table = self.spectrum.get(shape)
+        return None if table is None else table.certainty
+
+
+def known_errors(engine: Engine, layer_id: int, method: str) -> LayerErrors | None:
+    """The tables of a layer and method, those of the outputs where there are both; None where there are none."""
+    query = select(spectrum.c.kind, spectrum.c.id).where(spectrum.c.layer == layer_id, spectrum.c.method == method)
+    with engine.connect() as connection:
+        found = {row.kind: row.id for row in connection.execute(query)}
+    return next((LayerErrors(engine, found[kind], kind) for kind in (OUTPUTS, WEIGHTS) if kind in found), None)
+
+
+def stored_digests(engine: Engine, layer_id: int) -> dict[tuple[str, str], str]:
+    """The digest of what each stored table was made from, by method and kind."""
+    query = select(spectrum.c.method, spectrum.c.kind, spectrum.c.weights_digest).where(spectrum.c.layer == layer_id)
+    with engine.connect() as connection:
+        return {(row.method, row.kind): row.weights_digest for row in connection.execute(query)}
+
+
+def store_errors(
+    engine: Engine,
+    layer_id: int,
+    method: str,
+    kind: str,
+    digest: str,
+    tables: Spectrum,
+    also_replaced: Sequence[str] = (),
+) -> None:
+    """Tables in the place of older ones of the same layer, method and kind, or kinds, in one transaction."""
+    kinds = spectrum.c.kind.in_([kind, *also_replaced])
+    same = (spectrum.c.layer == layer_id, spectrum.c.method == method, kinds)
+    values = {"layer": layer_id, "weights_digest": digest, "method": method, "kind": kind, "table": to_bytes(tables)}
+    with writing(engine).begin() as connection:
+        connection.execute(delete(spectrum).where(*same))
+        connection.execute(insert(spectrum).values(**values))

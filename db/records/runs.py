@@ -1,0 +1,240 @@
+"""Compression runs on record: their settings, every trial, and each layer's choice in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
+
+from rankline.src.db.backends.engine import writing
+from rankline.src.db.schema import layer, network, run, trial, trial_layer
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.formula import Cost
+
+ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
+
+RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell short", "failed", "interrupted"
+
+MADE_BY = "made_by"
+"""Under which a run's settings hold what else made its trials, by their numbers."""
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer in a trial: its method (None: as it is), ranks, cost, and how close it is to the original.
+
+    similarity: mean cosine of feature maps; error: relative Frobenius error of the kernel.
+    """
+
+    layer: str
+    method: str | None
+    ranks: tuple[int, ...] | None
+    shape: str | None
+    cost: Cost
+    similarity: float | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One model: accuracy as a fraction and loss on validation data (None: it diverged, its status is ``failed``),
+    whole-model counts, and its layers.
+
+    construct_seconds: the part of the seconds in which the model was made, all but its last fine-tuning and its
+    evaluation; metric: a user's own, where the run is judged by one; made_by: what else made the model, such as a
+    pruning's criterion, as plain values.
+    """
+
+    number: int
+    status: str
+    accuracy: float | None
+    loss: float | None
+    cost: Cost
+    seconds: float
+    layers: tuple[LayerRecord, ...]
+    construct_seconds: float | None = None
+    metric: float | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+
+def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
+    """A new run on record, ``running``; returns its id."""
+    values = {
+        "network": network_id,
+        "settings": json.dumps(settings, sort_keys=True),
+        "seed": seed,
+        "status": RUNNING,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with writing(engine).begin() as connection:
+        return int(connection.execute(insert(run).values(**values).returning(run.c.id)).scalar_one())
+
+
+def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
+    """A trial with its layers, in one transaction."""
+    with writing(engine).begin() as connection:
+        owner = select(run.c.network).where(run.c.id == run_id).scalar_subquery()
+        rows = connection.execute(select(layer.c.name, layer.c.id).where(layer.c.network == owner))
+        keys = {row.name: row.id for row in rows}
+        values = {
+            "run": run_id,
+            "number": record.number,
+            "status": record.status,
+            "accuracy": _number(record.accuracy),
+            "loss": _number(record.loss),
+            "seconds": float(record.seconds),
+            "construct_seconds": _number(record.construct_seconds),
+            "metric": _number(record.metric),
+            **_counts(record.cost),
+        }
+        key = connection.execute(insert(trial).values(**values).returning(trial.c.id)).scalar_one()
+        if record.layers:
+            connection.execute(insert(trial_layer), [_layer_row(key, keys[one.layer], one) for one in record.layers])
+        if record.made_by:
+            _note_made_by(connection, run_id, record)
+
+
+def reopen_run(engine: Engine, run_id: int) -> None:
+    """A run that goes on: ``running`` again."""
+    finish_run(engine, run_id, RUNNING)
+
+
+def run_settings(engine: Engine, run_id: int) -> tuple[str, dict[str, Any], str]:
+    """A run's network, settings and status. Raises UserError for an unknown run."""
+    query = select(network.c.name, run.c.settings, run.c.status).join_from(run, network).where(run.c.id == run_id)
+    with engine.connect() as connection:
+        found = connection.execute(query).first()
+        if found is None:
+            raise _no_run(connection, run_id)
+    return found.name, json.loads(found.settings), found.status
+
+
+def trial_records(engine: Engine, run_id: int) -> list[TrialRecord]:
+    """A run's trials as they were recorded. Raises UserError for an unknown run."""
+    records = []
+    for row in trials(engine, run_id):
+        layers = tuple(
+            LayerRecord(
+                one["layer"], one["method"], None if one["ranks"] is None else tuple(one["ranks"]), one["shape"],
+                _cost(one), one["similarity"], one["error"],
+            )
+            for one in row["layers"]
+        )  # fmt: skip
+        names = ("number", "status", "accuracy", "loss", "seconds", "construct_seconds", "metric", "made_by")
+        records.append(TrialRecord(**{name: row[name] for name in names}, cost=_cost(row), layers=layers))
+    return records
+
+
+def choose_trial(engine: Engine, run_id: int, number: int) -> None:
+    """Marks the trial that the run hands over, it alone."""
+    with writing(engine).begin() as connection:
+        one_run = trial.c.run == run_id
+        connection.execute(update(trial).where(one_run, trial.c.status == CHOSEN).values(status=TRIED))
+        connection.execute(update(trial).where(trial.c.run == run_id, trial.c.number == number).values(status=CHOSEN))
+
+
+def finish_run(
+    engine: Engine,
+    run_id: int,
+    status: str,
+    accuracy: float | None = None,
+    loss: float | None = None,
+    original_accuracy: float | None = None,
+) -> None:
+    """The run's end: how it ended; accuracy and loss of the written model, and the original's accuracy, on data
+    kept apart."""
+    figures = {"accuracy": accuracy, "loss": loss, "original_accuracy": original_accuracy}
+    values = {name: _number(figure) for name, figure in figures.items()}
+    with writing(engine).begin() as connection:
+        connection.execute(update(run).where(run.c.id == run_id).values(status=status, **values))
+
+
+@contextmanager
+def recorded_end(engine: Engine, run_id: int) -> Iterator[None]:
+    """Records that a run was interrupted, by Ctrl-C, or failed, by anything else that is raised inside."""
+    try:
+        yield
+    except BaseException as error:
+        finish_run(engine, run_id, INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
+        raise
+
+
+def runs(engine: Engine) -> list[dict[str, Any]]:
+    """Every run: id, network, status, started, seed, settings, accuracy, loss, original_accuracy, trials (without the
+    original)."""
+    names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
+    columns = [run.c[name] for name in names]
+    query = select(network.c.name.label("network"), *columns).join_from(run, network).order_by(run.c.id)
+    tried = select(func.count()).where(trial.c.run == bindparam("run"), trial.c.status != ORIGINAL)
+    with engine.connect() as connection:
+        found = _rows(connection, query)
+        for row in found:
+            row["settings"] = json.loads(row["settings"])
+            row["trials"] = connection.execute(tried, {"run": row["id"]}).scalar_one()
+    return found
+
+
+def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
+    """A run's trials in order, each with ``layers`` and ``made_by``. Raises UserError for an unknown run."""
+    with engine.connect() as connection:
+        settings = connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar()
+        if settings is None:
+            raise _no_run(connection, run_id)
+        made_by = json.loads(settings).get(MADE_BY, {})
+        found = _rows(connection, select(trial).where(trial.c.run == run_id).order_by(trial.c.number))
+        columns = [column for column in trial_layer.columns if column.name not in ("trial", "layer")]
+        query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer)
+        for row in found:
+            row["made_by"] = made_by.get(str(row["number"]), {})
+            row["layers"] = _rows(connection, query.where(trial_layer.c.trial == row["id"]).order_by(layer.c.position))
+            for one in row["layers"]:
+                one["ranks"] = None if one["ranks"] is None else json.loads(one["ranks"])
+    return found
+
+
+def _note_made_by(connection: Connection, run_id: int, record: TrialRecord) -> None:
+    """Into the run's settings: only baselines have such, and each its own kind."""
+    settings = json.loads(connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar_one())
+    settings.setdefault(MADE_BY, {})[str(record.number)] = dict(record.made_by)
+    values = {"settings": json.dumps(settings, sort_keys=True)}
+    connection.execute(update(run).where(run.c.id == run_id).values(**values))
+
+
+def _no_run(connection: Connection, run_id: int) -> UserError:
+    known = [str(key) for key in connection.execute(select(run.c.id).order_by(run.c.id)).scalars()]
+    return UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
+
+
+def _cost(row: Mapping[str, Any]) -> Cost:
+    return Cost(row["params"], row["fm"], row["flops"])
+
+
+def _counts(cost: Cost) -> dict[str, int]:
+    return {"params": int(cost.params), "fm": int(cost.fm), "flops": int(cost.flops)}
+
+
+def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]:
+    return {
+        "trial": trial_id,
+        "layer": layer_id,
+        "method": one.method,
+        "ranks": None if one.ranks is None else json.dumps([int(r) for r in one.ranks]),
+        "shape": one.shape,
+        "similarity": _number(one.similarity),
+        "error": _number(one.error),
+        **_counts(one.cost),
+    }
+
+
+def _number(figure: float | None) -> float | None:
+    """A Python number, which databases take where they would take NumPy's for a blob."""
+    return None if figure is None else float(figure)
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,178 @@
+"""What was kept and lost under a budget: as plain values, and for people."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rankline.cli.output import note, write_table
+from rankline.cli.present.table import share
+from rankline.src.compress.budget.allocate import Allocation, measure
+from rankline.src.compress.budget.budgets import Budgeted
+from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
+from rankline.src.compress.budget.run import Point
+from rankline.src.dse.formula import Cost
+from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.network_cost import uncounted
+from rankline.src.dse.numbers import percent, points
+from rankline.src.dse.plan import plan_to_json
+from rankline.src.reports.report.sweep import COLUMNS, LEAST_IMPORTANT, METRIC_NAMES, sweep_rows
+from rankline.src.reports.report.sweep import as_csv as sweep_csv
+
+UNITS = {
+    "damage": "squared error of the logits",
+    "energy": "shares of the outputs' energy",
+    "uniform": "shares of the weights' energy",
+}
+
+EXACT = 1e-6
+"""A gap that is only rounding."""
+
+
+def budget_summary(done: Budgeted) -> dict[str, Any]:
+    """The run's id, what it was made with, the original's figures, and those of each point with its layers and plan.
+
+    Accuracies are fractions (None: no labels), damages in the unit of ``value``, seconds of the whole work by part;
+    skipped: why layers couldn't change.
+    """
+    settings = done.settings
+    return {
+        "run": done.run,
+        "network": done.network,
+        **{name: settings[name] for name in ("value", "fit", "solver", "samples", "methods", "is_sweep")},
+        "damage_unit": UNITS[settings["value"]],
+        "fine_tuned": settings["fine_tuning"] is not None,
+        "labels": done.calibration.data is not None,
+        "uncounted": uncounted(describe(done.original).layers),
+        "skipped": dict(done.skipped),
+        "seconds": dict(done.seconds),
+        "original": {
+            **_costs(done.total),
+            "validation_accuracy": done.before.accuracy,
+            "test_accuracy": None if done.test is None else done.test.accuracy,
+        },
+        "points": [_point(done, one) for one in done.points],
+    }
+
+
+def _point(done: Budgeted, point: Point) -> dict[str, Any]:
+    allocation = point.allocation
+    return {
+        "keep": dict(point.keep),
+        **_costs(allocation.cost),
+        "kept": {
+            metric: measure(allocation.cost, metric) / (measure(done.total, metric) or 1) for metric in METRIC_NAMES
+        },
+        "damage": allocation.damage,
+        "gap": allocation.gap,
+        "solver": allocation.solver,
+        "validation_accuracy": point.trial.accuracy,
+        "test_accuracy": None if point.test is None else point.test.accuracy,
+        "file": None if point.file is None else str(point.file),
+        "bytes_on_disk": None if point.file is None else point.file.stat().st_size,
+        "fit_seconds": point.fit_seconds,
+        "layers": _layers(done, allocation),
+        "plan": json.loads(plan_to_json(point.plan)),
+    }
+
+
+def _costs(cost: Cost) -> dict[str, int]:
+    return {"params": cost.params, "fm": cost.fm, "flops": cost.flops, "memory_bytes": cost.memory()}
+
+
+def _layers(done: Budgeted, allocation: Allocation) -> list[dict[str, Any]]:
+    """Each layer that might change: its choice, what it keeps of its own, and its share of the damage."""
+    rows = []
+    for path, option in allocation.options.items():
+        before, choice = done.originals[path], option.choice
+        rows.append(
+            {
+                "layer": path,
+                "method": None if choice is None else choice.method,
+                "ranks": None if choice is None else list(choice.ranks),
+                "shape": None if choice is None else choice.shape,
+                "kept": {
+                    metric: measure(option.cost, metric) / measure(before, metric) for metric in ("flops", "params")
+                },
+                "damage": option.damage,
+                "damage_share": option.damage / allocation.damage if allocation.damage else 0.0,
+            }
+        )
+    return rows
+
+
+def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
+    """The summary as a table for people, or as CSV, and what they should know about it on standard error."""
+    if found["is_sweep"]:
+        _write_sweep(found, as_csv)
+    else:
+        _write_point(found, found["points"][0], as_csv)
+    if not found["labels"]:
+        note("no accuracy is known: the calibration data has no labels")
+    if found["uncounted"]:
+        note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
+    # Who leaves a layer out knows why.
+    beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
+    if beyond:
+        note(f"left as they are: {by_reason(beyond)}")
+    seconds = found["seconds"]
+    note(
+        f"{seconds['statistics']:.1f} s of statistics, {seconds['allocation']:.2f} s of allocation, "
+        f"{seconds['fit']:.1f} s of fitting, on {found['samples']:,} samples"
+    )
+
+
+def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
+    """One line: what is kept, and what of the accuracy is lost."""
+    metrics = dict.fromkeys((*point["keep"], "flops", "params"))
+    kept = " and ".join(f"{percent(point['kept'][metric])} of the {METRIC_NAMES[metric]}" for metric in metrics)
+    before, after = found["original"]["test_accuracy"], point["test_accuracy"]
+    line = f"run {found['run']}: {kept} kept"
+    if before is not None and after is not None:
+        line += f", test accuracy {percent(before)} → {percent(after)} ({points(after - before)})"
+    return f"{line}, {'fine-tuned' if found['fine_tuned'] else 'without training'}"
+
+
+def exactness(point: dict[str, Any], value: str) -> str:
+    """How large the predicted damage is, and how far above the least possible it can be."""
+    gap = point["gap"]
+    least = "the least possible" if gap <= EXACT else f"at most {max(0.1, 100 * gap):.1f} % above the least possible"
+    return f"predicted damage {point['damage']:.3g} ({UNITS[value]}): {least}, by the {point['solver']} solver"
+
+
+def _write_point(found: dict[str, Any], point: dict[str, Any], as_csv: bool) -> None:
+    rows = [
+        [
+            one["layer"],
+            choice_text(one),
+            share(one["kept"]["flops"], bar=True),
+            share(one["kept"]["params"]),
+            share(one["damage_share"], bar=True),
+        ]
+        for one in point["layers"]
+    ]
+    kept = [share(point["kept"][metric], bar=metric == "flops") for metric in ("flops", "params")]
+    rows.append(["whole model", None, *kept, None])
+    columns = ["layer", "by", "FLOPs kept", "params kept", "of the damage"]
+    unasked = [f"{METRIC_NAMES[metric]} kept" for metric in ("params", "flops") if metric not in point["keep"]]
+    write_table(headline(found, point), columns, rows, least_important=unasked, as_csv=as_csv)
+    note(exactness(point, found["value"]))
+
+
+def _write_sweep(found: dict[str, Any], as_csv: bool) -> None:
+    tuned = "fine-tuned" if found["fine_tuned"] else "without training"
+    title = f"run {found['run']}: a sweep of {len(found['points'])} budgets, {tuned}"
+    if as_csv:
+        print(sweep_csv(found), end="")
+    else:
+        write_table(title, COLUMNS, sweep_rows(found), least_important=LEAST_IMPORTANT)
+    gap = max(point["gap"] for point in found["points"])
+    if gap > EXACT:
+        note(f"predicted damages are at most {max(0.1, 100 * gap):.1f} % above the least possible")
+
+
+def choice_text(one: dict[str, Any]) -> str:
+    """A layer's choice as people write it."""
+    if one["method"] is None:
+        return "as it was"
+    return f"{one['method']} {'x'.join(map(str, one['ranks']))} {one['shape'] or ''}".strip()

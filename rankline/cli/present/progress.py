@@ -1,0 +1,89 @@
+"""Progress for people, on standard error: configurations explored, layers decomposed, epochs trained, trials made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from rankline.cli.output import note
+from rankline.cli.present.terminal import console
+from rankline.src.dse.numbers import percent, si
+
+if TYPE_CHECKING:
+    from rankline.src.compress.runs.settings import Settings
+    from rankline.src.db.records.runs import TrialRecord
+    from rankline.src.dse.progress import Progress as Report
+
+SLOWEST = 3600.0
+"""Seconds that a step may take for the time left to be known."""
+
+
+@contextmanager
+def bar(unit: str, label: str = "") -> Iterator[Report]:
+    """A bar of how much is done of each part of the work, how fast, and how long the rest of it takes.
+
+    Yields the function that moves it: (label, done, total); a new total, or less done than before, begins a new part.
+    A total of 0 is not known, and then a new label begins one. label: of the first part. Only on a terminal.
+    """
+    count = TextColumn("{task.fields[count]}")
+    columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), _TimeLeft()
+    screen = console(stderr=True)
+    screen.soft_wrap = True  # of lines that are written while the bar stands
+    hidden = not screen.is_terminal
+    with Progress(*columns, console=screen, transient=True, disable=hidden, speed_estimate_period=SLOWEST) as progress:
+        task = progress.add_task(label, total=None, count="")
+        reached, began, last = (label, 0, 0), perf_counter(), perf_counter()
+
+        def report(label: str, done: int, total: int) -> None:
+            nonlocal reached, began, last
+            now = perf_counter()
+            part, before, whole = reached
+            if total != whole or done < before or (not total and label != part):
+                # A part of which some is done began when the last was told of.
+                began = last if done else now
+                progress.tasks[0].total = total or None  # to ``reset``, which draws, None is no change
+                progress.reset(task, description=label, count="")
+            count = ""
+            if total and done:
+                speed = si(done / max(now - began, 1e-9))
+                count = " ".join(filter(None, (f"{si(done)} of {si(total)}", unit))) + f", {speed} a second"
+            progress.update(task, description=label, completed=done, count=count)
+            reached, last = (label, done, total), now
+
+        yield report
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, with a word that says so."""
+
+    max_refresh = 0.0  # else that of the part before would stay for a while
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else Text.assemble(super().render(task), " left")
+
+
+def tell_trial(record: TrialRecord) -> None:
+    """One line about a finished trial."""
+    what = "original" if record.number == 0 else f"trial {record.number}"
+    made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items())
+    note(
+        f"{what:>9}  accuracy {percent(record.accuracy):>7}  params {si(record.cost.params):>6}  "
+        f"FLOPs {si(record.cost.flops):>6}  {record.seconds:5.1f} s  {made_by}".rstrip()
+    )
+
+
+def tell_search(settings: Settings, number: int, count: int) -> None:
+    """One line about a search of a hybrid, before its trials."""
+    note(f"search {number} of {count}: {settings.conv_method} + {settings.dense_method}")

@@ -1,0 +1,158 @@
+"""Tables for people, with bars where they look; and the cells that machines get as numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rankline.cli.present.terminal import BAR_WIDTH, bar_of, console
+from rankline.src.dse.numbers import MISSING, percent, si
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WORD = 10
+"""Up to so many characters, a text in a table is not folded."""
+
+BOUNDLESS = 10_000
+"""Characters of a line, where there is no end of it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A value as machines get it and as people read it; share: what a bar next to it shows, None for no bar."""
+
+    value: Any
+    text: str
+    share: float | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def share(fraction: float | None, bar: bool = False) -> Shown:
+    """A fraction, as percent for people, with a bar if that is wanted."""
+    return Shown(fraction, percent(fraction), fraction if bar else None)
+
+
+def part(number: int | None, whole: int, short: bool = False) -> Shown:
+    """A number, with a bar of what it is of the whole; short: three digits and a prefix for people."""
+    text = si(number) if short else MISSING if number is None else f"{number:,}"
+    return Shown(number, text, None if number is None or not whole else number / whole)
+
+
+def rounded(value: float | None, digits: int) -> Shown:
+    """A number, with so many decimals for people."""
+    return Shown(value, MISSING if value is None else f"{value:,.{digits}f}")
+
+
+def for_machines(value: Any) -> Any:
+    """A cell as CSV has it: numbers as they were computed, lists with blanks, truth as in JSON."""
+    if isinstance(value, Shown):
+        value = value.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def drawn(
+    title: str,
+    columns: Sequence[str],
+    body: Sequence[Sequence[Any]],
+    drop_empty: bool = True,
+    least_important: Sequence[str] = (),
+) -> list[str]:
+    """Prints a table under a title; numbers to the right, columns without any value left out by default.
+
+    Numbers and ``least_important`` columns are never folded: on a narrow terminal bars are left out, the titles of
+    numbers are folded, and then the least important columns are left out, in that order. Returns those.
+    """
+    shown = [
+        column
+        for j, column in enumerate(columns)
+        if not (drop_empty and body) or any(row[j] not in (None, "") for row in body)
+    ]
+    # Where nobody looks, nothing is folded and no bar is drawn: a pipe gets every column whole.
+    looked_at = sys.stdout.isatty()
+    screen = console(width=None if looked_at else max(160, 24 * len(columns)))
+    draft = _Draft(columns, body, set(least_important), screen.encoding)
+
+    def room(table: Table, most: bool = False) -> bool:
+        width = screen.measure(table, options=screen.options.update_width(BOUNDLESS))
+        return (width.maximum if most else width.minimum) <= screen.width
+
+    bars = looked_at and room(draft.table(shown, bars=True, fold_titles=True))
+    left_out = []
+    table = draft.table(shown, bars)
+    if not room(table, most=True):
+        table = draft.table(shown, bars, fold_titles=True)
+    for column in least_important:
+        if column in shown and not room(table):
+            shown.remove(column)
+            left_out.append(column)
+            table = draft.table(shown, fold_titles=True)
+    screen.print(title, highlight=False, markup=False)
+    screen.print(table)
+    return left_out
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a table is made of; whole: the columns that are not folded."""
+
+    columns: Sequence[str]
+    body: Sequence[Sequence[Any]]
+    whole: set[str]
+    encoding: str
+
+    def table(self, shown: Sequence[str], bars: bool = False, fold_titles: bool = False) -> Table:
+        from rich.box import SIMPLE_HEAD
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        places = [j for j, column in enumerate(self.columns) if column in shown]
+        barred = {j for j in places if bars and any(_share(row[j]) is not None for row in self.body)}
+        for j in places:
+            title, values = self.columns[j], [row[j] for row in self.body]
+            if _is_numeric(values):
+                title = title.replace(" ", "\n") if fold_titles else title
+                table.add_column(escape(title), justify="right", no_wrap=True)
+            else:
+                longest = max((len(_cell(value)) for value in values), default=0)
+                room = longest if title in self.whole else min(WORD, longest)
+                table.add_column(escape(title), overflow="fold", min_width=room)
+            if j in barred:
+                table.add_column("", width=BAR_WIDTH, no_wrap=True, style="cyan")
+        for row in self.body:
+            cells = [[_cell(row[j]), *([self._bar(row[j])] if j in barred else [])] for j in places]
+            table.add_row(*(text for some in cells for text in some))
+        return table
+
+    def _bar(self, value: Any) -> str:
+        found = _share(value)
+        return "" if found is None else bar_of(found, self.encoding)
+
+
+def _share(value: Any) -> float | None:
+    return value.share if isinstance(value, Shown) else None
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    """Whether a column holds numbers, also written ones such as "93.8 %" or "<= 5.0 %"; some may be missing."""
+    known = [str(value) for value in values if value is not None and str(value) != MISSING]
+    return bool(known) and all(text.lstrip("−-<=~ ")[:1].isdigit() for text in known)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -1,0 +1,103 @@
+"""Figures as picture files, drawn by Kaleido with the machine's own Chrome or Chromium; nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.reports.figures.palette import PAPER
+
+if TYPE_CHECKING:
+    from rankline.src.reports.figures.drawn import Drawn
+
+FORMATS = ("svg", "png", "pdf")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+WIDTH, DENSITY = 900, 2
+"""Of a picture, in CSS pixels, and how many dots of a PNG make one."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file, and what it shows."""
+
+    path: Path
+    label: str
+
+
+def write_images(figures: Sequence[Drawn], folder: Path, form: str) -> list[Picture]:
+    """Writes each figure into ``folder``, which is made if need be, as svg, png or pdf; each file whole or not at all.
+
+    Raises UserError as ``check_images`` does, and where the browser fails or the folder can't be written.
+    """
+    browser = check_images(form)
+    pictures = [Picture(folder / f"{file_stem(one)}.{form}", one.label) for one in figures]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Beside the files, so that each can take its place at once.
+        with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+            drafts = [Path(partial) / one.path.name for one in pictures]
+            _draw([_order(one, path, form) for one, path in zip(figures, drafts, strict=True)], browser)
+            for draft, picture in zip(drafts, pictures, strict=True):
+                os.replace(draft, picture.path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write into {folder}: {reason}; name a folder that you can write") from error
+    return pictures
+
+
+def check_images(form: str) -> str:
+    """The program that draws: the Chrome or Chromium of BROWSER_PATH, else of PATH.
+
+    Raises UserError without one, without Kaleido, and on a format that is none of ``FORMATS``.
+    """
+    if form not in FORMATS:
+        raise one_of("image format", form, list(FORMATS))
+    try:
+        import kaleido  # noqa: F401
+    except ImportError:
+        raise UserError("pictures need Kaleido; install it with: pip install 'rankline[images]'") from None
+    given = os.environ.get("BROWSER_PATH")
+    found = next((path for name in ([given] if given else BROWSERS) if (path := shutil.which(name))), None)
+    if found is None:
+        raise UserError(
+            f"pictures need Chrome or Chromium, and {given or 'none of ' + ', '.join(BROWSERS)} is installed; install "
+            "one, or name its program in the environment variable BROWSER_PATH"
+        )
+    return found
+
+
+def file_stem(one: Drawn) -> str:
+    """The figure's name, and that of its layer with nothing that a file's name can't have."""
+    layer = re.sub(r"[^A-Za-z0-9_.-]+", "-", one.of).strip("-.")[:40]
+    return f"{one.name}-{layer}" if layer else one.name
+
+
+def _order(one: Drawn, path: Path, form: str) -> dict[str, Any]:
+    """What Kaleido is asked for; a picture's ground is white, for it may stand anywhere."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(one.figure).update_layout(paper_bgcolor=PAPER)
+    options = {"format": form, "width": WIDTH, "height": figure.layout.height, "scale": DENSITY if form == "png" else 1}
+    return {"fig": figure, "path": path, "opts": options}
+
+
+def _draw(orders: Sequence[dict[str, Any]], browser: str) -> None:
+    import kaleido
+
+    # Without MathJax, which would come from the network; plotly.js is that of the Python package.
+    try:
+        kaleido.write_fig_from_object_sync(list(orders), kopts={"path": browser, "mathjax": False})
+    except RuntimeError as error:  # what Kaleido raises where the browser doesn't start
+        raise UserError(
+            f"{browser} could not draw the pictures; name another Chrome or Chromium in the environment variable "
+            "BROWSER_PATH"
+        ) from error

@@ -1,0 +1,109 @@
+"""Each layer's figures, from the database: what its configurations can cost, and what they leave of its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rankline.src.db.database import Database
+from rankline.src.db.queries.solution import Solution
+from rankline.src.db.queries.solutions import Solutions
+from rankline.src.db.queries.windows import metric_of
+from rankline.src.dse.formula import Cost
+from rankline.src.reports.figures.drawn import Drawn
+from rankline.src.reports.figures.front import front
+from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
+from rankline.src.reports.report.outcome import cost_of
+
+Row = Mapping[str, Any]
+
+LEVELS, SAMPLE, FRONT = 60, 300, 40
+"""Levels of an envelope, and the most points of a cloud and of a front, for each method."""
+
+
+@dataclass(frozen=True)
+class LayerFigures:
+    """A layer, its cloud, and its front of error against params; None where no error is known."""
+
+    layer: Row
+    cloud: Drawn
+    front: Drawn | None
+
+
+def layer_figures(
+    database: Database, network: str, layers: Sequence[Row], choices: Sequence[Row], seed: int
+) -> Iterator[LayerFigures]:
+    """Every layer that has spaces, with its figures; ``choices`` are a trial's layers, or none.
+
+    The envelope is over all configurations that the cloud has room for, its points a sample of the useful ones.
+    """
+    methods: dict[str, list[str]] = {}
+    for space in database.spaces(network):
+        methods.setdefault(space["layer"], []).append(space["method"])
+    chosen = {choice["layer"]: choice for choice in choices if choice["method"]}
+    cache: dict[tuple[int, Cost], tuple[pd.DataFrame, pd.DataFrame]] = {}
+    drawn: dict[tuple[Any, ...], str] = {}
+    for layer in layers:
+        spaces = [database.solutions(layer["name"], method, network) for method in methods.get(layer["name"], [])]
+        if not spaces:
+            continue
+        keys = [(solutions.space.id, solutions.original) for solutions in spaces]
+        for key, solutions in zip(keys, spaces, strict=True):
+            # Equal layers share their spaces; the larger ones take a second to go through.
+            if key not in cache:
+                cache[key] = envelope_of(solutions), table_of(solutions.random(SAMPLE, seed))
+        envelope, sample = (joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
+        choice = chosen.get(layer["name"])
+        figure = solution_cloud(envelope, sample, cost_of(layer), _chosen(choice, layer), title="")
+        name = f"cloud-{layer['position']}"
+        first = drawn.setdefault((*keys, _mark(choice)), name)
+        label = f"FLOPs against params of the configurations of {layer['name']}"
+        cloud = Drawn(name, label, figure, layer["name"], same_as="" if first == name else first)
+        yield LayerFigures(layer, cloud, drawn_front(layer, spaces))
+
+
+def envelope_of(solutions: Solutions, metric: str = "params") -> pd.DataFrame:
+    """The envelope of all configurations that a cloud has room for, against params (weights) or memory (bytes)."""
+    scale = solutions.bytes_per_element if metric == "memory" else 1
+    top = int(VIEW * metric_of(solutions.original, metric)) * scale
+    frame = solutions.within("all").where(**{metric: (None, top)}).envelope(LEVELS, metric)
+    return frame.assign(low=scale * frame["low"], high=scale * frame["high"], method=solutions.method)
+
+
+def table_of(solutions: Sequence[Solution]) -> pd.DataFrame:
+    """A row a configuration (see ``Solution.as_dict``)."""
+    return pd.DataFrame([one.as_dict() for one in solutions])
+
+
+def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The frames one below the other, without the empty ones, whose columns have no type."""
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def _mark(choice: Row | None) -> tuple[Any, ...] | None:
+    """What of a choice its mark in the figure shows."""
+    return None if choice is None else (choice["method"], tuple(choice["ranks"]), choice["shape"])
+
+
+def _chosen(choice: Row | None, layer: Row) -> pd.DataFrame:
+    if choice is None:
+        return pd.DataFrame()
+    reductions = {f"{metric}_reduction": 1 - choice[metric] / layer[metric] for metric in ("params", "flops")}
+    return pd.DataFrame([{**choice, **reductions}])
+
+
+def drawn_front(layer: Row, spaces: Sequence[Solutions]) -> Drawn | None:
+    """Each method's own front, evenly thinned out; None where no error is known."""
+    rows = []
+    for solutions in spaces:
+        found = solutions.pareto("params") if solutions.errors is not None else []
+        last = min(len(found), FRONT) - 1
+        rows += [found[j * (len(found) - 1) // max(last, 1)].as_dict() for j in range(last + 1)]
+    if not rows:
+        return None
+    label = f"Relative error against params of the configurations of {layer['name']}"
+    return Drawn(f"front-{layer['position']}", label, front(pd.DataFrame(rows), ""), layer["name"])

@@ -1,0 +1,89 @@
+"""The report: one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankline.src.dse import numbers
+from rankline.src.reports.report.plotly_script import packed_plotly
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    from rankline.src.db.database import Database
+    from rankline.src.reports.report.content import Content
+
+UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+"""Characters that could end a script element or a line of script; JSON has them in strings alone."""
+
+
+def write_report(
+    database: Database, path: Path, network: str | None = None, run: int | None = None, seed: int = 0
+) -> Path:
+    """Writes the report of a network and one of its runs to ``path``, whole or not at all; returns ``path``.
+
+    Without ``run``, the network's latest that has ended, if there is one. ``seed`` draws the sampled points.
+    Raises UserError for an unknown network or run, and where the file can't be written.
+    """
+    from rankline.src.reports.report.content import content
+
+    return write_page(path, render(content(database, network, run, seed)))
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Writes a text file whole or not at all; returns ``path``. Raises UserError where it can't be written."""
+    from rankline.src.dse.errors import UserError
+
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name a file in a folder that you can write") from error
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def render(found: Content) -> str:
+    """The report as one HTML text that needs nothing else."""
+    return environment().get_template("report.html").render(content=found)
+
+
+def figure_json(figure: go.Figure) -> Markup:
+    """The figure as JSON that can stand in a script element, whatever texts it holds."""
+    from markupsafe import Markup
+
+    return Markup(figure.to_json(validate=False, engine="json").translate(UNSAFE))
+
+
+def environment() -> Environment:
+    """The templates' environment: everything escaped, numbers as people read them."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from rankline.src.dse.methods import METHODS
+
+    made = Environment(
+        loader=PackageLoader("rankline.src.reports.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = (numbers.si, numbers.count, numbers.percent, numbers.change, numbers.points, numbers.decimals)
+    made.filters.update({function.__name__: function for function in shown})
+    made.globals["packed_plotly"] = packed_plotly
+    made.filters["figure_json"] = figure_json
+    made.filters["method_title"] = lambda name: METHODS[name].title if name in METHODS else name
+    made.filters["sizes"] = lambda sizes: "×".join(map(str, sizes))
+    return made

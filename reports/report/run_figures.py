@@ -1,0 +1,103 @@
+"""The figures of a run: its path, similarities, what its layers save, and a sweep's curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rankline.src.db.records.runs import CHOSEN, ORIGINAL
+from rankline.src.reports.figures.drawn import Drawn
+from rankline.src.reports.report.outcome import Outcome, Row, cost_of
+
+METRICS = {"flops": "FLOPs", "params": "params", "memory": "memory"}
+
+
+def drawn_path(result: Outcome) -> Drawn | None:
+    """Accuracy against params, trial by trial; None where no accuracy is known."""
+    import pandas as pd
+
+    from rankline.src.reports.figures.run_path import run_path
+
+    if not any(trial["accuracy"] is not None for trial in result.tried):
+        return None
+    best = result.best["number"] if result.best else None
+    rows = [
+        {
+            "number": trial["number"],
+            "status": CHOSEN if trial["number"] == best else trial["status"],
+            "accuracy": trial["accuracy"],
+            "params": trial["params"],
+        }
+        for trial in result.trials
+        if trial["accuracy"] is not None
+    ]
+    baseline = result.original["accuracy"] if result.original else None
+    frame = pd.DataFrame(rows, columns=["number", "status", "accuracy", "params"])
+    figure = run_path(frame, baseline, result.run["settings"].get("max_drop"))
+    return Drawn("run-path", "Validation accuracy against params, trial by trial", figure)
+
+
+def drawn_similarity(result: Outcome) -> Drawn | None:
+    """Each layer's similarity in each trial; None where none is known."""
+    import pandas as pd
+
+    from rankline.src.reports.figures.similarity import similarity
+
+    rows = [
+        {"trial": trial["number"], "layer": choice["layer"], "similarity": choice["similarity"]}
+        for trial in result.trials
+        if trial["status"] != ORIGINAL
+        for choice in trial["layers"]
+        if choice["similarity"] is not None
+    ]
+    if not rows:
+        return None
+    return Drawn("similarity", "Similarity of each layer in each trial", similarity(pd.DataFrame(rows)))
+
+
+def drawn_reductions(layers: Sequence[Row]) -> Drawn | None:
+    """What each factorized layer of the trial that counts saves; None without any."""
+    import pandas as pd
+
+    from rankline.src.reports.figures.layer_reductions import layer_reductions
+
+    rows = [
+        {
+            "layer": layer["name"],
+            "method": layer["choice"]["method"],
+            "params_reduction": 1 - layer["choice"]["params"] / layer["params"],
+            "flops_reduction": 1 - layer["choice"]["flops"] / layer["flops"],
+        }
+        for layer in layers
+        if layer["choice"]
+    ]
+    if not rows:
+        return None
+    return Drawn("reductions", "Reductions of params and FLOPs of each layer", layer_reductions(pd.DataFrame(rows), ""))
+
+
+def drawn_curve(result: Outcome) -> Drawn | None:
+    """What is left at each budget of a sweep; None for a run of one budget or of none."""
+    import pandas as pd
+
+    from rankline.src.reports.figures.sweep_curve import sweep_curve
+
+    swept = [trial for trial in result.tried if "damage" in trial["made_by"]]
+    if len(swept) < 2 or result.original is None:
+        return None
+    metric = _metric(swept[0]["made_by"])
+    whole = _amount(result.original, metric)
+    rows = [(_amount(one, metric) / whole, None, one["accuracy"], one["made_by"]["damage"]) for one in swept]
+    rows = [*sorted(rows, key=lambda row: row[0]), (1.0, None, result.original["accuracy"], None)]
+    frame = pd.DataFrame(rows, columns=["kept", "test", "validation", "damage"], dtype=float)
+    return Drawn("sweep-curve", "What is left at each share of the cost", sweep_curve(frame, METRICS[metric]))
+
+
+def _metric(made_by: Mapping[str, Any]) -> str:
+    """What the budget is of, from a trial's ``keep_...``."""
+    return next((name for name in METRICS if f"keep_{name}" in made_by), "flops")
+
+
+def _amount(row: Row, metric: str) -> int:
+    cost = cost_of(row)
+    return cost.memory() if metric == "memory" else int(getattr(cost, metric))

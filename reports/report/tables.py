@@ -1,0 +1,189 @@
+"""The tables of a report: exact values for machines, texts for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import change, decimals, percent
+from rankline.src.reports.report.content import Content
+from rankline.src.reports.report.outcome import Row
+from rankline.src.reports.report.table import Column, Table, counted
+
+AS_IT_IS = (
+    "name", "kind", "in_channels", "out_channels", "padding", "groups", "params", "fm", "flops", "damage", "kept",
+)  # fmt: skip
+
+LAYER_KEYS = (
+    "name", "kind", "kernel", "in_channels", "out_channels", "in_size", "out_size", "strides", "padding", "groups",
+    "params", "fm", "flops", "n_total", "n_better", "n_useful",
+    "method", "ranks", "shape", "params_after", "fm_after", "flops_after", "similarity", "error", "damage", "kept",
+)  # fmt: skip
+"""The columns of a layer: as it is, its configurations, and what the run made of it."""
+
+UNITS = (
+    "FLOPs are 2 × multiply-accumulates; FLOPs, feature maps (elements) and memory (bytes, 4 an element) are those of "
+    "one sample."
+)
+
+MEANINGS = {
+    "similarity": "Similarity: mean cosine of the layer's feature maps before and after.",
+    "error": "Error: relative Frobenius error of the kernel, before fine-tuning.",
+    "damage": "Damage: the layer's share of what all layers were predicted to do.",
+}
+
+
+def report_tables(content: Content) -> list[Table]:
+    """Before and after, the chosen plan and the trials, where there is a run; then the layers and the spaces."""
+    tables = [_layers(content), _spaces(content)]
+    if content.outcome is None or content.outcome.best is None:
+        return tables
+    return [_changes(content), _plan(content), _trials(content), *tables]
+
+
+def layer_table(content: Content) -> Table:
+    """A row a layer with everything that is known of it: its shape and costs as it is, and what the run made of it."""
+    spaces: dict[str, list[Row]] = {}
+    for space in content.spaces:
+        spaces.setdefault(space["layer"], []).append(space)
+    rows = [_layer(layer, spaces.get(layer["name"], [])) for layer in content.layers]
+    return Table("layers", f"Layers of {content.network['name']}", [Column(key, key) for key in LAYER_KEYS], rows)
+
+
+def _layer(layer: Row, spaces: Sequence[Row]) -> dict[str, Any]:
+    choice = layer["choice"] or {}
+    found: dict[str, Any] = {key: layer[key] for key in AS_IT_IS}
+    found |= {key: _sizes(layer[key]) for key in ("kernel", "in_size", "out_size", "strides")}
+    found |= {key: sum(one[key] for one in spaces) for key in ("n_total", "n_better", "n_useful")}
+    found |= {key: choice.get(key) for key in ("method", "shape", "similarity", "error")}
+    found |= {f"{key}_after": choice.get(key) for key in ("params", "fm", "flops")}
+    found |= {"ranks": _sizes(choice["ranks"]) if choice else None}
+    if not layer["kernel"]:
+        found["padding"] = None  # of a dense layer
+    return found
+
+
+def _changes(content: Content) -> Table:
+    rows = [
+        {
+            "part": part.part,
+            "metric": title,
+            "before": part.value("before", metric),
+            "after": part.value("after", metric),
+            "reduction": part.reduction(metric),
+        }
+        for part in (content.outcome.changes if content.outcome else ())
+        for title, metric in (("params", "params"), ("FLOPs", "flops"), ("memory (bytes)", "memory"))
+    ]
+    columns = (
+        Column("part", "part"),
+        Column("metric", "metric"),
+        counted("before", "before"),
+        counted("after", "after"),
+        Column("reduction", "change", change, number=True),
+    )
+    return Table("changes", "Before and after", columns, rows, (UNITS,))
+
+
+def _plan(content: Content) -> Table:
+    rows = []
+    for layer in content.layers:
+        if choice := layer["choice"]:
+            rows.append(
+                {
+                    "layer": layer["name"],
+                    "method": choice["method"],
+                    "ranks": _ranks(choice),
+                    "params": choice["params"],
+                    "params_reduction": 1 - choice["params"] / layer["params"],
+                    "flops": choice["flops"],
+                    "flops_reduction": 1 - choice["flops"] / layer["flops"],
+                    "similarity": choice["similarity"],
+                    "error": choice["error"],
+                    "damage": layer["damage"],
+                }
+            )
+    columns = [
+        Column("layer", "layer"),
+        Column("method", "method", _title),
+        Column("ranks", "ranks"),
+        counted("params", "params"),
+        Column("params_reduction", "change", change, number=True),
+        counted("flops", "FLOPs"),
+        Column("flops_reduction", "change", change, number=True),
+        Column("similarity", "similarity", decimals, number=True),
+        Column("error", "error", decimals, number=True),
+        Column("damage", "damage", percent, number=True),
+    ]
+    shown = _filled(columns, rows)
+    notes = [MEANINGS[column.key] for column in shown if column.key in MEANINGS]
+    return Table("plan", "Chosen plan", shown, rows, notes)
+
+
+def _trials(content: Content) -> Table:
+    keys = ("number", "status", "accuracy", "loss", "params", "flops", "seconds")
+    trials = content.outcome.trials if content.outcome else ()
+    rows = [{key: trial[key] for key in keys} for trial in trials]
+    columns = (
+        counted("number", "trial"),
+        Column("status", "status"),
+        Column("accuracy", "accuracy, validation", percent, number=True),
+        Column("loss", "loss", decimals, number=True),
+        counted("params", "params"),
+        counted("flops", "FLOPs"),
+        Column("seconds", "seconds", lambda value: f"{value:.1f}", number=True),
+    )
+    return Table("trials", "Trials", columns, rows)
+
+
+def _layers(content: Content) -> Table:
+    rows = layer_table(content).rows
+    columns = [
+        Column("name", "layer"),
+        Column("kind", "kind"),
+        Column("kernel", "kernel"),
+        counted("in_channels", "in"),
+        counted("out_channels", "out"),
+        Column("in_size", "size"),
+        Column("strides", "stride"),
+        counted("params", "params"),
+        counted("fm", "feature maps"),
+        counted("flops", "FLOPs"),
+        Column("kept", "kept because"),
+    ]
+    notes = ("Params of a layer are those of its kernel; feature maps are elements, for one sample.",)
+    return Table("layers", "Layers", _filled(columns, rows), rows, notes)
+
+
+def _spaces(content: Content) -> Table:
+    columns = (
+        Column("layer", "layer"),
+        Column("method", "method", _title),
+        counted("n_total", "all"),
+        counted("n_better", "better"),
+        counted("n_useful", "useful"),
+    )
+    notes = (
+        "Numbers of configurations. Better: params and FLOPs both below the original's. Useful: better, and no rank "
+        "larger than its neighbours can feed.",
+    )
+    return Table("spaces", "Configurations", columns, content.spaces, notes)
+
+
+def _filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+    """The columns that have a value in any row."""
+    return [column for column in columns if any(row[column.key] is not None for row in rows)] or list(columns)
+
+
+def _sizes(sizes: Sequence[int]) -> str | None:
+    return "x".join(map(str, sizes)) or None
+
+
+def _ranks(choice: Row) -> str:
+    ranks = ", ".join(map(str, choice["ranks"]))
+    return f"{ranks} at {choice['shape']}" if choice["shape"] else ranks
+
+
+def _title(method: str) -> str:
+    return METHODS[method].title if method in METHODS else method

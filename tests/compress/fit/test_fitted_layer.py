@@ -1,0 +1,143 @@
+"""Which layers are fitted, and what belongs to each."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from rankline.src.compress.fit.fitted_layer import FittedLayer, fitted_layers_of, out_of_reach
+from rankline.src.dse.keras_model.graph import Call, trace
+from tests.helpers import networks
+from tests.helpers.networks import network, samples_of
+
+layers = keras.layers
+
+
+def found(model: keras.Model) -> tuple[list[Call], dict[str, FittedLayer]]:
+    calls = trace(model)
+    return calls, fitted_layers_of(calls)
+
+
+def facts(model: keras.Model) -> dict[str, tuple[str | None, bool, bool]]:
+    """The BatchNorm, whether there is a residual sum, and whether a ReLU follows, by path."""
+    calls, units = found(model)
+    return {
+        path: (None if unit.norm is None else calls[unit.norm].path, unit.add is not None, unit.relu)
+        for path, unit in units.items()
+    }
+
+
+def test_batch_norm_sum_and_relu_belong_to_the_layer_before() -> None:
+    assert facts(network("identity")[0]) == {
+        "a": ("a_bn", False, True),
+        "b": ("b_bn", False, True),
+        "c": ("c_bn", True, True),
+        "d": (None, False, False),
+    }
+    assert facts(network("projection")[0])["p"] == ("p_bn", True, True)
+
+
+def test_what_is_no_unit_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankline.src.compress.fit.fitted_layer.LARGEST_PATCH", 40)
+    inputs = keras.Input((6, 6, 4))
+    twice = layers.Conv2D(4, 3, padding="same", name="twice")
+    x = layers.Conv2D(4, 3, groups=2, name="grouped")(twice(twice(inputs)))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten(name="flat")(x)))
+    calls, units = found(model)
+    reasons = out_of_reach(calls)
+    assert not units
+    assert reasons["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
+    assert reasons["grouped"].startswith("it is a grouped convolution")
+    assert reasons["head"] == "its patches have 64 dimensions, and layers are fitted up to 40"
+    monkeypatch.setattr("rankline.src.compress.fit.fitted_layer.LARGEST_PATCH", 64)
+    assert set(fitted_layers_of(calls)) == {"head"}
+    assert "head" not in out_of_reach(calls)
+
+
+def test_an_activation_of_its_own_ends_the_unit() -> None:
+    assert facts(network("sequential")[0]) == {
+        "a": (None, False, True), "b": (None, False, True), "c": (None, False, False), "d": (None, False, False),
+    }  # fmt: skip
+    assert facts(network("before the activation")[0])["a"] == (None, False, True)
+
+
+def test_what_is_used_twice_or_put_out_belongs_to_no_unit() -> None:
+    assert facts(network("one norm for two")[0])["a"] == (None, False, False)
+    inputs = keras.Input((6, 6, 4))
+    x = layers.Conv2D(6, 3, name="a")(inputs)
+    y = layers.BatchNormalization(name="n")(x)
+    assert facts(keras.Model(inputs, [layers.ReLU()(y), layers.ReLU()(x)])) == {"a": (None, False, False)}
+    assert facts(keras.Model(inputs, [layers.ReLU()(y), y])) == {"a": ("n", False, False)}
+    assert facts(keras.Model(inputs, [layers.ReLU()(y), x])) == {"a": (None, False, False)}
+
+
+@pytest.mark.parametrize(
+    ("after", "relu"),
+    [
+        (layers.ReLU(), True),
+        (layers.Activation("relu"), True),
+        (layers.ReLU(max_value=6), False),
+        (layers.ReLU(negative_slope=0.1), False),
+        (layers.ReLU(threshold=1.0), False),
+        (layers.LeakyReLU(), False),
+        (layers.Activation("gelu"), False),
+    ],
+)
+def test_only_a_plain_relu_is_one(after: keras.Layer, relu: bool) -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="a"), after, layers.Dense(2, name="b")])
+    assert facts(model)["a"] == (None, False, relu)
+
+
+def test_an_add_of_one_map_with_itself_or_of_other_sizes_is_no_residual_sum() -> None:
+    assert not facts(network("operations")[0])["a"][1]
+    assert not facts(network("gated")[0])["b"][1]
+
+
+def test_layers_that_cannot_be_fitted_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = keras.Input((8, 8, 4))
+    x = layers.Conv2D(8, 3, groups=2, name="grouped")(inputs)
+    x = layers.DepthwiseConv2D(3, name="depthwise")(x)
+    shared = layers.Conv2D(8, 1, name="shared")
+    x = layers.Flatten()(layers.Conv2D(4, 3, name="large")(shared(shared(x))))
+    model = keras.Model(inputs, layers.Dense(3, name="d")(x))
+    assert list(found(model)[1]) == ["large", "d"]
+    monkeypatch.setattr("rankline.src.compress.fit.fitted_layer.LARGEST_PATCH", 71)
+    assert list(found(model)[1]) == ["d"]
+
+
+@pytest.mark.parametrize(("kind", "path"), [("identity", "a"), ("unscaled", "b"), ("unscaled", "c"), ("sound", "b")])
+def test_patches_times_the_kernel_are_the_whole_layer_up_to_a_bias(kind: str, path: str) -> None:
+    model, _ = network(kind)
+    _, units = found(model)
+    unit = units[path]
+    inputs = keras.Model(model.inputs, unit.layer.input)
+    x = keras.ops.convert_to_numpy(inputs(keras.ops.convert_to_tensor(samples_of(model, 5)[0])))
+    whole = unit.outputs(keras.ops.convert_to_numpy(unit.whole(keras.ops.convert_to_tensor(x))))
+    rows = unit.inputs(x).reshape(-1, unit.weights_shape[0])
+    assert unit.positions(whole.shape) == len(rows)
+    made = rows @ unit.kernel()
+    offset = whole.reshape(made.shape) - made
+    np.testing.assert_allclose(offset, np.broadcast_to(offset[:1], offset.shape), atol=1e-4)
+
+
+def test_channels_first_are_turned_and_back() -> None:
+    inputs = keras.Input((4, 6, 6))
+    layer = layers.Conv2D(3, 3, data_format="channels_first", name="a")
+    model = keras.Model(inputs, layers.BatchNormalization(axis=1, name="n")(layer(inputs)))
+    calls, units = found(model)
+    unit = units["a"]
+    assert unit.end == next(index for index, call in enumerate(calls) if call.path == "n")
+    maps = np.zeros((2, 3, 4, 5))
+    assert unit.outputs(maps).shape == (2, 4, 5, 3)
+    assert unit.map_of(unit.outputs(maps)).shape == maps.shape
+    other = keras.Model(inputs, layers.BatchNormalization(axis=-1)(layer(inputs)))
+    assert found(other)[1]["a"].norm is None
+
+
+def test_the_layer_without_its_activation_has_its_weights() -> None:
+    model = networks.randomized(networks.sequential())
+    unit = found(model)[1]["c"]
+    assert unit.layer.activation is keras.activations.tanh
+    x = np.random.default_rng(0).standard_normal((2, *unit.layer.input.shape[1:])).astype("float32")
+    np.testing.assert_allclose(np.tanh(unit.linear(x)), unit.layer(x), atol=1e-6)

@@ -1,0 +1,41 @@
+"""The decompositions are written on TensorLy's backend, and give the same on every one that is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import tensorly as tl
+
+from rankline.src.compress import methods
+from tests.compress.methods.test_cp import decaying
+from tests.helpers.chains import METHODS
+
+pytestmark = pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning")
+
+BACKENDS = {"numpy": "numpy", "tensorflow": "tensorflow", "jax": "jax", "pytorch": "torch"}
+"""TensorLy's names, and the packages that they need."""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_backend_gives_the_same_errors(method: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One fitted rank will do: JAX compiles every operation anew for each.
+    monkeypatch.setattr("rankline.src.compress.methods.numerics.calibration.FITTED", np.array([0.3]))
+    monkeypatch.setattr("rankline.src.compress.methods.numerics.calibration.HELD_OUT", np.array([]))
+    if find_spec(BACKENDS[backend]) is None:
+        pytest.skip(f"{backend} is not installed")
+    decomposition = methods.get(method)
+    weights = decaying((1, 1, 12, 16) if method == "qr" else (3, 2, 24, 36)).astype("float32")
+    (table,) = decomposition.spectrum(weights).values()
+    ranks = tuple(size // 5 for size in (table.tables[0].shape if table.is_grid else map(len, table.tables)))
+    expected = decomposition.error(weights, decomposition.decompose(weights, ranks))
+    with tl.backend_context(backend):
+        factors = decomposition.decompose(tl.tensor(weights), ranks)
+        assert all(tl.is_tensor(factor) and factor.dtype == tl.float32 for factor in factors)
+        error = decomposition.error(tl.tensor(weights), factors)
+        (here,) = decomposition.spectrum(tl.tensor(weights)).values()
+    assert error == pytest.approx(expected, rel=0.05)
+    assert here.error(ranks) == pytest.approx(table.error(ranks), rel=0.05)
+    assert (here.certainty, tuple(map(np.shape, here.tables))) == (table.certainty, tuple(map(np.shape, table.tables)))
