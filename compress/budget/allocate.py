@@ -40,7 +40,7 @@ SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Option:
-    """A way to leave a layer: by a choice, or as it is (None); what it costs, and its damage (see ``stakes``).
+    """A way to leave a layer: by a choice, or as it is (None); what it costs, and its damage (see ``budget.damage``).
 
     factors: those that were measured, of a method without tables.
     """

@@ -175,7 +175,7 @@ def budget(
         check_possible(engine, one)
     check_saving(trained, calibration.samples)
     if fit == "data":
-        check_memory(engine.passage.calls, len(calibration.samples[0]))
+        check_memory(engine.forward.calls, len(calibration.samples[0]))
     database = open_database(db) if isinstance(db, str) else db
     network = name or (network_name(model) if isinstance(model, str) else trained.name)
     database.explore_missing(trained, network, engine.methods, progress)

@@ -53,7 +53,7 @@ NumPy's types."""
 class CalibratedModel:
     """A trained model with calibration samples: an array (n, ..) for each input, without labels.
 
-    methods: those to choose from (default: all); value: see ``stakes``; include, exclude: names or patterns of the
+    methods: those to choose from (default: all); value: see ``damage``; include, exclude: names or patterns of the
     layers that may change; metrics: the costs that budgets will be given for. ``paths`` are the layers that may change
     then, ``skipped`` why the others with a kernel may not. Raises UserError where there is nothing to factorize, for
     unknown names, and samples that the model doesn't take.
@@ -86,7 +86,7 @@ class CalibratedModel:
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
         self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
-        self.passage = ForwardPass(calls, fitted_layers_of(calls))
+        self.forward = ForwardPass(calls, fitted_layers_of(calls))
         wanted = Settings(include=tuple(include), exclude=tuple(exclude))
         chosen = chosen_layers([{"name": layer.name} for layer in shape.layers], wanted)
         beyond = out_of_reach(calls)
@@ -99,28 +99,28 @@ class CalibratedModel:
                 self.skipped[name] = LEFT_OUT
             elif reason := refusal(model, name):
                 self.skipped[name] = f"it {reason}"
-            elif name not in self.passage.units:
+            elif name not in self.forward.fitted_layers:
                 self.skipped[name] = beyond[name]
-        self.paths = [path for path in self.passage.units if path in self.layers and path not in self.skipped]
+        self.paths = [path for path in self.forward.fitted_layers if path in self.layers and path not in self.skipped]
         if not self.paths:
             reasons = f" ({by_reason(self.skipped)})" if self.skipped else ""
             raise UserError(f"model '{model.name}' has no layer left that can be factorized{reasons}")
 
     @cached_property
     def metrics(self) -> dict[str, Reals]:
-        """G (F, F) of each layer's outputs (see ``sensitivity.output_metrics``)."""
+        """G (F, F) of each layer's outputs (see ``output_metric.output_metrics``)."""
         samples = [one[:METRIC_SAMPLES] for one in self.samples]
-        return output_metrics(self.passage, samples, self.seed, self.progress)
+        return output_metrics(self.forward, samples, self.seed, self.progress)
 
     @cached_property
     def options(self) -> dict[str, list[Option]]:
         """Each layer's options; made at the first call, which takes the longest."""
         metrics = self.metrics if self.value == "damage" else None
         self.progress("statistics of the inputs", 0, 0)
-        stakes = damages_of(
-            self.model, self.passage, self.paths, self.samples, self.value, metrics, self.seed, self.progress
+        damages = damages_of(
+            self.model, self.forward, self.paths, self.samples, self.value, metrics, self.seed, self.progress
         )
-        return priced(stakes, self.layers, self.methods, self.wanted, self.progress)
+        return priced(damages, self.layers, self.methods, self.wanted, self.progress)
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:

@@ -1,7 +1,7 @@
 """What an error of a layer's weights is worth to the network, in one unit for all layers and methods.
 
-value ``damage`` (the default): the predicted squared error of the logits (see ``sensitivity``); ``energy``: the share
-of the energy of the layer's outputs that is lost, as activation-aware truncation has it (Wang et al., "SVD-LLM", ICLR
+value ``damage`` (the default): the predicted squared error of the logits (see ``output_metric``); ``energy``: the share of
+the energy of the layer's outputs that is lost, as activation-aware truncation has it (Wang et al., "SVD-LLM", ICLR
 2025); ``uniform``: the share of the weights' that is lost.
 """
 
@@ -42,13 +42,13 @@ class Damage:
     without.
     """
 
-    unit: FittedLayer
+    fitted: FittedLayer
     weights: Reals
     covariance: Reals | None
     metric: Reals | None
     scale: float
 
-    def damage(self, weights: Reals) -> float:
+    def of(self, weights: Reals) -> float:
         """That of other weights (K C, F) in the place of W."""
         return self.scale * self.energy(self.weights - weights)
 
@@ -60,12 +60,12 @@ class Damage:
 
     def factors(self, choice: Choice) -> tuple[list[Any], Reals]:
         """The factors of a choice that do the least damage, as far as its method can, and their product (K C, F)."""
-        return fitted_factors(choice, self.unit, self.weights, self.covariance, self.metric)
+        return fitted_factors(choice, self.fitted, self.weights, self.covariance, self.metric)
 
 
 def damages_of(
     model: keras.Model,
-    passage: ForwardPass,
+    forward: ForwardPass,
     paths: Sequence[str],
     samples: Sequence[NDArray[Any]] = (),
     value: str = "damage",
@@ -73,67 +73,75 @@ def damages_of(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Damage]:
-    """The stake of each of some units, by path, under a value function (one of VALUES).
+    """The damage of each of some layers, by path, under a value function (one of VALUES).
 
-    samples: an array for each input of the model (not needed for ``uniform``); metrics: G of each unit's outputs
+    samples: an array for each input of the model (not needed for ``uniform``); metrics: G of each layer's outputs
     (needed for ``damage``); progress: is told of the batches that were looked at, and of the samples that were probed.
     """
     if value not in VALUES:
         raise one_of("value", value, list(VALUES))
-    units = {path: passage.units[path] for path in paths}
+    fitted_layers = {path: forward.fitted_layers[path] for path in paths}
     if value == "uniform":
-        return {path: _as_share(Damage(unit, unit.raw_kernel(), None, None, 1.0)) for path, unit in units.items()}
-    seen = covariances(model, [tuple(samples)], paths, _positions(passage, units, len(samples[0])), seed, progress)
+        return {
+            path: _as_share(Damage(fitted, fitted.raw_kernel(), None, None, 1.0))
+            for path, fitted in fitted_layers.items()
+        }
+    seen = covariances(
+        model, [tuple(samples)], paths, _positions(forward, fitted_layers, len(samples[0])), seed, progress
+    )
     if value == "energy":
-        plain = {path: Damage(unit, unit.raw_kernel(), seen[path].matrix, None, 1.0) for path, unit in units.items()}
-        return {path: _as_share(stake) for path, stake in plain.items()}
-    stakes = {
-        path: Damage(unit, unit.kernel(), _covariance(unit, seen[path]), (metrics or {})[path], 1.0)
-        for path, unit in units.items()
+        plain = {
+            path: Damage(fitted, fitted.raw_kernel(), seen[path].matrix, None, 1.0)
+            for path, fitted in fitted_layers.items()
+        }
+        return {path: _as_share(damage) for path, damage in plain.items()}
+    damages = {
+        path: Damage(fitted, fitted.kernel(), _covariance(fitted, seen[path]), (metrics or {})[path], 1.0)
+        for path, fitted in fitted_layers.items()
     }
-    return _calibrated(passage, stakes, [one[:PROBE_SAMPLES] for one in samples], seen, progress)
+    return _calibrated(forward, damages, [one[:PROBE_SAMPLES] for one in samples], seen, progress)
 
 
-def _positions(passage: ForwardPass, units: Mapping[str, FittedLayer], count: int) -> dict[str, float]:
-    """The share of each unit's patches that its covariance is taken from: as many as a fit looks at."""
+def _positions(forward: ForwardPass, fitted_layers: Mapping[str, FittedLayer], count: int) -> dict[str, float]:
+    """The share of each layer's patches that its covariance is taken from: as many as a fit looks at."""
     shares = {}
-    for path, unit in units.items():
-        positions = prod(size or 1 for size in passage.calls[unit.end].out_shapes[0]) // unit.weights_shape[1]
-        shares[path] = min(1.0, rows_wanted(unit.weights_shape[0]) / (positions * count))
+    for path, fitted in fitted_layers.items():
+        positions = prod(size or 1 for size in forward.calls[fitted.end].out_shapes[0]) // fitted.weights_shape[1]
+        shares[path] = min(1.0, rows_wanted(fitted.weights_shape[0]) / (positions * count))
     return shares
 
 
-def _as_share(stake: Damage) -> Damage:
+def _as_share(damage: Damage) -> Damage:
     """Damages as shares of the layer's own energy."""
-    return replace(stake, scale=1 / (stake.energy(stake.weights) or 1.0))
+    return replace(damage, scale=1 / (damage.energy(damage.weights) or 1.0))
 
 
-def _covariance(unit: FittedLayer, seen: Covariance) -> Reals:
+def _covariance(fitted: FittedLayer, seen: Covariance) -> Reals:
     """About the mean where a bias can mend it."""
-    return seen.centred if unit.is_centred else seen.matrix
+    return seen.centred if fitted.is_centred else seen.matrix
 
 
 def _calibrated(
-    passage: ForwardPass,
-    stakes: Mapping[str, Damage],
+    forward: ForwardPass,
+    damages: Mapping[str, Damage],
     samples: Sequence[NDArray[Any]],
     seen: Mapping[str, Covariance],
     progress: Progress,
 ) -> dict[str, Damage]:
-    """The stakes scaled by what errors of the logits were measured against those predicted, at the PROBED ranks."""
+    """The damages scaled by what errors of the logits were measured against those predicted, at the PROBED ranks."""
     changes: dict[str, list[tuple[Reals, Reals]]] = {}
-    for path, stake in stakes.items():
-        rows, outputs = stake.weights.shape
+    for path, damage in damages.items():
+        rows, outputs = damage.weights.shape
         changes[path] = []
         for share in PROBED:
             rank = max(1, min(min(rows, outputs) - 1, round(share * rows * outputs / (rows + outputs))))
-            change = stake.factors(Choice("svd", (rank,)))[1] - stake.weights
-            mean = seen[path].mean if stake.unit.is_centred else np.zeros(rows)
+            change = damage.factors(Choice("svd", (rank,)))[1] - damage.weights
+            mean = seen[path].mean if damage.fitted.is_centred else np.zeros(rows)
             changes[path].append((change, -mean @ change))
-    measured = logit_errors(passage, samples, changes, progress)
+    measured = logit_errors(forward, samples, changes, progress)
     scaled = {}
-    for path, stake in stakes.items():
-        predicted = [stake.energy(change) for change, _ in changes[path]]
+    for path, damage in damages.items():
+        predicted = [damage.energy(change) for change, _ in changes[path]]
         ratios = [m / p for m, p in zip(measured[path], predicted, strict=True) if m > 0 and p > 0]
-        scaled[path] = replace(stake, scale=float(np.exp(np.mean(np.log(ratios)))) if ratios else 0.0)
+        scaled[path] = replace(damage, scale=float(np.exp(np.mean(np.log(ratios)))) if ratios else 0.0)
     return scaled

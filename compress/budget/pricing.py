@@ -42,7 +42,7 @@ error."""
 
 
 def priced(
-    stakes: Mapping[str, Damage],
+    damages: Mapping[str, Damage],
     layers: Mapping[str, Layer],
     methods: Sequence[str],
     costs: Sequence[str] = ("flops",),
@@ -53,11 +53,11 @@ def priced(
     layers: their shapes and sizes, by path; costs: those that count (of params, flops, memory).
     """
     jobs = [
-        (stake, layers[path], space.method)
-        for path, stake in stakes.items()
+        (damage, layers[path], space.method)
+        for path, damage in damages.items()
         for space in spaces_of(layers[path], tuple(methods))
     ]
-    found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in stakes}
+    found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in damages}
     # The largest first, so that none is left alone at the end.
     jobs.sort(key=lambda job: -job[0].weights.size)
     with threadpool_limits(1), warnings.catch_warnings():
@@ -70,33 +70,33 @@ def priced(
     return found
 
 
-def _options(stake: Damage, layer: Layer, method: str, costs: Sequence[str]) -> tuple[str, list[Option]]:
-    """The path of the unit, and the options of one method that no other of it beats."""
+def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[str]) -> tuple[str, list[Option]]:
+    """The path of the layer, and the options of one method that no other of it beats."""
     (space,) = spaces_of(layer, (method,))
     found = narrowed(lines_of(space))
     decomposition = get(method)
     original = space.original.memory() // 4 if costs[0] == "memory" else getattr(space.original, costs[0])
     if not len(found.lo):
-        return stake.unit.path, []
-    if stake.covariance is not None and not decomposition.uses_covariance:
-        return stake.unit.path, _measured(stake, found, decomposition, costs, original)
-    whole = stake.scale * stake.energy(stake.weights)
-    found, curves = with_errors(found, decomposition.spectrum(_turned(stake), covariance=_tensor(stake.covariance)))
+        return damage.fitted.path, []
+    if damage.covariance is not None and not decomposition.uses_covariance:
+        return damage.fitted.path, _measured(damage, found, decomposition, costs, original)
+    whole = damage.scale * damage.energy(damage.weights)
+    found, curves = with_errors(found, decomposition.spectrum(_turned(damage), covariance=_tensor(damage.covariance)))
     places = _front(found, curves, costs)
-    return stake.unit.path, [
+    return damage.fitted.path, [
         _option(found, place, method, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
     ]
 
 
 def _measured(
-    stake: Damage, found: Narrowed, decomposition: Decomposition, costs: Sequence[str], original: int
+    damage: Damage, found: Narrowed, decomposition: Decomposition, costs: Sequence[str], original: int
 ) -> list[Option]:
     """A short-list of a method's configurations along the first cost, of which the layer as it is has ``original``,
     decomposed and measured."""
     if len(found.lo) == 1:
         places = [(0, int(k)) for k in range(int(found.lo[0]), int(found.hi[0]) + 1)]
     else:
-        found, curves = with_errors(found, decomposition.spectrum(_turned(stake)))
+        found, curves = with_errors(found, decomposition.spectrum(_turned(damage)))
         places = _front(found, curves, costs)
     intercept, slope = found.along(costs[0])
     spent = np.array([intercept[line] + slope[line] * k for line, k in places])
@@ -107,8 +107,8 @@ def _measured(
     options = []
     for place in places:
         option = _option(found, place, decomposition.name, 0.0)
-        factors, product = stake.factors(option.choice)  # type: ignore[arg-type]
-        options.append(replace(option, damage=stake.damage(product), factors=tuple(factors)))
+        factors, product = damage.factors(option.choice)  # type: ignore[arg-type]
+        options.append(replace(option, damage=damage.of(product), factors=tuple(factors)))
     return options
 
 
@@ -123,10 +123,10 @@ def _option(found: Narrowed, place: tuple[int, int], method: str, damage: float)
     return Option(Choice(method, ranks, shape), Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k), damage)
 
 
-def _turned(stake: Damage) -> Any:
+def _turned(damage: Damage) -> Any:
     """The weights as a kernel whose outputs' plain error is that in the metric."""
-    root = np.eye(stake.weights.shape[1]) if stake.metric is None else metric_roots(stake.metric)[0]
-    return tl.tensor((stake.weights @ root).reshape(tuple(stake.unit.layer.kernel.shape)))
+    root = np.eye(damage.weights.shape[1]) if damage.metric is None else metric_roots(damage.metric)[0]
+    return tl.tensor((damage.weights @ root).reshape(tuple(damage.fitted.layer.kernel.shape)))
 
 
 def _tensor(covariance: Reals | None) -> Any:

@@ -16,7 +16,7 @@ from rankline.src.dse.plan import Choice
 
 def fitted_factors(
     choice: Choice | None,
-    unit: FittedLayer,
+    fitted: FittedLayer,
     weights: Reals,
     covariance: Reals | None,
     metric: Reals | None,
@@ -31,7 +31,7 @@ def fitted_factors(
     if choice is None:
         return [weights], weights
     method = get(choice.method)
-    shape = tuple(unit.layer.kernel.shape)
+    shape = tuple(fitted.layer.kernel.shape)
     weighed = metric if metric is not None and metric.any() and method.ends_in_outputs else None
     root, back = (None, None) if weighed is None else metric_roots(weighed)
     turned = weights if root is None else weights @ root

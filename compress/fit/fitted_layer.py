@@ -40,7 +40,7 @@ class FittedLayer:
 
     @property
     def end(self) -> int:
-        """The call whose outputs are the unit's, before any activation of its own."""
+        """The call whose outputs are the layer's, before any activation of its own."""
         return self.call if self.norm is None else self.norm
 
     @property
@@ -106,7 +106,7 @@ def _floats(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def out_of_reach(calls: Sequence[Call]) -> dict[str, str]:
-    """Why layers are no units, by path."""
+    """Why layers are not fitted, by path."""
     uses = Counter(id(call.layer) for call in calls)
     return {call.path: reason for call in calls if (reason := _reason(call.layer, uses)) is not None}
 
@@ -122,8 +122,8 @@ def _reason(layer: keras.Layer, uses: Counter[int]) -> str | None:
 
 
 def fitted_layers_of(calls: Sequence[Call]) -> dict[str, FittedLayer]:
-    """The units by path, in the order of ``calls`` (see ``dse.graph.trace``): every layer that can be factorized and
-    is called once, with patches of at most LARGEST_PATCH dimensions; ``out_of_reach`` tells of the others."""
+    """The fitted layers by path, in the order of ``calls`` (see ``graph.trace``): every layer that can be factorized
+    and is called once, with patches of at most LARGEST_PATCH dimensions; ``out_of_reach`` tells of the others."""
     users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
     for index, call in enumerate(calls):
         for source in call.inputs:
@@ -132,11 +132,11 @@ def fitted_layers_of(calls: Sequence[Call]) -> dict[str, FittedLayer]:
     found = {}
     for index, call in enumerate(calls):
         if _reason(call.layer, uses) is None:
-            found[call.path] = _unit(calls, users, uses, index)
+            found[call.path] = _fitted_layer(calls, users, uses, index)
     return found
 
 
-def _unit(calls: Sequence[Call], users: dict[int, list[int]], uses: Counter[int], index: int) -> FittedLayer:
+def _fitted_layer(calls: Sequence[Call], users: dict[int, list[int]], uses: Counter[int], index: int) -> FittedLayer:
     layer = calls[index].layer
     own = layer.activation not in (None, keras.activations.linear)
     norm = add = None

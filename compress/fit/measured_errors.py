@@ -32,7 +32,7 @@ def measure_errors(
     """Stores the error of every explored configuration of a trained model, so that queries can ask for it.
 
     model: the trained Keras model that was explored, or its MODEL text; network: its name in the database.
-    calibrate: inputs as the model takes them (an array, batches, a tf.data set), ``compress.data.Data`` or a data
+    calibrate: inputs as the model takes them (an array, batches, a tf.data set), ``Data`` or a data
     name, of which the first ``samples`` training inputs are used: the methods that can then tell the error of the
     layer's outputs; no labels are needed. Of batches all are used.
     Returns what was made now, a line a layer and method; tables of the same weights and data stay as they are. Raises

@@ -38,7 +38,7 @@ class Rows:
 
 
 def rows_of(
-    unit: FittedLayer,
+    fitted: FittedLayer,
     ours: Sequence[Any],
     y: Sequence[Any],
     sides: tuple[Mapping[int, Batches], Mapping[int, Batches]],
@@ -48,34 +48,34 @@ def rows_of(
 ) -> Rows:
     """About ``wanted`` patches of our maps at positions drawn by ``seed``, from every batch.
 
-    ours: our input maps of the unit, and y: the original's outputs, by batch; sides: the outputs of the original's
-    calls and of ours; shortcuts: what else goes into the residual sum behind the unit, as call and output.
+    ours: our input maps of the layer, and y: the original's outputs, by batch; sides: the outputs of the original's
+    calls and of ours; shortcuts: what else goes into the residual sum behind the layer, as call and output.
     """
     rng = np.random.default_rng(seed)
-    dimensions, _ = unit.weights_shape
-    total = sum(unit.positions(keras.ops.shape(one)) for one in y)
+    dimensions, _ = fitted.weights_shape
+    total = sum(fitted.positions(keras.ops.shape(one)) for one in y)
     parts = []
     for number, (x, whole) in enumerate(zip(ours, y, strict=True)):
-        view, whole = unit.inputs(keras.ops.convert_to_numpy(x)), unit.outputs(keras.ops.convert_to_numpy(whole))
+        view, whole = fitted.inputs(keras.ops.convert_to_numpy(x)), fitted.outputs(keras.ops.convert_to_numpy(whole))
         size = whole.shape[:-1]
         count = int(np.prod(size))
         some = min(count, -(-wanted * count // total))
         index = np.unravel_index(np.sort(rng.choice(count, some, replace=False)), size)
-        sums = [_sum(unit, side, number, shortcuts, size) for side in sides]
+        sums = [_sum(fitted, side, number, shortcuts, size) for side in sides]
         parts.append((view[index].reshape(some, dimensions), *(one[index] for one in (whole, *sums))))
     x, whole, their_sum, our_sum = (np.concatenate(one) for one in zip(*parts, strict=True))
     return Rows(x, whole, their_sum, our_sum, bool(shortcuts))
 
 
 def _sum(
-    unit: FittedLayer,
+    fitted: FittedLayer,
     side: Mapping[int, Batches],
     number: int,
     shortcuts: Sequence[tuple[int, int]],
     size: tuple[int, ...],
 ) -> NDArray[Any]:
-    """What one side adds to a unit's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
+    """What one side adds to a layer's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
     total: NDArray[Any] = np.zeros((*size, 1), np.float32)
     for place, output in shortcuts:
-        total = total + unit.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
+        total = total + fitted.outputs(keras.ops.convert_to_numpy(side[place][number][output]))
     return total

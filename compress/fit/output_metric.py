@@ -30,37 +30,37 @@ MIXED = 0.1
 
 
 def output_metrics(
-    passage: ForwardPass,
+    forward: ForwardPass,
     samples: Sequence[NDArray[Any]],
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Reals]:
-    """G (F, F) of each unit, by path; samples: an array for each input of the model. One backward pass.
+    """G (F, F) of each layer, by path; samples: an array for each input of the model. One backward pass.
 
     v is drawn anew for each sample; MIXED is added. All zero for a layer that the outputs don't depend on. progress:
     is told of the samples that have passed.
     """
     rng = np.random.default_rng(seed)
     passed = 0
-    units = passage.units
-    totals = {path: np.zeros((unit.layer.kernel.shape[-1],) * 2) for path, unit in units.items()}
-    for batch in batches_of(samples, max(1, fitting_batch(passage.calls) // 2), passage.calls):
+    fitted_layers = forward.fitted_layers
+    totals = {path: np.zeros((fitted.layer.kernel.shape[-1],) * 2) for path, fitted in fitted_layers.items()}
+    for batch in batches_of(samples, max(1, fitting_batch(forward.calls) // 2), forward.calls):
         weights: list[Any] = []
 
         def projected(taps: list[Any], batch: list[Any] = batch, weights: list[Any] = weights) -> Any:
-            added = dict(zip(units, taps, strict=True))
-            values = passage.run(passage.start(batch), passage.inner, lambda one, y: y + added[one.path])
-            logits = [keras.ops.cast(one, "float32") for one in passage.logits(values)]
+            added = dict(zip(fitted_layers, taps, strict=True))
+            values = forward.run(forward.start(batch), forward.inner, lambda one, y: y + added[one.path])
+            logits = [keras.ops.cast(one, "float32") for one in forward.logits(values)]
             if not weights:
                 weights += [keras.ops.convert_to_tensor(rng.normal(size=one.shape), one.dtype) for one in logits]
             return sum(keras.ops.sum(v * one) for v, one in zip(weights, logits, strict=True))
 
         taps = [
-            keras.ops.zeros((len(batch[0]), *passage.calls[unit.end].out_shapes[0]), unit.layer.compute_dtype)
-            for unit in units.values()
+            keras.ops.zeros((len(batch[0]), *forward.calls[fitted.end].out_shapes[0]), fitted.layer.compute_dtype)
+            for fitted in fitted_layers.values()
         ]
-        for (path, unit), found in zip(units.items(), gradients(projected, taps), strict=True):
-            rows = unit.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(totals[path])).astype(np.float64)
+        for (path, fitted), found in zip(fitted_layers.items(), gradients(projected, taps), strict=True):
+            rows = fitted.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(totals[path])).astype(np.float64)
             totals[path] += rows.T @ rows
         passed += len(batch[0])
         progress("samples sent back", passed, len(samples[0]))
@@ -68,38 +68,38 @@ def output_metrics(
 
 
 def logit_errors(
-    passage: ForwardPass,
+    forward: ForwardPass,
     samples: Sequence[NDArray[Any]],
     changes: Mapping[str, Sequence[tuple[Reals, Reals]]],
     progress: Progress = no_progress,
 ) -> dict[str, list[float]]:
     """The mean squared change of a sample's logits when one layer alone is changed, for each change of each layer.
 
-    changes: by path, what is added to a unit's weights (K C, F), BatchNorm's scale included, and to its bias (F,).
+    changes: by path, what is added to a layer's weights (K C, F), BatchNorm's scale included, and to its bias (F,).
     progress: is told of the samples that were probed, a layer at a time.
     """
     probed = 0
     found = {path: [0.0] * len(some) for path, some in changes.items()}
-    after = {path: passage.after(passage.units[path].end) for path in changes}
-    for batch in batches_of(samples, _holding(passage.calls), passage.calls):
+    after = {path: forward.after(forward.fitted_layers[path].end) for path in changes}
+    for batch in batches_of(samples, _holding(forward.calls), forward.calls):
         before: dict[str, Any] = {}
 
-        def noted(unit: FittedLayer, y: Any, before: dict[str, Any] = before) -> Any:
-            before[unit.path] = y
+        def noted(fitted: FittedLayer, y: Any, before: dict[str, Any] = before) -> Any:
+            before[fitted.path] = y
             return y
 
-        values = passage.run(passage.start(batch), passage.inner, noted)
+        values = forward.run(forward.start(batch), forward.inner, noted)
         for path, some in changes.items():
-            unit = passage.units[path]
-            y = unit.outputs(keras.ops.convert_to_numpy(before[path]))
-            x = unit.inputs(keras.ops.convert_to_numpy(passage.given(unit.call, values)[0]))
+            fitted = forward.fitted_layers[path]
+            y = fitted.outputs(keras.ops.convert_to_numpy(before[path]))
+            x = fitted.inputs(keras.ops.convert_to_numpy(forward.given(fitted.call, values)[0]))
             rows = x.reshape(-1, len(some[0][0]))
             for number, (weights, bias) in enumerate(some):
                 error = (rows @ weights.astype(rows.dtype) + bias.astype(rows.dtype)).reshape(y.shape)
-                changed = unit.map_of(y + error)
-                tensor = keras.ops.cast(keras.ops.convert_to_tensor(changed), unit.layer.compute_dtype)
-                new = passage.changed(values, unit, tensor, after[path])
-                found[path][number] += _squared(passage.logits(values), passage.logits(new))
+                changed = fitted.map_of(y + error)
+                tensor = keras.ops.cast(keras.ops.convert_to_tensor(changed), fitted.layer.compute_dtype)
+                new = forward.changed(values, fitted, tensor, after[path])
+                found[path][number] += _squared(forward.logits(values), forward.logits(new))
             probed += len(batch[0])
             progress("samples probed", probed, len(samples[0]) * len(changes))
     return {path: [one / len(samples[0]) for one in some] for path, some in found.items()}

@@ -73,7 +73,7 @@ def refit(
     """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
 
     samples: an array for each input of the model, without labels; metrics: G (F, F) by path, what errors of a layer's
-    outputs matter (see ``sensitivity.output_metrics``); without, all outputs matter the same. compressed: the model
+    outputs matter (see ``output_metric.output_metrics``); without, all outputs matter the same. compressed: the model
     that is fitted, in place, by default ``factorize(model, plan)``; paths: the layers that are fitted, by default all.
     known: by path factors to begin with, of methods whose last factor alone is fitted (see ``fitted_factors``).
     progress: is told of the layers that are done.
@@ -81,9 +81,9 @@ def refit(
     it; a BatchNorm behind them gets the moments of what it really is given.
     """
     calls = trace(model)
-    passage = ForwardPass(calls, fitted_layers_of(calls))
+    forward = ForwardPass(calls, fitted_layers_of(calls))
     compressed = compressed or factorize(model, plan, known=known)
-    fit = _Refit(passage, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {})
+    fit = _Refit(forward, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {})
     return fit.run(samples, progress)
 
 
@@ -96,7 +96,7 @@ class _Refit:
 
     def __init__(
         self,
-        passage: ForwardPass,
+        forward: ForwardPass,
         plan: Plan,
         compressed: keras.Model,
         metrics: Mapping[str, Reals],
@@ -105,28 +105,28 @@ class _Refit:
         known: Mapping[str, Sequence[Any]],
     ) -> None:
         self.known = known
-        self.passage = passage
-        self.calls = passage.calls
+        self.forward = forward
+        self.calls = forward.calls
         self.plan = plan
         self.compressed = compressed
         self.metrics = metrics
         self.settings = settings
-        self.paths = set(passage.units) if paths is None else set(paths)
+        self.paths = set(forward.fitted_layers) if paths is None else set(paths)
         self.ours: dict[int, Batches] = {}
         self.theirs: dict[int, Batches] = {}
 
     def run(self, samples: Sequence[NDArray[Any]], progress: Progress) -> keras.Model:
-        """Fits every unit on its way through the graph."""
+        """Fits every layer on its way through the graph."""
         check_memory(self.calls, len(samples[0]))
         batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
-        for number, index in enumerate(self.passage.inputs):
+        for number, index in enumerate(self.forward.inputs):
             self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
-        starts = {unit.call: unit for unit in self.passage.units.values()}
-        folded = {unit.norm for unit in starts.values()}
+        starts = {fitted.call: fitted for fitted in self.forward.fitted_layers.values()}
+        folded = {fitted.norm for fitted in starts.values()}
         left = Counter(source for call in self.calls for source in call.inputs)
         fitted = 0
         progress("layers fitted", fitted, len(starts))
-        for index in fitting_order(self.calls, self.passage.units):
+        for index in fitting_order(self.calls, self.forward.fitted_layers):
             if index in starts:
                 self._fit(starts[index])
                 fitted += 1
@@ -148,7 +148,7 @@ class _Refit:
             [[side[source][number][output] for source, output in pairs] for number in range(self.count)]
             for side in (self.theirs, self.ours)
         ]
-        self.theirs[index] = [self.passage.step(index, given) for given in sides[0]]
+        self.theirs[index] = [self.forward.step(index, given) for given in sides[0]]
         if call.path in self.plan:
             chain = factor_chain(self.compressed, call.path, self.plan[call.path])
             self.ours[index] = [[through(chain, given[0])] for given in sides[1]]
@@ -162,7 +162,7 @@ class _Refit:
         if same and own is None:
             self.ours[index] = self.theirs[index]
         elif own is None:
-            self.ours[index] = [self.passage.step(index, given) for given in sides[1]]
+            self.ours[index] = [self.forward.step(index, given) for given in sides[1]]
         else:
             self.ours[index] = [call.run(given, own) for given in sides[1]]
 
@@ -178,85 +178,85 @@ class _Refit:
         """How many batches there are."""
         return len(next(iter(self.theirs.values())))
 
-    def _fit(self, unit: FittedLayer) -> None:
-        """Fits a unit, and passes both networks' maps through it."""
-        call = self.calls[unit.call]
+    def _fit(self, fitted: FittedLayer) -> None:
+        """Fits a layer, and passes both networks' maps through it."""
+        call = self.calls[fitted.call]
         ((source, output),) = zip(call.inputs, call.sources, strict=True)
         theirs, ours = ([batch[output] for batch in side[source]] for side in (self.theirs, self.ours))
-        y = [unit.whole(x) for x in theirs]
-        self.theirs[unit.end] = [[self.passage.activated(unit.end, one)] for one in y]
-        shortcuts = self._shortcuts(unit)
+        y = [fitted.whole(x) for x in theirs]
+        self.theirs[fitted.end] = [[self.forward.activated(fitted.end, one)] for one in y]
+        shortcuts = self._shortcuts(fitted)
         sources = {source, *(place for place, _ in shortcuts)}
-        choice = self.plan.get(unit.path)
-        layers = self._layers(unit, choice)
-        originals = [unit.layer] if unit.normalization is None else [unit.layer, unit.normalization]
+        choice = self.plan.get(fitted.path)
+        layers = self._layers(fitted, choice)
+        originals = [fitted.layer] if fitted.normalization is None else [fitted.layer, fitted.normalization]
         same = all(self.ours[one] is self.theirs[one] for one in sources)
         if choice is None and same and all(map(_equal, layers, originals)):
-            self.ours[unit.end] = self.theirs[unit.end]
+            self.ours[fitted.end] = self.theirs[fitted.end]
             return
-        if unit.path in self.paths:
-            sides, seed = (self.theirs, self.ours), [self.settings.seed, unit.call]
-            rows = rows_of(unit, ours, y, sides, shortcuts, rows_wanted(unit.weights_shape[0]), seed)
-            found, factors, product = self._solved(unit, choice, rows)
-            self._put(unit, choice, layers, factors, product, found)
-        self.ours[unit.end] = [[through(layers, x)] for x in ours]
+        if fitted.path in self.paths:
+            sides, seed = (self.theirs, self.ours), [self.settings.seed, fitted.call]
+            rows = rows_of(fitted, ours, y, sides, shortcuts, rows_wanted(fitted.weights_shape[0]), seed)
+            found, factors, product = self._solved(fitted, choice, rows)
+            self._put(fitted, choice, layers, factors, product, found)
+        self.ours[fitted.end] = [[through(layers, x)] for x in ours]
 
-    def _shortcuts(self, unit: FittedLayer) -> list[tuple[int, int]]:
-        """What else goes into the residual sum behind a unit, as call and output; nothing where it isn't known yet."""
-        if unit.add is None or not self.settings.residual:
+    def _shortcuts(self, fitted: FittedLayer) -> list[tuple[int, int]]:
+        """What else goes into the residual sum behind a layer, as call and output; nothing where it isn't known yet."""
+        if fitted.add is None or not self.settings.residual:
             return []
-        call = self.calls[unit.add]
-        others = [pair for pair in zip(call.inputs, call.sources, strict=True) if pair[0] != unit.end]
+        call = self.calls[fitted.add]
+        others = [pair for pair in zip(call.inputs, call.sources, strict=True) if pair[0] != fitted.end]
         known = len(others) == len(call.inputs) - 1 and all(place in self.ours for place, _ in others)
         return others if known else []
 
-    def _solved(self, unit: FittedLayer, choice: Choice | None, rows: Rows) -> tuple[Moments, list[Any], Reals]:
+    def _solved(self, fitted: FittedLayer, choice: Choice | None, rows: Rows) -> tuple[Moments, list[Any], Reals]:
         """The moments of the last targets, the best factors for them and their product."""
-        weights = unit.kernel()
+        weights = fitted.kernel()
         # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
-        relu_steps = self.settings.relu_steps if unit.relu and (unit.add is None or rows.is_of_sum) else 0
-        found = moments(rows.x, rows.target(), unit.is_centred)
+        relu_steps = self.settings.relu_steps if fitted.relu and (fitted.add is None or rows.is_of_sum) else 0
+        found = moments(rows.x, rows.target(), fitted.is_centred)
         if not (np.isfinite(found.xx).all() and np.isfinite(found.xt).all()):
             raise UserError(
-                f"layer '{unit.path}' gets NaN or infinity on the calibration samples, or gives it; check their "
+                f"layer '{fitted.path}' gets NaN or infinity on the calibration samples, or gives it; check their "
                 "scaling and the weights"
             )
-        factors: Sequence[Any] | None = self.known.get(unit.path)
+        factors: Sequence[Any] | None = self.known.get(fitted.path)
         for step in range(relu_steps + 1):
             best = best_weights(found, weights, self.settings.ridge)
-            factors, product = fitted_factors(choice, unit, best, found.xx, self.metrics.get(unit.path), factors)
+            factors, product = fitted_factors(choice, fitted, best, found.xx, self.metrics.get(fitted.path), factors)
             if step < relu_steps:
                 offset = found.t_mean - found.x_mean @ product
-                found = moments(rows.x, rows.target_before_relu(product, offset), unit.is_centred, found)
+                found = moments(rows.x, rows.target_before_relu(product, offset), fitted.is_centred, found)
         return found, list(factors or []), product
 
-    def _layers(self, unit: FittedLayer, choice: Choice | None) -> list[keras.Layer]:
-        """The layers of the compressed network that stand for a unit."""
+    def _layers(self, fitted: FittedLayer, choice: Choice | None) -> list[keras.Layer]:
+        """The layers of the compressed network that stand for a fitted layer."""
         if choice is None:
-            layers = [find_layer(self.compressed, unit.path)]
+            layers = [find_layer(self.compressed, fitted.path)]
         else:
-            layers = factor_chain(self.compressed, unit.path, choice)
-        return layers if unit.norm is None else [*layers, find_layer(self.compressed, self.calls[unit.norm].path)]
+            layers = factor_chain(self.compressed, fitted.path, choice)
+        return layers if fitted.norm is None else [*layers, find_layer(self.compressed, self.calls[fitted.norm].path)]
 
     @staticmethod
     def _put(
-        unit: FittedLayer,
+        fitted: FittedLayer,
         choice: Choice | None,
         layers: Sequence[keras.Layer],
         factors: list[Any],
         product: Reals,
         found: Moments,
     ) -> None:
-        """Gives the layers of a unit their weights, and the means of the targets."""
-        norm = None if unit.norm is None else layers[-1]
+        """Gives the layers of a layer their weights, and the means of the targets."""
+        norm = None if fitted.norm is None else layers[-1]
         layers = layers if norm is None else layers[:-1]
         if choice is None:
             layers[0].kernel.assign(np.reshape(factors[0], layers[0].kernel.shape))
         else:
-            for layer, factor in zip(layers, get(choice.method).factor_layers(unit.layer, factors), strict=True):
+            for layer, factor in zip(layers, get(choice.method).factor_layers(fitted.layer, factors), strict=True):
                 layer.set_weights(factor.weights)
         mean = found.x_mean @ product
-        if unit.layer.use_bias:
+        if fitted.layer.use_bias:
             layers[-1].bias.assign(np.zeros(len(mean)) if norm is not None else found.t_mean - mean)
         if norm is not None:
             set_moments(norm, mean, np.einsum("df,df->f", product, found.xx @ product).clip(0), found.t_mean)
@@ -284,10 +284,10 @@ def rows_wanted(dimensions: int) -> int:
     return max(ROWS_ELEMENTS // dimensions, ROWS_PER_DIMENSION * dimensions)
 
 
-def fitting_order(calls: Sequence[Call], units: Mapping[str, FittedLayer]) -> list[int]:
-    """The calls in an order in which each comes after those that it needs, and what is summed with a unit's outputs
-    before that unit."""
-    ends = {unit.end for unit in units.values()}
+def fitting_order(calls: Sequence[Call], fitted_layers: Mapping[str, FittedLayer]) -> list[int]:
+    """The calls in an order in which each comes after those that it needs, and what is summed with a layer's outputs
+    before that layer."""
+    ends = {fitted.end for fitted in fitted_layers.values()}
     order: list[int] = []
     done: set[int] = set()
     waiting = [index for index, call in enumerate(calls) if call.is_output or not call.inputs][::-1]

@@ -109,7 +109,7 @@ class Decomposition(ABC):
     def spectrum(
         self, weights: Tensor, options: Options | None = None, covariance: Tensor | None = None
     ) -> dict[str | None, ErrorTable]:
-        """The error of every configuration of a Keras kernel, before any is made: see ``dse.spectrum``.
+        """The error of every configuration of a Keras kernel, before any is made: see ``dse.error_table``.
 
         weights and covariance as ``decompose`` takes them; options: those of the solution space. Errors are those
         of the outputs where the method uses the covariance, else of the weights. All zero for an all-zero kernel.

@@ -44,7 +44,7 @@ def factorize_by_hand(
     input_shape: InputShape | None = None,
     progress: Progress = no_progress,
 ) -> Factorization:
-    """Carries out a plan, without training. ``input_shape``: see ``dse.graph.trace``; progress: see ``factorize``.
+    """Carries out a plan, without training. ``input_shape``: see ``graph.trace``; progress: see ``factorize``.
 
     Raises UserError for a layer that isn't there or can't be factorized, a method that doesn't apply to it, and
     ranks that it can't have.

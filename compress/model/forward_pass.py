@@ -19,32 +19,32 @@ Values = dict[int, list[Any]]
 """The output tensors of calls, by index."""
 
 Change = Callable[[FittedLayer, Any], Any]
-"""Takes a unit and its outputs before any activation; returns what goes on instead."""
+"""Takes a layer and its outputs before any activation; returns what goes on instead."""
 
 SQUASHING = (keras.activations.softmax, keras.activations.sigmoid)
 
 
-def unchanged(unit: FittedLayer, y: Any) -> Any:
+def unchanged(fitted: FittedLayer, y: Any) -> Any:
     """The change that is none."""
     return y
 
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """A network as its calls and the units among them, by path."""
+    """A network as its calls and the fitted layers among them, by path."""
 
     calls: Sequence[Call]
-    units: Mapping[str, FittedLayer]
+    fitted_layers: Mapping[str, FittedLayer]
 
     @cached_property
     def _at(self) -> dict[int, FittedLayer]:
-        """The units by their first call."""
-        return {unit.call: unit for unit in self.units.values()}
+        """The fitted layers by their first call."""
+        return {fitted.call: fitted for fitted in self.fitted_layers.values()}
 
     @cached_property
     def _ending(self) -> dict[int, FittedLayer]:
-        """The units by their last call."""
-        return {unit.end: unit for unit in self.units.values()}
+        """The fitted layers by their last call."""
+        return {fitted.end: fitted for fitted in self.fitted_layers.values()}
 
     @cached_property
     def _last(self) -> set[int]:
@@ -54,9 +54,9 @@ class ForwardPass:
 
     def step(self, index: int, given: Sequence[Any], change: Change = unchanged) -> list[Any]:
         """The outputs of one call for the tensors that go in."""
-        call, unit = self.calls[index], self._at.get(index)
-        if unit is not None:
-            outputs = [unit.linear(given[0])]
+        call, fitted = self.calls[index], self._at.get(index)
+        if fitted is not None:
+            outputs = [fitted.linear(given[0])]
         elif index in self._last and squashes(call.layer):
             return list(given)
         else:
@@ -94,9 +94,9 @@ class ForwardPass:
         """The network's outputs, without a last softmax or sigmoid."""
         return [values[index][0] for index, call in enumerate(self.calls) if call.is_output]
 
-    def changed(self, values: Values, unit: FittedLayer, y: Any, after: Iterable[int]) -> Values:
-        """The values when a unit's outputs, before any activation, are others; after: what depends on them."""
-        return self.run({**values, unit.end: [self.activated(unit.end, y)]}, after)
+    def changed(self, values: Values, fitted: FittedLayer, y: Any, after: Iterable[int]) -> Values:
+        """The values when a layer's outputs, before any activation, are others; after: what depends on them."""
+        return self.run({**values, fitted.end: [self.activated(fitted.end, y)]}, after)
 
     def activated(self, index: int, y: Any) -> Any:
         """A call's outputs after the activation of its own layer, if it has any, but for a last squashing one."""

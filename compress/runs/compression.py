@@ -82,14 +82,14 @@ def compress(
 ) -> Compression:
     """Compresses a trained model from the database, which is explored first by the methods that it lacks.
 
-    model: a Keras classifier or a MODEL text; data: a data name, ``compress.data.Data``, the arrays
+    model: a Keras classifier or a MODEL text; data: a data name, ``Data``, the arrays
     (x_train, y_train, x_test, y_test), with (x_validation, y_validation) in between where they are apart, or
     ``tf.data`` sets (train, test) or (train, validation, test), which must fit into memory (see ``data_from``);
     strategy: one of STRATEGIES; methods: ``{"conv": "tucker", "dense": "svd"}``, for the hybrid several of each;
     out: the .keras file to write (none: the model stays in memory); metric: a measure of your own, of labels and
     outputs, the higher the better, in the place of accuracy; on_trial: is told every trial; on_part, jobs: of the
     hybrid's searches (see ``compress.side_by_side``); progress: is told how far the exploring and each trial have come;
-    changes: fields of ``compress.settings.Settings``, such as ``objective="flops"`` or ``max_drop=0.01``.
+    changes: fields of ``Settings``, such as ``objective="flops"`` or ``max_drop=0.01``.
     Layers that are frozen (``trainable=False``) stay so. Raises UserError.
     """
     if strategy not in STRATEGIES:

@@ -33,7 +33,7 @@ class Settings:
     schedule: ``one-shot`` fine-tuning of the whole model, or ``iterative``, after each layer that has changed.
     fit: what a trial is made from before it is fine-tuned: the ``weights`` of the layers that have changed, all others
     as the last trial left them; or ``data``: the same, with what has changed fitted to the original's outputs on the
-    samples (see ``compress.refit``), or all layers made and fitted anew, whichever has the lower validation loss.
+    samples (see ``compress.fit.refit``), or all layers made and fitted anew, whichever has the lower validation loss.
     max_trials, max_minutes: where to stop.
     """
 

@@ -50,5 +50,5 @@ class DataFit:
     @cached_property
     def _metrics(self) -> dict[str, Reals]:
         calls = trace(self.model)
-        passage, samples = ForwardPass(calls, fitted_layers_of(calls)), [self.samples[:METRIC_SAMPLES]]
-        return output_metrics(passage, samples, self.seed, self.progress)
+        forward, samples = ForwardPass(calls, fitted_layers_of(calls)), [self.samples[:METRIC_SAMPLES]]
+        return output_metrics(forward, samples, self.seed, self.progress)

@@ -55,7 +55,7 @@ def coefficient(lines: FromClause, metric: str, degree: int) -> ColumnElement[in
 def intervals(chosen: str, windows: Sequence[Window]) -> Subquery:
     """Lines with ``lo`` and ``hi``, the first and last k in the set and in all windows.
 
-    Which lines is left open: the ids from parameter ``first`` to parameter ``last`` (see ``db.parts``); ``number``
+    Which lines is left open: the ids from parameter ``first`` to parameter ``last`` (see ``parts``); ``number``
     counts them from 0 in their space.
     Where lo > hi, the line has no such configuration. Division truncates towards zero, which differs from
     the floor only below zero: hi is then at most 0, and a bound of lo at most 1, as it should be.

@@ -155,7 +155,7 @@ class ScannedLines:
 
 
 def _interval(intercept: Integers, slope: Integers, one: Window) -> tuple[Integers, Integers]:
-    """The first and last k of each line in a window (see ``db.intervals``)."""
+    """The first and last k of each line in a window (see ``db.queries.line_windows``)."""
     widest = np.iinfo(np.int64)
     lo = np.zeros_like(intercept) if one.low is None else -((intercept - one.low) // slope)
     hi = np.full_like(intercept, widest.max) if one.high is None else (one.high - intercept) // slope

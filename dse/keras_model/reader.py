@@ -43,7 +43,7 @@ class ModelShape:
 def read(model: keras.Model, input_shape: InputShape | None = None) -> list[Layer]:
     """One Layer for each layer with a kernel (two for a separable convolution), in order of first call.
 
-    ``input_shape``: see dse.graph.trace. Raises UserError for a model without a graph and for undefined sizes.
+    ``input_shape``: see ``graph.trace``. Raises UserError for a model without a graph and for undefined sizes.
     """
     return _layers_in(trace(model, input_shape))
 

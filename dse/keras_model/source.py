@@ -37,7 +37,7 @@ OWN_LAYER = "rankline>"
 def load_network(source: str, input_shape: InputShape | None = None) -> ModelShape:
     """The network that a MODEL string names, as numbers; its name is the file's stem or what follows the colon.
 
-    ``input_shape``: see dse.graph.trace. Raises UserError with what is possible.
+    ``input_shape``: see ``graph.trace``. Raises UserError with what is possible.
     """
     if Path(source).suffix != ".json":
         return network_of(load_model(source, input_shape), network_name(source), input_shape)
@@ -74,7 +74,7 @@ def network_of(
 ) -> ModelShape:
     """A Keras model, or a list of Layers or of entries of a layers file, as numbers.
 
-    Raises UserError for anything else, and as dse.reader.describe and dse.layers_file.layers_of do.
+    Raises UserError for anything else, and as dse.keras_model.reader.describe and dse.layers_file.layers_of do.
     """
     if isinstance(model_or_layers, list | tuple):
         layers = layers_of(model_or_layers, name or "the list of layers")

@@ -247,7 +247,7 @@ def test_a_url_of_a_file_works(path: Path, tmp_path: Path) -> None:
 def read_without_rights(path: Path) -> str:
     """What a process prints that may read the file's folder and not write to it."""
     script = (
-        "import os\nfrom db.sql import run_sql\n"
+        "import os\nfrom rankline.src.db.queries.sql import run_sql\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"  # root may write anywhere
         f"try: print(run_sql({str(path)!r}, 'SELECT count(*) FROM layer').rows)\n"
         "except ValueError as error: print(error)\n"

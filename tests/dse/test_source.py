@@ -249,6 +249,7 @@ class TestNames:
 
 
 def test_importing_does_not_load_keras() -> None:
-    code = "import sys, dse.source; print(sorted({'keras', 'tensorflow', 'numba'} & set(sys.modules)))"
+    code = "import sys, rankline.src.dse.keras_model.source\n"
+    code += "print(sorted({'keras', 'tensorflow', 'numba'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -22,23 +22,23 @@ from tests.helpers.networks import network, samples_of
 pytestmark = pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning")
 
 
-def stakes(kind: str, value: str, count: int = 120, **more: Any) -> tuple[keras.Model, ForwardPass, dict[str, Damage]]:
+def damages(kind: str, value: str, count: int = 120, **more: Any) -> tuple[keras.Model, ForwardPass, dict[str, Damage]]:
     model, _ = network(kind)
     calls = trace(model)
-    passage = ForwardPass(calls, fitted_layers_of(calls))
+    forward = ForwardPass(calls, fitted_layers_of(calls))
     samples = samples_of(model, count)
-    metrics = output_metrics(passage, samples) if value == "damage" else None
-    return model, passage, damages_of(model, passage, list(passage.units), samples, value, metrics, **more)
+    metrics = output_metrics(forward, samples) if value == "damage" else None
+    return model, forward, damages_of(model, forward, list(forward.fitted_layers), samples, value, metrics, **more)
 
 
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("kind", ["identity", "bare", "tokens"])
 def test_the_weights_themselves_do_no_damage_and_none_does_some(kind: str, value: str) -> None:
-    _, _, found = stakes(kind, value)
-    for stake in found.values():
-        assert stake.scale > 0
-        assert stake.damage(stake.weights) == 0
-        lost = stake.damage(np.zeros_like(stake.weights))
+    _, _, found = damages(kind, value)
+    for damage in found.values():
+        assert damage.scale > 0
+        assert damage.of(damage.weights) == 0
+        lost = damage.of(np.zeros_like(damage.weights))
         assert lost > 0
         if value != "damage":
             assert lost == pytest.approx(1.0)
@@ -46,61 +46,61 @@ def test_the_weights_themselves_do_no_damage_and_none_does_some(kind: str, value
 
 @pytest.mark.parametrize("value", VALUES)
 def test_damage_falls_with_the_rank(value: str) -> None:
-    _, _, found = stakes("identity", value)
-    for stake in found.values():
-        cap = min(stake.weights.shape)
-        damages = [stake.damage(stake.factors(Choice("svd", (rank,)))[1]) for rank in range(1, cap + 1)]
-        assert all(b < a for a, b in pairwise(damages))
-        assert damages[-1] == pytest.approx(0, abs=1e-9 * damages[0])
+    _, _, found = damages("identity", value)
+    for damage in found.values():
+        cap = min(damage.weights.shape)
+        lost = [damage.of(damage.factors(Choice("svd", (rank,)))[1]) for rank in range(1, cap + 1)]
+        assert all(b < a for a, b in pairwise(lost))
+        assert lost[-1] == pytest.approx(0, abs=1e-9 * lost[0])
 
 
 def test_uniform_looks_at_the_weights_alone() -> None:
-    model, passage, found = stakes("identity", "uniform", count=1)
-    for path, stake in found.items():
-        kernel = stake.unit.raw_kernel()
-        np.testing.assert_array_equal(stake.weights, kernel)
-        assert stake.damage(0.5 * kernel) == pytest.approx(0.25)
-        assert stake.covariance is None
-        assert stake.metric is None
-        assert damages_of(model, passage, [path], value="uniform")[path].scale == stake.scale
+    model, forward, found = damages("identity", "uniform", count=1)
+    for path, damage in found.items():
+        kernel = damage.fitted.raw_kernel()
+        np.testing.assert_array_equal(damage.weights, kernel)
+        assert damage.of(0.5 * kernel) == pytest.approx(0.25)
+        assert damage.covariance is None
+        assert damage.metric is None
+        assert damages_of(model, forward, [path], value="uniform")[path].scale == damage.scale
 
 
 def test_energy_is_the_share_of_the_layers_own_outputs() -> None:
-    model, _, found = stakes("bare", "energy", count=300)
-    stake = found["b"]
+    model, _, found = damages("bare", "energy", count=300)
+    damage = found["b"]
     inputs = keras.Model(model.inputs, model.get_layer("b").input)
     x = keras.ops.convert_to_numpy(inputs(keras.ops.convert_to_tensor(samples_of(model, 300)[0])))
-    rows = stake.unit.inputs(x).reshape(-1, len(stake.weights)).astype(np.float64)
-    product = stake.factors(Choice("svd", (2,)))[1]
-    lost = ((rows @ (stake.weights - product)) ** 2).sum() / ((rows @ stake.weights) ** 2).sum()
-    assert stake.damage(product) == pytest.approx(lost, rel=1e-5)
+    rows = damage.fitted.inputs(x).reshape(-1, len(damage.weights)).astype(np.float64)
+    product = damage.factors(Choice("svd", (2,)))[1]
+    lost = ((rows @ (damage.weights - product)) ** 2).sum() / ((rows @ damage.weights) ** 2).sum()
+    assert damage.of(product) == pytest.approx(lost, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["identity", "sequential", "tokens"])
 def test_the_probe_makes_the_damage_that_of_the_logits(kind: str) -> None:
     """Where a layer is cut between the probe's ranks, the measured error is near the damage."""
-    model, passage, found = stakes(kind, "damage")
+    model, forward, found = damages(kind, "damage")
     samples = samples_of(model)
-    for path, stake in found.items():
+    for path, damage in found.items():
         mean = (
             covariances(model, [tuple(samples)], [path])[path].mean
-            if stake.unit.is_centred
-            else 0 * stake.weights[:, 0]
+            if damage.fitted.is_centred
+            else 0 * damage.weights[:, 0]
         )
-        change = stake.factors(Choice("svd", (2,)))[1] - stake.weights
-        (measured,) = logit_errors(passage, samples, {path: [(change, -mean @ change)]})[path]
-        assert 0.2 * measured < stake.damage(stake.weights + change) < 5 * measured
+        change = damage.factors(Choice("svd", (2,)))[1] - damage.weights
+        (measured,) = logit_errors(forward, samples, {path: [(change, -mean @ change)]})[path]
+        assert 0.2 * measured < damage.of(damage.weights + change) < 5 * measured
 
 
 def test_layers_whose_errors_matter_more_have_the_larger_damage() -> None:
     """A tenfold last layer makes every squared error before it a hundredfold."""
-    _, _, before = stakes("sequential", "damage")
+    _, _, before = damages("sequential", "damage")
     model, _ = network("sequential")
     last = model.get_layer("d")
     last.kernel.assign(10 * last.kernel)
     calls = trace(model)
-    passage, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
-    after = damages_of(model, passage, ["b"], samples, "damage", output_metrics(passage, samples))["b"]
+    forward, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
+    after = damages_of(model, forward, ["b"], samples, "damage", output_metrics(forward, samples))["b"]
     none = np.zeros_like(after.weights)
     assert after.damage(none) == pytest.approx(100 * before["b"].damage(none), rel=0.05)
 
@@ -108,13 +108,13 @@ def test_layers_whose_errors_matter_more_have_the_larger_damage() -> None:
 def test_dead_inputs_cost_nothing() -> None:
     model, _ = network("identity")
     calls = trace(model)
-    passage, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
+    forward, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
     samples[0][...] = 0
-    found = damages_of(model, passage, ["a"], samples, "damage", output_metrics(passage, samples))["a"]
+    found = damages_of(model, forward, ["a"], samples, "damage", output_metrics(forward, samples))["a"]
     assert found.damage(np.zeros_like(found.weights)) == 0
     assert found.damage(np.ones_like(found.weights)) == 0
 
 
 def test_unknown_values_are_refused() -> None:
     with pytest.raises(UserError, match="unknown value 'energies'; did you mean 'energy'"):
-        stakes("bare", "energies")
+        damages("bare", "energies")

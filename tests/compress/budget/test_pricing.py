@@ -48,11 +48,11 @@ def prices(
 ) -> tuple[dict[str, Damage], dict[str, Layer], dict[str, list[Option]]]:
     model = wide()
     calls = trace(model)
-    passage, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
-    metrics = output_metrics(passage, samples) if value == "damage" else None
-    stakes = damages_of(model, passage, list(passage.units), samples, value, metrics)
+    forward, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
+    metrics = output_metrics(forward, samples) if value == "damage" else None
+    damages = damages_of(model, forward, list(forward.fitted_layers), samples, value, metrics)
     shapes = {layer.name: layer for layer in describe(model).layers}
-    return stakes, shapes, priced(stakes, shapes, names, costs)
+    return damages, shapes, priced(damages, shapes, names, costs)
 
 
 ALL = tuple(methods.DECOMPOSITIONS)
@@ -87,20 +87,20 @@ def test_as_it_is_comes_first_and_does_no_damage(value: str) -> None:
     ("value", "names"), [("energy", ALL), ("damage", ALL), ("uniform", ("svd", "spatial_svd", "qr"))]
 )
 def test_the_damage_is_that_of_the_factors(value: str, names: tuple[str, ...]) -> None:
-    stakes, _, options = prices(value, names)
+    damages, _, options = prices(value, names)
     for path, some in options.items():
         for one in some[1:]:
             assert one.choice is not None
-            assert stakes[path].damage(stakes[path].factors(one.choice)[1]) == pytest.approx(one.damage, rel=1e-4)
+            assert damages[path].damage(damages[path].factors(one.choice)[1]) == pytest.approx(one.damage, rel=1e-4)
 
 
 def test_tables_of_the_weights_are_never_below_the_damage_of_the_factors() -> None:
     """Without data, HOOI improves on the table of Tucker-2, and that of TT is a bound."""
-    stakes, _, options = prices("uniform", ("tucker", "tt"))
+    damages, _, options = prices("uniform", ("tucker", "tt"))
     for path, some in options.items():
         for one in some[1:]:
             assert one.choice is not None
-            assert stakes[path].damage(stakes[path].factors(one.choice)[1]) <= one.damage * (1 + 1e-6)
+            assert damages[path].damage(damages[path].factors(one.choice)[1]) <= one.damage * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("costs", [("flops",), ("memory",), ("params", "flops")])
@@ -118,7 +118,7 @@ def test_a_front_holds_nothing_that_another_beats(value: str, costs: tuple[str, 
 
 def test_a_front_holds_the_best_at_every_cost() -> None:
     """No configuration of Tucker-2 that is useful has less damage than the front's at its cost."""
-    stakes, shapes, options = prices("damage", EXACT)
+    damages, shapes, options = prices("damage", EXACT)
     (space,) = spaces_of(shapes["a"], ("tucker",))
     front = [one for one in options["a"] if one.choice and one.choice.method == "tucker"]
     rng = np.random.default_rng(0)
@@ -128,7 +128,7 @@ def test_a_front_holds_the_best_at_every_cost() -> None:
         cost = branch.polynomials.cost(ranks)
         if cost.flops >= space.original.flops:
             continue
-        damage = stakes["a"].damage(stakes["a"].factors(Choice("tucker", ranks))[1])
+        damage = damages["a"].damage(damages["a"].factors(Choice("tucker", ranks))[1])
         cheaper = [one.damage for one in front if one.cost.flops <= cost.flops]
         assert min(cheaper) <= damage * (1 + 1e-6)
 
@@ -148,10 +148,10 @@ def test_measured_methods_spread_along_the_cost_and_over_the_shapes() -> None:
 def test_progress_is_told() -> None:
     model = wide()
     calls = trace(model)
-    stakes = damages_of(model, ForwardPass(calls, fitted_layers_of(calls)), ["a", "c"], value="uniform")
+    damages = damages_of(model, ForwardPass(calls, fitted_layers_of(calls)), ["a", "c"], value="uniform")
     told: list[tuple[str, int, int]] = []
     shapes = {layer.name: layer for layer in describe(model).layers}
-    priced(stakes, shapes, ("svd", "spatial_svd"), progress=lambda *given: told.append(given))
+    priced(damages, shapes, ("svd", "spatial_svd"), progress=lambda *given: told.append(given))
     assert [done for _, done, _ in told] == [1, 2, 3]
     assert {total for _, _, total in told} == {3}
 
@@ -160,13 +160,13 @@ def test_progress_is_told() -> None:
 def test_dead_layers_cost_nothing_at_any_rank(dead: str) -> None:
     model, _ = network("identity")
     calls = trace(model)
-    passage, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
+    forward, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
     if dead == "weights":
         model.get_layer("a").kernel.assign(np.zeros(model.get_layer("a").kernel.shape))
     else:
         samples[0][...] = 0
-    stakes = damages_of(model, passage, ["a"], samples, "damage", output_metrics(passage, samples))
+    damages = damages_of(model, forward, ["a"], samples, "damage", output_metrics(forward, samples))
     shapes = {layer.name: layer for layer in describe(model).layers}
-    options = priced(stakes, shapes, ALL)["a"]
+    options = priced(damages, shapes, ALL)["a"]
     assert len(options) > 1
     assert all(one.damage == 0 for one in options)

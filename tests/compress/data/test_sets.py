@@ -178,7 +178,8 @@ def test_a_scaling_that_loses_the_data_is_refused(bad: dict[str, object]) -> Non
 
 
 def test_importing_data_does_not_load_keras() -> None:
-    script = "import sys, compress.data; assert 'keras' not in sys.modules and 'tensorflow' not in sys.modules"
+    script = "import sys, rankline.src.compress.data.sets\n"
+    script += "assert 'keras' not in sys.modules and 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -48,10 +48,10 @@ def name(case: object) -> str | None:
     return "x".join(map(str, case.layer.kernel.shape)) if isinstance(case, FittedLayer) else None
 
 
-def problem(unit: FittedLayer, rank: int | None = None) -> tuple[Reals, Reals, Reals]:
+def problem(fitted: FittedLayer, rank: int | None = None) -> tuple[Reals, Reals, Reals]:
     """Weights, covariance, metric."""
-    rows, outputs = unit.weights_shape
-    return unit.kernel(), decaying(rows, 1, rank), decaying(outputs, 2, decay=0.5)
+    rows, outputs = fitted.weights_shape
+    return fitted.kernel(), decaying(rows, 1, rank), decaying(outputs, 2, decay=0.5)
 
 
 def value_of(
@@ -70,10 +70,10 @@ def arrays(factors: Sequence[tl.tensor]) -> list[Reals]:
     return [np.array(tl.to_numpy(one), np.float64) for one in factors]
 
 
-@pytest.mark.parametrize(("unit", "choice"), SINGULAR, ids=name)
-def test_svd_factors_beat_perturbations(unit: FittedLayer, choice: Choice) -> None:
-    weights, covariance, metric = problem(unit)
-    factors = arrays(fitted_factors(choice, unit, weights, covariance, metric)[0])
+@pytest.mark.parametrize(("fitted", "choice"), SINGULAR, ids=name)
+def test_svd_factors_beat_perturbations(fitted: FittedLayer, choice: Choice) -> None:
+    weights, covariance, metric = problem(fitted)
+    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
     best = value(factors)
     for _ in range(2000):
@@ -81,10 +81,10 @@ def test_svd_factors_beat_perturbations(unit: FittedLayer, choice: Choice) -> No
         assert value([one + size * rng.standard_normal(one.shape) for one in factors]) >= best * (1 - 1e-9)
 
 
-@pytest.mark.parametrize(("unit", "choice"), SINGULAR[1:2], ids=name)
-def test_gradient_descent_finds_nothing_better_than_svd_factors(unit: FittedLayer, choice: Choice) -> None:
-    weights, covariance, metric = problem(unit)
-    factors = arrays(fitted_factors(choice, unit, weights, covariance, metric)[0])
+@pytest.mark.parametrize(("fitted", "choice"), SINGULAR[1:2], ids=name)
+def test_gradient_descent_finds_nothing_better_than_svd_factors(fitted: FittedLayer, choice: Choice) -> None:
+    weights, covariance, metric = problem(fitted)
+    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
     best = value(factors)
     for start in (factors, *([rng.standard_normal(one.shape) for one in factors] for _ in range(3))):
@@ -94,12 +94,12 @@ def test_gradient_descent_finds_nothing_better_than_svd_factors(unit: FittedLaye
 
 
 @pytest.mark.parametrize("rank", [None, 3], ids=["full", "deficient"])
-@pytest.mark.parametrize(("unit", "choice"), [*WHITENED, *OTHERS], ids=name)
+@pytest.mark.parametrize(("fitted", "choice"), [*WHITENED, *OTHERS], ids=name)
 def test_the_factor_that_is_solved_for_is_the_best_beside_the_others(
-    unit: FittedLayer, choice: Choice, rank: int | None
+    fitted: FittedLayer, choice: Choice, rank: int | None
 ) -> None:
-    weights, covariance, metric = problem(unit, rank)
-    factors = arrays(fitted_factors(choice, unit, weights, covariance, metric)[0])
+    weights, covariance, metric = problem(fitted, rank)
+    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
     solved = 1 if choice.method == "tucker" else len(factors) - 1
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
     best, whole = value(factors), objective(weights, covariance, metric)
@@ -120,22 +120,22 @@ def test_tuckers_last_factor_is_all_but_the_best_behind_the_others(ranks: tuple[
     assert value([*factors[:-1], best]) <= value(factors) <= 1.01 * value([*factors[:-1], best])
 
 
-@pytest.mark.parametrize(("unit", "choice"), OTHERS, ids=name)
-def test_a_refitted_last_factor_is_never_worse_than_the_decompositions_own(unit: FittedLayer, choice: Choice) -> None:
-    weights, covariance, _ = problem(unit)
-    own = get(choice.method).decompose(tl.tensor(weights.reshape(unit.layer.kernel.shape)), choice.ranks)
-    fitted, _ = fitted_factors(choice, unit, weights, covariance, None)
+@pytest.mark.parametrize(("fitted", "choice"), OTHERS, ids=name)
+def test_a_refitted_last_factor_is_never_worse_than_the_decompositions_own(fitted: FittedLayer, choice: Choice) -> None:
+    weights, covariance, _ = problem(fitted)
+    own = get(choice.method).decompose(tl.tensor(weights.reshape(fitted.layer.kernel.shape)), choice.ranks)
+    fitted, _ = fitted_factors(choice, fitted, weights, covariance, None)
     value = value_of(choice, weights, covariance, None)
     assert value(arrays(fitted)) < value(arrays(own))
 
 
-@pytest.mark.parametrize(("unit", "choice"), [*WHITENED, *OTHERS, (DENSE, Choice("t3f", (3,), "2x3:4x2"))], ids=name)
+@pytest.mark.parametrize(("fitted", "choice"), [*WHITENED, *OTHERS, (DENSE, Choice("t3f", (3,), "2x3:4x2"))], ids=name)
 @pytest.mark.parametrize("given", ["neither", "covariance", "metric", "both"])
-def test_the_product_is_that_of_the_factors(unit: FittedLayer, choice: Choice, given: str) -> None:
-    weights, covariance, metric = problem(unit)
+def test_the_product_is_that_of_the_factors(fitted: FittedLayer, choice: Choice, given: str) -> None:
+    weights, covariance, metric = problem(fitted)
     factors, product = fitted_factors(
         choice,
-        unit,
+        fitted,
         weights,
         covariance if given in ("covariance", "both") else None,
         metric if given in ("metric", "both") else None,
@@ -145,24 +145,24 @@ def test_the_product_is_that_of_the_factors(unit: FittedLayer, choice: Choice, g
     assert np.isfinite(product).all()
 
 
-@pytest.mark.parametrize(("unit", "choice"), [*WHITENED, *OTHERS], ids=name)
+@pytest.mark.parametrize(("fitted", "choice"), [*WHITENED, *OTHERS], ids=name)
 @pytest.mark.parametrize("what", ["weights", "covariance", "both"])
-def test_zero_weights_and_zero_inputs_give_finite_factors(unit: FittedLayer, choice: Choice, what: str) -> None:
-    weights, covariance, metric = problem(unit)
+def test_zero_weights_and_zero_inputs_give_finite_factors(fitted: FittedLayer, choice: Choice, what: str) -> None:
+    weights, covariance, metric = problem(fitted)
     weights = weights * (what == "covariance")
     covariance = covariance * (what == "weights")
-    factors, product = fitted_factors(choice, unit, weights, covariance, metric)
+    factors, product = fitted_factors(choice, fitted, weights, covariance, metric)
     assert all(np.isfinite(one).all() for one in arrays(factors))
     if what == "weights":
         np.testing.assert_allclose(product, 0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("unit", "choice"), WHITENED, ids=name)
-def test_dead_and_constant_channels_are_fitted_as_well_as_any(unit: FittedLayer, choice: Choice) -> None:
-    weights, covariance, _ = problem(unit)
-    alive = np.arange(len(weights)) % unit.layer.kernel.shape[-2] != 1
+@pytest.mark.parametrize(("fitted", "choice"), WHITENED, ids=name)
+def test_dead_and_constant_channels_are_fitted_as_well_as_any(fitted: FittedLayer, choice: Choice) -> None:
+    weights, covariance, _ = problem(fitted)
+    alive = np.arange(len(weights)) % fitted.layer.kernel.shape[-2] != 1
     covariance = covariance * alive[:, None] * alive
-    factors, product = fitted_factors(choice, unit, weights, covariance, None)
+    factors, product = fitted_factors(choice, fitted, weights, covariance, None)
     assert all(np.isfinite(one).all() for one in arrays(factors))
     assert objective(weights - product, covariance) < 0.9 * objective(weights, covariance)
 

@@ -21,10 +21,10 @@ def found(model: keras.Model) -> tuple[list[Call], dict[str, FittedLayer]]:
 
 def facts(model: keras.Model) -> dict[str, tuple[str | None, bool, bool]]:
     """The BatchNorm, whether there is a residual sum, and whether a ReLU follows, by path."""
-    calls, units = found(model)
+    calls, fitted_layers = found(model)
     return {
-        path: (None if unit.norm is None else calls[unit.norm].path, unit.add is not None, unit.relu)
-        for path, unit in units.items()
+        path: (None if fitted.norm is None else calls[fitted.norm].path, fitted.add is not None, fitted.relu)
+        for path, fitted in fitted_layers.items()
     }
 
 
@@ -44,9 +44,9 @@ def test_what_is_no_unit_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = layers.Conv2D(4, 3, padding="same", name="twice")
     x = layers.Conv2D(4, 3, groups=2, name="grouped")(twice(twice(inputs)))
     model = keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten(name="flat")(x)))
-    calls, units = found(model)
+    calls, fitted_layers = found(model)
     reasons = out_of_reach(calls)
-    assert not units
+    assert not fitted_layers
     assert reasons["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
     assert reasons["grouped"].startswith("it is a grouped convolution")
     assert reasons["head"] == "its patches have 64 dimensions, and layers are fitted up to 40"
@@ -109,14 +109,14 @@ def test_layers_that_cannot_be_fitted_are_left_out(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(("kind", "path"), [("identity", "a"), ("unscaled", "b"), ("unscaled", "c"), ("sound", "b")])
 def test_patches_times_the_kernel_are_the_whole_layer_up_to_a_bias(kind: str, path: str) -> None:
     model, _ = network(kind)
-    _, units = found(model)
-    unit = units[path]
-    inputs = keras.Model(model.inputs, unit.layer.input)
+    _, fitted_layers = found(model)
+    fitted = fitted_layers[path]
+    inputs = keras.Model(model.inputs, fitted.layer.input)
     x = keras.ops.convert_to_numpy(inputs(keras.ops.convert_to_tensor(samples_of(model, 5)[0])))
-    whole = unit.outputs(keras.ops.convert_to_numpy(unit.whole(keras.ops.convert_to_tensor(x))))
-    rows = unit.inputs(x).reshape(-1, unit.weights_shape[0])
-    assert unit.positions(whole.shape) == len(rows)
-    made = rows @ unit.kernel()
+    whole = fitted.outputs(keras.ops.convert_to_numpy(fitted.whole(keras.ops.convert_to_tensor(x))))
+    rows = fitted.inputs(x).reshape(-1, fitted.weights_shape[0])
+    assert fitted.positions(whole.shape) == len(rows)
+    made = rows @ fitted.kernel()
     offset = whole.reshape(made.shape) - made
     np.testing.assert_allclose(offset, np.broadcast_to(offset[:1], offset.shape), atol=1e-4)
 
@@ -125,19 +125,19 @@ def test_channels_first_are_turned_and_back() -> None:
     inputs = keras.Input((4, 6, 6))
     layer = layers.Conv2D(3, 3, data_format="channels_first", name="a")
     model = keras.Model(inputs, layers.BatchNormalization(axis=1, name="n")(layer(inputs)))
-    calls, units = found(model)
-    unit = units["a"]
-    assert unit.end == next(index for index, call in enumerate(calls) if call.path == "n")
+    calls, fitted_layers = found(model)
+    fitted = fitted_layers["a"]
+    assert fitted.end == next(index for index, call in enumerate(calls) if call.path == "n")
     maps = np.zeros((2, 3, 4, 5))
-    assert unit.outputs(maps).shape == (2, 4, 5, 3)
-    assert unit.map_of(unit.outputs(maps)).shape == maps.shape
+    assert fitted.outputs(maps).shape == (2, 4, 5, 3)
+    assert fitted.map_of(fitted.outputs(maps)).shape == maps.shape
     other = keras.Model(inputs, layers.BatchNormalization(axis=-1)(layer(inputs)))
     assert found(other)[1]["a"].norm is None
 
 
 def test_the_layer_without_its_activation_has_its_weights() -> None:
     model = networks.randomized(networks.sequential())
-    unit = found(model)[1]["c"]
-    assert unit.layer.activation is keras.activations.tanh
-    x = np.random.default_rng(0).standard_normal((2, *unit.layer.input.shape[1:])).astype("float32")
-    np.testing.assert_allclose(np.tanh(unit.linear(x)), unit.layer(x), atol=1e-6)
+    fitted = found(model)[1]["c"]
+    assert fitted.layer.activation is keras.activations.tanh
+    x = np.random.default_rng(0).standard_normal((2, *fitted.layer.input.shape[1:])).astype("float32")
+    np.testing.assert_allclose(np.tanh(fitted.linear(x)), fitted.layer(x), atol=1e-6)

@@ -23,14 +23,14 @@ def passage_of(model: keras.Model) -> ForwardPass:
     return ForwardPass(calls, fitted_layers_of(calls))
 
 
-def logits_with(passage: ForwardPass, samples: Any, path: str, added: np.ndarray) -> list[np.ndarray]:
-    """The logits when something is added to one unit's outputs."""
-    (batch,) = batches_of(samples, 1000, passage.calls)
+def logits_with(forward: ForwardPass, samples: Any, path: str, added: np.ndarray) -> list[np.ndarray]:
+    """The logits when something is added to one layer's outputs."""
+    (batch,) = batches_of(samples, 1000, forward.calls)
 
-    def change(unit: FittedLayer, y: Any) -> Any:
-        return y + keras.ops.convert_to_tensor(added.astype("float32")) if unit.path == path else y
+    def change(fitted: FittedLayer, y: Any) -> Any:
+        return y + keras.ops.convert_to_tensor(added.astype("float32")) if fitted.path == path else y
 
-    logits = passage.logits(passage.run(passage.start(batch), passage.inner, change))
+    logits = forward.logits(forward.run(forward.start(batch), forward.inner, change))
     return [keras.ops.convert_to_numpy(one).astype(np.float64) for one in logits]
 
 
@@ -45,17 +45,17 @@ def smooth() -> keras.Model:
 
 
 def test_the_metric_is_that_of_numeric_gradients() -> None:
-    passage, samples = passage_of(smooth()), samples_of(smooth(), 4)
-    found = output_metrics(passage, samples, seed=5)
+    forward, samples = passage_of(smooth()), samples_of(smooth(), 4)
+    found = output_metrics(forward, samples, seed=5)
     rng = np.random.default_rng(5)
     vs = [rng.normal(size=(4, size)) for size in (3, 2)]
-    for path, unit in passage.units.items():
-        shape = (4, *passage.calls[unit.end].out_shapes[0])
+    for path, fitted in forward.fitted_layers.items():
+        shape = (4, *forward.calls[fitted.end].out_shapes[0])
         gradient = np.zeros(shape)
         for place in np.ndindex(*shape[1:]):
             step = np.zeros(shape)
             step[(slice(None), *place)] = 1e-2
-            ends = [logits_with(passage, samples, path, sign * step) for sign in (1, -1)]
+            ends = [logits_with(forward, samples, path, sign * step) for sign in (1, -1)]
             change = [(a - b) / 2e-2 for a, b in zip(*ends, strict=True)]
             gradient[(slice(None), *place)] = sum((v * one).sum(axis=1) for v, one in zip(vs, change, strict=True))
         rows = gradient.reshape(-1, shape[-1])
@@ -66,10 +66,10 @@ def test_the_metric_is_that_of_numeric_gradients() -> None:
 
 def test_the_batch_size_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = network("tokens")
-    passage, samples = passage_of(model), samples_of(model)
-    whole = output_metrics(passage, samples)
+    forward, samples = passage_of(model), samples_of(model)
+    whole = output_metrics(forward, samples)
     monkeypatch.setattr(sensitivity, "fitting_batch", lambda calls: 14)
-    again = output_metrics(passage, samples)
+    again = output_metrics(forward, samples)
     for path, metric in whole.items():
         np.testing.assert_allclose(again[path], metric, rtol=1e-3, atol=1e-3 * np.abs(metric).max())
 
@@ -82,8 +82,8 @@ def test_what_the_logits_are_made_by_has_the_identity_in_expectation() -> None:
 
 def test_the_seed_decides() -> None:
     model, _ = network("sequential")
-    passage, samples = passage_of(model), samples_of(model, 20)
-    one, again, other = (output_metrics(passage, samples, seed)["a"] for seed in (1, 1, 2))
+    forward, samples = passage_of(model), samples_of(model, 20)
+    one, again, other = (output_metrics(forward, samples, seed)["a"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert np.any(one != other)
 
@@ -101,23 +101,23 @@ def test_logit_errors_are_those_of_the_changed_model(kind: str) -> None:
     for place in model._flatten_layers():
         if getattr(place, "activation", None) is keras.activations.softmax:
             place.activation = keras.activations.linear
-    passage, samples, rng = passage_of(model), samples_of(model, 20), np.random.default_rng(0)
+    forward, samples, rng = passage_of(model), samples_of(model, 20), np.random.default_rng(0)
     changes = {}
-    for path, unit in passage.units.items():
-        size = unit.kernel().std()
+    for path, fitted in forward.fitted_layers.items():
+        size = fitted.kernel().std()
         changes[path] = [
-            (0.3 * size * rng.standard_normal(unit.weights_shape), 0.1 * rng.standard_normal(unit.weights_shape[1]))
+            (0.3 * size * rng.standard_normal(fitted.weights_shape), 0.1 * rng.standard_normal(fitted.weights_shape[1]))
             for _ in range(2)
         ]
-    found = logit_errors(passage, samples, changes)
+    found = logit_errors(forward, samples, changes)
     before = outputs_of(model, samples)
     for path, some in changes.items():
-        unit = passage.units[path]
-        kernel = unit.layer.kernel
-        offset = unit.layer.bias if unit.normalization is None else unit.normalization.beta
+        fitted = forward.fitted_layers[path]
+        kernel = fitted.layer.kernel
+        offset = fitted.layer.bias if fitted.normalization is None else fitted.normalization.beta
         kept = [keras.ops.convert_to_numpy(one).copy() for one in (kernel, offset)]
         for (weights, bias), measured in zip(some, found[path], strict=True):
-            kernel.assign((unit.raw_kernel() + weights / unit.scale()).reshape(kernel.shape))
+            kernel.assign((fitted.raw_kernel() + weights / fitted.scale()).reshape(kernel.shape))
             offset.assign(kept[1] + bias)
             after = outputs_of(model, samples)
             kernel.assign(kept[0])
@@ -129,12 +129,12 @@ def test_logit_errors_are_those_of_the_changed_model(kind: str) -> None:
 def test_a_small_error_costs_what_the_metric_says() -> None:
     """Without kinks, alpha is 1: the prediction is the expectation of the measured error."""
     model = smooth()
-    passage, samples = passage_of(model), samples_of(model, 400)
-    metrics = output_metrics(passage, samples)
+    forward, samples = passage_of(model), samples_of(model, 400)
+    metrics = output_metrics(forward, samples)
     rng = np.random.default_rng(0)
     change = 1e-3 * rng.standard_normal(2)
-    unit = passage.units["b"]
-    (measured,) = logit_errors(passage, samples, {"b": [(np.zeros(unit.weights_shape), change)]})["b"]
+    fitted = forward.fitted_layers["b"]
+    (measured,) = logit_errors(forward, samples, {"b": [(np.zeros(fitted.weights_shape), change)]})["b"]
     metric = metrics["b"] - MIXED / (1 + MIXED) * np.trace(metrics["b"]) / 2 * np.eye(2)
     # The same error at both positions adds up, so that the sum over positions is a bound of half of it at worst.
     assert 0.3 * measured < change @ metric @ change < 3 * measured
@@ -142,11 +142,16 @@ def test_a_small_error_costs_what_the_metric_says() -> None:
 
 def test_the_probe_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sensitivity, "_holding", lambda calls: 3)
-    passage, samples = passage_of(smooth()), samples_of(smooth(), 4)
+    forward, samples = passage_of(smooth()), samples_of(smooth(), 4)
     told: list[tuple[str, int, int]] = []
     changes = {
-        path: [(np.zeros(passage.units[path].weights_shape), np.zeros(passage.units[path].weights_shape[1]))]
+        path: [
+            (
+                np.zeros(forward.fitted_layers[path].weights_shape),
+                np.zeros(forward.fitted_layers[path].weights_shape[1]),
+            )
+        ]
         for path in ("a", "b")
     }
-    logit_errors(passage, samples, changes, lambda *one: told.append(one))
+    logit_errors(forward, samples, changes, lambda *one: told.append(one))
     assert told == [("samples probed", done, 8) for done in (3, 6, 7, 8)]

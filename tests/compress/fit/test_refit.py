@@ -231,7 +231,7 @@ def test_a_sum_of_maps_of_several_sizes_is_no_target(wide_first: bool) -> None:
     wanted = outputs_of(model, samples)
     fitted, plain = (outputs_of(each, samples) for each in (refit(model, plan, samples), factorize(model, plan)))
     assert distance(fitted, wanted) < distance(plain, wanted)
-    assert {unit.add for unit in fitted_layers_of(trace(model)).values()} == {None}
+    assert {fitted.add for fitted in fitted_layers_of(trace(model)).values()} == {None}
 
 
 def test_an_output_that_goes_on_is_squashed_on_its_way() -> None:
@@ -246,16 +246,16 @@ def test_an_output_that_goes_on_is_squashed_on_its_way() -> None:
 
 
 def test_a_sum_is_reached_last_through_a_layer() -> None:
-    """What is summed with a unit's outputs comes before it, so that it is known."""
+    """What is summed with a layer's outputs comes before it, so that it is known."""
     for kind in ("identity", "projection"):
         calls = trace(case(kind).model)
-        units = fitted_layers_of(calls)
-        order = fitting_order(calls, units)
+        fitted_layers = fitted_layers_of(calls)
+        order = fitting_order(calls, fitted_layers)
         assert sorted(order) == list(range(len(calls)))
         place = {index: number for number, index in enumerate(order)}
         assert all(place[source] < place[index] for index, call in enumerate(calls) for source in call.inputs)
         (add,) = (index for index, call in enumerate(calls) if isinstance(call.layer, layers.Add))
-        ends = {unit.end: unit.call for unit in units.values()}
+        ends = {fitted.end: fitted.call for fitted in fitted_layers.values()}
         last = max(calls[add].inputs, key=lambda source: place[source])
         others = [source for source in calls[add].inputs if source != last]
         assert last in ends

@@ -86,7 +86,8 @@ def test_it_learns_and_is_loaded_bit_equal(tmp_path: Path) -> None:
 
 def test_a_new_process_loads_it_by_its_file_alone(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((8, 6, 5)), DepthwiseAlongAxis(1, 3, 2)]).save(tmp_path / "model.keras")
-    code = f"from dse.source import load_model; print(load_model({str(tmp_path / 'model.keras')!r}).output_shape)"
+    code = "from rankline.src.dse.keras_model.source import load_model\n"
+    code += f"print(load_model({str(tmp_path / 'model.keras')!r}).output_shape)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip().endswith("(None, 8, 2, 5)")
 

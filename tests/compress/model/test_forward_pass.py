@@ -21,9 +21,9 @@ def passage_of(model: keras.Model) -> ForwardPass:
     return ForwardPass(calls, fitted_layers_of(calls))
 
 
-def run(passage: ForwardPass, samples: Any, change: Any = unchanged) -> list[np.ndarray]:
-    (batch,) = batches_of(samples, 1000, passage.calls)
-    logits = passage.logits(passage.run(passage.start(batch), passage.inner, change))
+def run(forward: ForwardPass, samples: Any, change: Any = unchanged) -> list[np.ndarray]:
+    (batch,) = batches_of(samples, 1000, forward.calls)
+    logits = forward.logits(forward.run(forward.start(batch), forward.inner, change))
     return [keras.ops.convert_to_numpy(one) for one in logits]
 
 
@@ -52,40 +52,40 @@ def test_a_last_softmax_or_sigmoid_is_left_out(last: keras.Layer | None) -> None
 @pytest.mark.parametrize("kind", ["identity", "sequential", "branches", "unscaled"])
 def test_a_change_is_made_before_the_activation_and_behind_the_batch_norm(kind: str) -> None:
     model, _ = network(kind)
-    passage, samples = passage_of(model), samples_of(model, 5)
+    forward, samples = passage_of(model), samples_of(model, 5)
     seen = {}
 
-    def note(unit: FittedLayer, y: Any) -> Any:
-        seen[unit.path] = keras.ops.convert_to_numpy(y)
+    def note(fitted: FittedLayer, y: Any) -> Any:
+        seen[fitted.path] = keras.ops.convert_to_numpy(y)
         return y
 
-    run(passage, samples, note)
-    assert list(seen) == list(passage.units)
-    unit = passage.units["b"]
-    x = keras.Model(model.inputs, unit.layer.input)(keras.ops.convert_to_tensor(samples[0]), training=False)
-    np.testing.assert_allclose(seen["b"], keras.ops.convert_to_numpy(unit.whole(x)), atol=1e-4)
+    run(forward, samples, note)
+    assert list(seen) == list(forward.fitted_layers)
+    fitted = forward.fitted_layers["b"]
+    x = keras.Model(model.inputs, fitted.layer.input)(keras.ops.convert_to_tensor(samples[0]), training=False)
+    np.testing.assert_allclose(seen["b"], keras.ops.convert_to_numpy(fitted.whole(x)), atol=1e-4)
     assert (seen["b"] < 0).any()
 
 
 @pytest.mark.parametrize("kind", ["identity", "projection", "branches", "shared", "gated"])
 def test_only_what_depends_on_a_changed_unit_is_run_again(kind: str) -> None:
     model, _ = network(kind)
-    passage, samples = passage_of(model), samples_of(model, 5)
-    (batch,) = batches_of(samples, 100, passage.calls)
+    forward, samples = passage_of(model), samples_of(model, 5)
+    (batch,) = batches_of(samples, 100, forward.calls)
     outputs: dict[str, Any] = {}
 
-    def note(unit: FittedLayer, y: Any) -> Any:
-        outputs[unit.path] = y
+    def note(fitted: FittedLayer, y: Any) -> Any:
+        outputs[fitted.path] = y
         return y
 
-    values = passage.run(passage.start(batch), passage.inner, note)
-    before = [keras.ops.convert_to_numpy(one) for one in passage.logits(values)]
-    for path, unit in passage.units.items():
-        new = passage.changed(values, unit, outputs[path] * 1.5, passage.after(unit.end))
-        wanted = run(passage, samples, lambda one, y, path=path: y * 1.5 if one.path == path else y)
-        for a, b in zip(passage.logits(new), wanted, strict=True):
+    values = forward.run(forward.start(batch), forward.inner, note)
+    before = [keras.ops.convert_to_numpy(one) for one in forward.logits(values)]
+    for path, fitted in forward.fitted_layers.items():
+        new = forward.changed(values, fitted, outputs[path] * 1.5, forward.after(fitted.end))
+        wanted = run(forward, samples, lambda one, y, path=path: y * 1.5 if one.path == path else y)
+        for a, b in zip(forward.logits(new), wanted, strict=True):
             np.testing.assert_allclose(keras.ops.convert_to_numpy(a), b, atol=1e-4)
-    for a, b in zip(passage.logits(values), before, strict=True):
+    for a, b in zip(forward.logits(values), before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), b)
 
 
