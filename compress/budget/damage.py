@@ -1,7 +1,7 @@
 """What an error of a layer's weights is worth to the network, in one unit for all layers and methods.
 
-value ``damage`` (the default): the predicted squared error of the logits (see ``output_metric``); ``energy``: the share of
-the energy of the layer's outputs that is lost, as activation-aware truncation has it (Wang et al., "SVD-LLM", ICLR
+value ``damage`` (the default): the predicted squared error of the logits (see ``output_metric``); ``energy``: the share
+of the energy of the layer's outputs that is lost, as activation-aware truncation has it (Wang et al., "SVD-LLM", ICLR
 2025); ``uniform``: the share of the weights' that is lost.
 """
 

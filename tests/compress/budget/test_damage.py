@@ -19,7 +19,7 @@ from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.plan import Choice
 from tests.helpers.networks import network, samples_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.fit.covariance.CalibrationWarning")
 
 
 def damages(kind: str, value: str, count: int = 120, **more: Any) -> tuple[keras.Model, ForwardPass, dict[str, Damage]]:

@@ -29,8 +29,8 @@ layers = keras.layers
 EXACT = ("svd", "spatial_svd", "tucker")
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning"),
-    pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::rankline.src.compress.fit.covariance.CalibrationWarning"),
+    pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning"),
 ]
 
 

@@ -50,7 +50,7 @@ def test_bytes_that_no_layer_scales_are_told() -> None:
         fitting(data, model(layers.Dense(2)))
 
 
-@pytest.mark.filterwarnings("error::compress.classifier.ScaleWarning")
+@pytest.mark.filterwarnings("error::rankline.src.compress.data.classifier.ScaleWarning")
 def test_nothing_is_told_of_inputs_that_a_layer_scales_or_of_other_ranges() -> None:
     fitting(bytes_of(two_classes()), model(layers.Rescaling(1 / 255), layers.Dense(2)))
     fitting(two_classes(), model(layers.Dense(2)))

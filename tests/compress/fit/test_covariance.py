@@ -84,7 +84,7 @@ def test_second_moment_is_that_of_all_patches(template: keras.Layer, size: tuple
     np.testing.assert_allclose(found.matrix, rows.T @ rows / len(rows), rtol=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning")
+@pytest.mark.filterwarnings("ignore::rankline.src.compress.fit.covariance.CalibrationWarning")
 @pytest.mark.parametrize(("method", "template", "size"), PLACES)
 def test_table_is_the_measured_error_of_the_outputs(method: str, template: keras.Layer, size: tuple[int, ...]) -> None:
     model, x = model_of(template, size), correlated(200, size)
@@ -105,7 +105,7 @@ def test_table_is_the_measured_error_of_the_outputs(method: str, template: keras
             assert measured <= np.linalg.norm(plain) / np.linalg.norm(outputs) + 1e-6
 
 
-@pytest.mark.filterwarnings("ignore::compress.covariance.CalibrationWarning")
+@pytest.mark.filterwarnings("ignore::rankline.src.compress.fit.covariance.CalibrationWarning")
 @pytest.mark.parametrize("method", ["svd", "tucker"])
 @pytest.mark.parametrize("deficiency", ["dead channels", "constant channel", "all alike", "few patches"])
 def test_deficient_covariances_foretell_the_error_too(method: str, deficiency: str) -> None:

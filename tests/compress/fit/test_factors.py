@@ -39,7 +39,7 @@ OTHERS = [
     (POINT, Choice("qr", (2,))),
 ]
 
-pytestmark = pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
 
 
 def name(case: object) -> str | None:

@@ -173,7 +173,7 @@ def test_a_metric_weighs_the_outputs() -> None:
     assert errors[1] < 0.1 * errors[0]
 
 
-@pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("kind", "plan"),
     [

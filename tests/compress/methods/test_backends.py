@@ -12,7 +12,7 @@ from rankline.src.compress import methods
 from tests.compress.methods.test_cp import decaying
 from tests.helpers.chains import METHODS
 
-pytestmark = pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
 
 BACKENDS = {"numpy": "numpy", "tensorflow": "tensorflow", "jax": "jax", "pytorch": "torch"}
 """TensorLy's names, and the packages that they need."""

@@ -18,7 +18,7 @@ from rankline.src.compress.methods.numerics.slices import slice_svd
 CP = methods.get("cp")
 SHAPES = [(3, 3, 8, 12), (5, 9, 7), (2, 3, 2, 6, 5), (3, 1, 6, 8)]
 
-pytestmark = pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
 
 
 def decaying(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from tests.helpers.chains import (
     with_kernel,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::compress.methods.cp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
 
 
 def model_of(chain: list[Factor], input_shape: tuple[int, ...]) -> keras.Model:
