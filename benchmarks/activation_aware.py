@@ -24,9 +24,10 @@ from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.methods import get
 from rankline.src.compress.model.surgery import factorize, find_layer
 from rankline.src.compress.training.fine_tuning import evaluate
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.reader import read
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.plan import Plan
 from rankline.src.dse.space import spaces_of
 
 DATA = Path(os.environ.get("RANKLINE_DATA", "../shared/data"))
@@ -50,7 +51,7 @@ def plan_of(model: keras.Model, layers: Sequence[Layer], method: str, share: flo
         for ranks in (choices[index] for index in np.argsort(errors, kind="stable")):
             cost = branch.polynomials.flops.at(ranks)
             if cost <= share * space.original.flops:
-                plan[layer.name] = Choice(method, ranks)
+                plan[layer.name] = Configuration(method, ranks)
                 flops += cost
                 break
     return plan, flops

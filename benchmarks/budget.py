@@ -24,11 +24,11 @@ from scipy.stats import spearmanr
 
 from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
-from rankline.src.compress.budget.allocate import measure
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.search.search import cost_of
 from rankline.src.compress.training.fine_tuning import evaluate
+from rankline.src.dse.metric import METRICS
 
 SAMPLES = 1024
 EXACT = ("svd", "spatial_svd", "tucker")
@@ -110,10 +110,10 @@ class Network:
         made = budget.fit(allocation.plan, case.fit, case.settings)
         fitted = perf_counter()
         assert cost_of(made) == allocation.cost
-        used = [one.choice.method if one.choice else "as it is" for one in allocation.options.values()]
+        used = [one.configuration.method if one.configuration else "as it is" for one in allocation.options.values()]
         return {
             **dict(zip(KEY, (study, self.name, case.name, metric, share, seed), strict=True)),
-            "kept": round(measure(allocation.cost, metric) / measure(budget.total, metric), 5),
+            "kept": round(METRICS[metric].of(allocation.cost) / METRICS[metric].of(budget.total), 5),
             "test accuracy": self.accuracy(made),
             "predicted damage": allocation.damage,
             "gap": allocation.gap,
@@ -174,11 +174,11 @@ def plans(network: Callable[[str], Network], seeds: Sequence[int], count: int = 
         for path, some in options["damage"].items():
             share = rng.uniform(level - 0.3, level + 0.3)
             below = [one for one in some if one.cost.flops <= share * some[0].cost.flops] or [some[0]]
-            chosen = max(below, key=lambda one: one.cost.flops).choice
+            chosen = max(below, key=lambda one: one.cost.flops).configuration
             if chosen is not None:
                 plan[path] = chosen
             for value in damages:
-                sums[value] += next((one.damage for one in options[value][path] if one.choice == chosen), 0.0)
+                sums[value] += next((one.damage for one in options[value][path] if one.configuration == chosen), 0.0)
         accuracies.append(resnet.accuracy(budget.fit(plan, "whitened"), PLAN_IMAGES))
         for value in damages:
             damages[value].append(sums[value])

@@ -20,8 +20,8 @@ from rankline.src.db.queries.windows import Bounds
 from rankline.src.db.records import runs as records
 from rankline.src.db.records.error_tables import known_errors
 from rankline.src.db.schema import layer, layer_space, network, space
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods import METHODS

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.layer import Layer
 
 
@@ -32,8 +32,7 @@ class Link:
 
 def cost_of(chain: Iterable[Link], positions: int = 1) -> Cost:
     """The cost of all factors together."""
-    costs = [link.cost(positions) for link in chain]
-    return Cost(sum(one.params for one in costs), sum(one.fm for one in costs), sum(one.flops for one in costs))
+    return total(link.cost(positions) for link in chain)
 
 
 def whole(layer: Layer) -> Link:

@@ -13,6 +13,7 @@ from math import prod
 
 import sympy as sp
 
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.symbols import C, F, LayerShape, T, axis_symbols
 
 INT64_MAX = 2**63 - 1
@@ -38,19 +39,6 @@ class Formula:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Params, feature-map elements and FLOPs (2 x multiply-accumulates) of one sample."""
-
-    params: int
-    fm: int
-    flops: int
-
-    def memory(self, bytes_per_element: int = 4) -> int:
-        """Bytes of params and feature maps together."""
-        return bytes_per_element * (self.params + self.fm)
-
-
-@dataclass(frozen=True)
 class Polynomial:
     """Integer monomials: the value is the sum over t of coefficients[t] * prod of the ranks in masks[t].
 
@@ -70,17 +58,18 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Polynomials:
-    """A formula with the numbers of one layer put in; only the ranks are left free."""
+    """A formula with the numbers of one layer put in, only the ranks left free. factors: how many layers it gets."""
 
     params: Polynomial
     fm: Polynomial
     flops: Polynomial
     caps: tuple[int, ...]
     modes: tuple[int, ...]
+    factors: int
 
     def cost(self, ranks: tuple[int, ...]) -> Cost:
         """The exact cost at the given ranks."""
-        return Cost(self.params.at(ranks), self.fm.at(ranks), self.flops.at(ranks))
+        return Cost(self.params.at(ranks), self.fm.at(ranks), self.flops.at(ranks), self.factors)
 
 
 def chain_caps(modes: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
@@ -120,11 +109,11 @@ def _terms(formula: Formula) -> tuple[tuple[tuple[int, ...], ...], Callable[...,
     return tuple(masks), lambda values: numbers(*(values[symbol] for symbol in symbols))
 
 
-def substitute(formula: Formula, values: Mapping[sp.Symbol, int]) -> Polynomials:
-    """The formula's polynomials in the ranks, with the layer's numbers put in; exact integers."""
+def substitute(formula: Formula, values: Mapping[sp.Symbol, int], factors: int = 1) -> Polynomials:
+    """The formula's polynomials in the ranks, with the numbers of a layer and how many factors it gets; exact."""
     masks, numbers = _terms(formula)
     *coefficients, caps, modes = numbers(values)
     params, fm, flops = (
         Polynomial(mask, tuple(coefficient)) for mask, coefficient in zip(masks, coefficients, strict=True)
     )
-    return Polynomials(params, fm, flops, caps=tuple(caps), modes=tuple(modes))
+    return Polynomials(params, fm, flops, tuple(caps), tuple(modes), factors)

@@ -29,9 +29,10 @@ class Lines:
     ranks: (lines, ranks), 0 in the free rank's column; coefficients: (lines, 6), the intercept and slope of
     params, fm and FLOPs; better: (lines,), the last k whose params and FLOPs are both below the original's
     (0: none); useful: (lines, 2), the first and last useful k (first > last: none).
-    ``step`` is the rank multiple and ``cap`` the last k.
+    ``step`` is the rank multiple, ``cap`` the last k, and ``factors`` how many layers each configuration has.
     """
 
+    method: str
     shape: str | None
     free: int
     step: int
@@ -40,6 +41,7 @@ class Lines:
     coefficients: Integers
     better: Integers
     useful: Integers
+    factors: int
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -73,6 +75,7 @@ def _branch_lines(space: Space, branch: Branch) -> Lines:
     masks, coefficients, metrics = _stack((polynomials.params, polynomials.fm, polynomials.flops))
     count, step = branch.n_lines, space.options.rank_multiple
     lines = Lines(
+        method=space.method,
         shape=branch.shape,
         free=free,
         step=step,
@@ -81,6 +84,7 @@ def _branch_lines(space: Space, branch: Branch) -> Lines:
         coefficients=np.zeros((count, 6), np.int64),
         better=np.zeros(count, np.int64),
         useful=np.zeros((count, 2), np.int64),
+        factors=polynomials.factors,
     )
     _fill(
         np.array(branch.steps, np.int64),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.cost import Cost, total
+from rankline.src.dse.formula import original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.symbols import layer_shape
 
@@ -17,10 +19,15 @@ def known_cost(layer: Layer) -> tuple[int | None, int | None, int | None]:
     return cost.params, cost.fm, cost.flops
 
 
+def counted_cost(layer: Layer) -> Cost:
+    """The cost of a layer as it is, in which what is not known counts nothing."""
+    params, fm, flops = known_cost(layer)
+    return Cost(params or 0, fm or 0, flops or 0)
+
+
 def network_cost(params: int, layers: Iterable[Layer]) -> Cost:
     """``params`` counts all weights; feature maps and FLOPs are those of the listed layers, as far as known."""
-    costs = [known_cost(layer) for layer in layers]
-    return Cost(params, sum(fm or 0 for _, fm, _ in costs), sum(flops or 0 for _, _, flops in costs))
+    return replace(total(map(counted_cost, layers)), params=params)
 
 
 def uncounted(layers: Iterable[Layer]) -> list[str]:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rankline.src.dse import methods
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 
 FIELDS = ("method", "ranks", "shape")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One configuration: the method's name as in ``dse.methods``, its ranks, and T3F's tensor shape."""
-
-    method: str
-    ranks: tuple[int, ...]
-    shape: str | None = None
-
-
-Plan = dict[str, Choice]
-"""The choice of every layer that is factorized, by the layer's path ("outer/inner/layer")."""
+Plan = dict[str, Configuration]
+"""The configuration of every layer that is factorized, by the layer's path ("outer/inner/layer")."""
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -39,7 +30,7 @@ def read_plan(path: str | Path) -> Plan:
         raise UserError(f"plan {path}: {error}") from error
 
 
-def write_plan(plan: Mapping[str, Choice], path: str | Path) -> None:
+def write_plan(plan: Mapping[str, Configuration], path: str | Path) -> None:
     """Write the plan as JSON, one layer a line."""
     Path(path).write_text(plan_to_json(plan), encoding="utf-8")
 
@@ -55,21 +46,21 @@ def plan_from_json(text: str) -> Plan:
         raise UserError(f"not JSON ({error})") from error
     if not isinstance(entries, dict):
         raise UserError(f'expected an object like {{"conv1": {{"method": "svd", "ranks": [8]}}}}; got {text[:60]!r}')
-    return {layer: _choice(layer, entry) for layer, entry in entries.items()}
+    return {layer: _configuration(layer, entry) for layer, entry in entries.items()}
 
 
-def plan_to_json(plan: Mapping[str, Choice]) -> str:
+def plan_to_json(plan: Mapping[str, Configuration]) -> str:
     """The plan as JSON text, which ``plan_from_json`` reads; ``shape`` only where there is one."""
-    lines = [f"  {json.dumps(layer)}: {json.dumps(_entry(choice))}" for layer, choice in plan.items()]
+    lines = [f"  {json.dumps(layer)}: {json.dumps(_entry(one))}" for layer, one in plan.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
 
 
-def _entry(choice: Choice) -> dict[str, Any]:
-    entry: dict[str, Any] = {"method": choice.method, "ranks": [int(rank) for rank in choice.ranks]}
-    return entry if choice.shape is None else {**entry, "shape": choice.shape}
+def _entry(one: Configuration) -> dict[str, Any]:
+    entry: dict[str, Any] = {"method": one.method, "ranks": [int(rank) for rank in one.ranks]}
+    return entry if one.shape is None else {**entry, "shape": one.shape}
 
 
-def _choice(layer: str, entry: Any) -> Choice:
+def _configuration(layer: str, entry: Any) -> Configuration:
     if not isinstance(entry, dict) or not {"method", "ranks"} <= entry.keys() <= set(FIELDS):
         raise UserError(f"layer '{layer}': expected 'method' and 'ranks' (and 'shape' for t3f); got {entry!r}")
     method, ranks, shape = (entry.get(field) for field in FIELDS)
@@ -81,4 +72,4 @@ def _choice(layer: str, entry: Any) -> Choice:
         raise UserError(f"layer '{layer}': ranks must be a list of whole numbers of at least 1; got {ranks!r}")
     if shape is not None and not isinstance(shape, str):
         raise UserError(f"layer '{layer}': shape must be text like '4x8:8x4'; got {shape!r}")
-    return Choice(str(method), tuple(ranks), shape)
+    return Configuration(str(method), tuple(ranks), shape)

@@ -11,8 +11,10 @@ from math import prod
 from typing import Any
 
 from rankline.src.dse import methods
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import INT64_MAX, Cost, Polynomials, original_cost
+from rankline.src.dse.formula import INT64_MAX, Polynomials, original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.options import Options
 from rankline.src.dse.symbols import LayerShape, layer_shape
@@ -90,14 +92,18 @@ class Space:
         """Configurations over all branches."""
         return sum(branch.n_total for branch in self.branches)
 
-    def cost_at(self, ranks: tuple[int, ...], shape: str | None) -> Cost | None:
-        """The cost of one configuration; None where the space has none of these ranks and this tensor shape."""
+    def factors(self, shape: str | None) -> int:
+        """How many layers the configurations of a tensor shape have."""
+        return methods.get(self.method).factors(self.shape.axes, shape)
+
+    def cost_at(self, one: Configuration) -> Cost | None:
+        """The cost of one configuration; None where the space doesn't have it."""
         step = self.options.rank_multiple
         for branch in self.branches:
-            if branch.shape == shape and len(ranks) == len(branch.steps):
-                pairs = zip(ranks, branch.steps, strict=True)
+            if (self.method, branch.shape, len(branch.steps)) == (one.method, one.shape, len(one.ranks)):
+                pairs = zip(one.ranks, branch.steps, strict=True)
                 if all(rank % step == 0 and 1 <= rank // step <= last for rank, last in pairs):
-                    return branch.polynomials.cost(ranks)
+                    return branch.polynomials.cost(one.ranks)
         return None
 
     def definition(self) -> dict[str, object]:

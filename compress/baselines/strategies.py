@@ -17,9 +17,9 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.search import Run
 from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.db.records.runs import LayerRecord, recorded_end, start_run
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import total
 from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.network_cost import known_cost
+from rankline.src.dse.network_cost import counted_cost
 from rankline.src.dse.plan import Plan
 
 AMOUNTS = tuple(step / 20 for step in range(1, 21))
@@ -68,10 +68,9 @@ def _recorded(job: Job, settings: Settings, strategy: str, families: Sequence[Fa
 
 def _records(made: keras.Model, plan: Plan, errors: Mapping[str, float]) -> tuple[LayerRecord, ...]:
     """What a plan has made of each layer."""
-    costs = {layer.name: known_cost(layer) for layer in describe(made).layers}
+    costs = {layer.name: counted_cost(layer) for layer in describe(made).layers}
     records = []
     for path, choice in plan.items():
-        chain = [costs[name] for name in factor_names(path, choice) if name in costs]
-        cost = Cost(*(sum(one[j] or 0 for one in chain) for j in range(3)))
-        records.append(LayerRecord(path, choice.method, choice.ranks, choice.shape, cost, None, errors[path]))
+        cost = total(costs[name] for name in factor_names(path, choice) if name in costs)
+        records.append(LayerRecord(path, choice, cost, None, errors[path]))
     return tuple(records)

@@ -13,7 +13,6 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.search import Run, cost_of
 from rankline.src.compress.training.fine_tuning import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
-from rankline.src.db.queries.windows import metric_of
 from rankline.src.db.records.runs import (
     CHOSEN,
     FAILED,
@@ -27,6 +26,7 @@ from rankline.src.db.records.runs import (
     choose_trial,
     record_trial,
 )
+from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
 
 
@@ -139,7 +139,7 @@ class _UnderDrop:
         return trial
 
     def _size(self, trial: TrialRecord) -> tuple[int, int, int]:
-        return metric_of(trial.cost, self.settings.objective), trial.cost.params, trial.cost.flops
+        return metric(self.settings.objective).of(trial.cost), trial.cost.params, trial.cost.flops
 
     def _is_late(self) -> bool:
         minutes = self.settings.max_minutes

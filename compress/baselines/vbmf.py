@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize_scalar
 
 from rankline.src.compress.model.surgery import find_layer
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.reader import read
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.plan import Plan
 from rankline.src.dse.space import Space, spaces_of
 
 GRID = 200
@@ -82,7 +83,7 @@ def vbmf_plan(
     return plan, skipped
 
 
-def _choice(layer: Layer, kernel: NDArray[np.float32], weaken: float) -> tuple[Choice, Space]:
+def _choice(layer: Layer, kernel: NDArray[np.float32], weaken: float) -> tuple[Configuration, Space]:
     """Method and ranks for a kernel (K_1, .., K_d, C, F) or (N, M), and the space that they are of."""
     method, modes = ("svd", (-1,)) if layer.is_pointwise else ("tucker", (-2, -1))
     (space,) = spaces_of(layer, (method,))
@@ -90,7 +91,7 @@ def _choice(layer: Layer, kernel: NDArray[np.float32], weaken: float) -> tuple[C
     for mode, cap in zip(modes, space.branches[0].polynomials.caps, strict=True):
         rank = vbmf_rank(np.moveaxis(kernel, mode, 0).reshape(kernel.shape[mode], -1))
         ranks.append(max(1, round(cap - weaken * (cap - rank))))
-    return Choice(method, tuple(ranks)), space
+    return Configuration(method, tuple(ranks)), space
 
 
 def _threshold(alpha: float) -> float:

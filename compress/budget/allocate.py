@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.metric import Metric, metric
+from rankline.src.dse.plan import Plan
 
 Reals = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-METRICS = ("params", "flops", "memory")
 
 EXACT_OPTIONS = 20_000
 """Up to so many options, over all layers, that could be in a better choice than the price's HiGHS is asked."""
@@ -40,12 +40,12 @@ SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Option:
-    """A way to leave a layer: by a choice, or as it is (None); what it costs, and its damage (see ``budget.damage``).
+    """A way to leave a layer: by a configuration, or as it is (None); what it costs, and its damage (see ``damage``).
 
     factors: those that were measured, of a method without tables.
     """
 
-    choice: Choice | None
+    configuration: Configuration | None
     cost: Cost
     damage: float
     factors: tuple[Any, ...] | None = field(default=None, repr=False, compare=False)
@@ -64,8 +64,8 @@ class Allocation:
 
     @property
     def plan(self) -> Plan:
-        """The choices of the layers that don't stay as they are."""
-        return {layer: one.choice for layer, one in self.options.items() if one.choice is not None}
+        """The configurations of the layers that don't stay as they are."""
+        return {layer: one.configuration for layer, one in self.options.items() if one.configuration is not None}
 
     @property
     def gap(self) -> float:
@@ -86,24 +86,15 @@ def allocate(
         raise one_of("solver", solver, ["exact", "price"])
     if not budgets:
         raise UserError("give a budget: params, flops or memory")
-    for metric in budgets:
-        if metric not in METRICS:
-            raise one_of("budget", metric, list(METRICS))
-    problem = _Problem(options, budgets, kept)
+    problem = _Problem(options, {metric(name, what="budget"): most for name, most in budgets.items()}, kept)
     known = problem.by_price()
     if solver == "exact" or not problem.fits(known.chosen):
         known = problem.exactly(known)
     chosen, bound, name = known.chosen, known.bound, known.solver
     taken = dict(zip(options, problem.taken(chosen), strict=True))
-    sums = [sum(getattr(one.cost, field) for one in taken.values()) for field in ("params", "fm", "flops")]
-    cost = Cost(kept.params + sums[0], kept.fm + sums[1], kept.flops + sums[2])
+    cost = kept + total(one.cost for one in taken.values())
     damage = sum(one.damage for one in taken.values())
     return Allocation(taken, cost, damage, min(bound, damage), name)
-
-
-def measure(cost: Cost, metric: str) -> int:
-    """A cost's params, flops, or bytes of memory."""
-    return cost.memory() if metric == "memory" else int(getattr(cost, metric))
 
 
 @dataclass(frozen=True)
@@ -120,20 +111,19 @@ class _Known:
 class _Problem:
     """The options of each layer that no other beats, as arrays: costs (n, budgets) and damages (n,)."""
 
-    def __init__(self, options: Mapping[str, Sequence[Option]], budgets: Mapping[str, int], kept: Cost) -> None:
+    def __init__(self, options: Mapping[str, Sequence[Option]], budgets: Mapping[Metric, int], kept: Cost) -> None:
         self.options = [_undominated(some, list(budgets)) for some in options.values()]
         self.costs = [
-            np.array([[measure(one.cost, metric) for metric in budgets] for one in some], np.int64)
-            for some in self.options
+            np.array([[one.of(option.cost) for one in budgets] for option in some], np.int64) for some in self.options
         ]
         self.damages = [np.array([one.damage for one in some]) for some in self.options]
-        self.room = np.array([limit - measure(kept, metric) for metric, limit in budgets.items()], np.int64)
+        self.room = np.array([limit - one.of(kept) for one, limit in budgets.items()], np.int64)
         least = sum((costs.min(axis=0) for costs in self.costs), np.zeros(len(budgets), np.int64))
-        for metric, missing, low in zip(budgets, self.room - least, least, strict=True):
+        for one, missing, low in zip(budgets, self.room - least, least, strict=True):
             if missing < 0:
-                smallest = int(low) + measure(kept, metric)
+                smallest = int(low) + one.of(kept)
                 raise UserError(
-                    f"a budget of {budgets[metric]:,} {metric} is below what is possible with these methods; "
+                    f"a budget of {budgets[one]:,} {one.name} is below what is possible with these methods; "
                     f"the least is {smallest:,}"
                 )
 
@@ -312,9 +302,9 @@ def _directions(room: Integers) -> list[Reals]:
     return alone + mixed
 
 
-def _undominated(options: Sequence[Option], metrics: Sequence[str]) -> list[Option]:
+def _undominated(options: Sequence[Option], metrics: Sequence[Metric]) -> list[Option]:
     """The options that no other beats in damage and all costs; one of equals."""
     import moocore
 
-    points = np.array([[*(float(measure(one.cost, metric)) for metric in metrics), one.damage] for one in options])
+    points = np.array([[*(float(metric.of(one.cost)) for metric in metrics), one.damage] for one in options])
     return [options[int(index)] for index in np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))]

@@ -26,8 +26,8 @@ from rankline.src.compress.training.fine_tuning import FineTuning, Score, evalua
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.export import write_text
 from rankline.src.db.records.runs import SUCCESS, TrialRecord, finish_run, recorded_end, start_run
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.keras_model.source import load_model, network_name
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress

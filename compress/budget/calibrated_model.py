@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rankline.src.compress.budget.allocate import METRICS, Allocation, Option, allocate, measure
+from rankline.src.compress.budget.allocate import Allocation, Option, allocate
 from rankline.src.compress.budget.damage import VALUES, damages_of
 from rankline.src.compress.budget.pricing import priced
 from rankline.src.compress.fit.batch_norm import reestimate_all
@@ -29,10 +29,11 @@ from rankline.src.compress.model.surgery import factorize, refusal
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.dse import methods as known_methods
+from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.metric import metric
 from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
@@ -73,15 +74,13 @@ class CalibratedModel:
     ) -> None:
         if value not in VALUES:
             raise one_of("value", value, list(VALUES))
-        for metric in metrics:
-            if metric not in METRICS:
-                raise one_of("budget", metric, list(METRICS))
+        self.wanted = tuple(metric(name, what="budget") for name in metrics)
         self.methods = tuple(known_methods.get(name).name for name in methods or known_methods.METHODS)
         if not samples or not len(samples[0]):
             raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
         check_samples(model, samples)
         self.model, self.samples, self.value, self.seed = model, samples, value, seed
-        self.wanted, self.progress = tuple(metrics), progress
+        self.progress = progress
         shape = describe(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
         self.total = network_cost(shape.params, shape.layers)
@@ -131,9 +130,7 @@ class CalibratedModel:
     @property
     def kept(self) -> Cost:
         """The cost of all that has no options."""
-        originals = [some[0].cost for some in self.options.values()]
-        sums = [sum(getattr(cost, name) for cost in originals) for name in ("params", "fm", "flops")]
-        return Cost(self.total.params - sums[0], self.total.fm - sums[1], self.total.flops - sums[2])
+        return self.total - total(some[0].cost for some in self.options.values())
 
     def limits(self, budgets: Mapping[str, Keep]) -> dict[str, int]:
         """Budgets as whole numbers (params, FLOPs, bytes of memory), by metric.
@@ -142,18 +139,16 @@ class CalibratedModel:
         an int of at least 2. A 1 is the share, of any type: it keeps all, as on the command line; one FLOP would be no
         budget. Raises UserError for anything else.
         """
-        found = {}
-        for metric, given in budgets.items():
-            if metric not in METRICS:
-                raise one_of("budget", metric, list(METRICS))
-            found[metric] = _limit(given, metric, measure(self.total, metric))
-        return found
+        return {
+            name: _limit(given, name, metric(name, what="budget").of(self.total)) for name, given in budgets.items()
+        }
 
     def allocate(self, budgets: Mapping[str, Keep], solver: str = "exact") -> Allocation:
         """The choice with the least damage within budgets (see ``limits`` and ``allocate.allocate``)."""
-        for metric in budgets:
-            if metric not in self.wanted:
-                raise one_of("budget", metric, list(self.wanted))
+        possible = [one.name for one in self.wanted]
+        for name in budgets:
+            if name not in possible:
+                raise one_of("budget", name, possible)
         return allocate(self.options, self.limits(budgets), self.kept, solver)
 
     def sweep(self, budgets: Sequence[Mapping[str, Keep]], solver: str = "exact") -> list[Allocation]:
@@ -176,7 +171,7 @@ class CalibratedModel:
             path: one.factors
             for path, choice in plan.items()
             for one in made.get(path, [])
-            if one.choice == choice and one.factors is not None
+            if one.configuration == choice and one.factors is not None
         }
 
     def fit(
@@ -219,7 +214,7 @@ def by_reason(skipped: Mapping[str, str]) -> str:
     return "; ".join(f"{names}: {reason}" for reason, names in some.items())
 
 
-def _limit(given: Any, metric: str, whole: int) -> int:
+def _limit(given: Any, name: str, whole: int) -> int:
     """A budget of a metric, of which the model has ``whole``, as a number of it."""
     if isinstance(given, Real) and not isinstance(given, bool):
         if isinstance(given, Integral) and int(given) > 1:
@@ -228,6 +223,6 @@ def _limit(given: Any, metric: str, whole: int) -> int:
             # From the decimal text, because 0.3 as a float may be a unit more or less.
             return int((Fraction(given) if isinstance(given, Rational) else Fraction(str(given))) * whole)
     raise UserError(
-        f"a budget of {metric} is a share above 0 and at most 1, such as 0.5 (1 keeps all), or an int of at least 2, "
-        f"the {metric} themselves; got {given}"
+        f"a budget of {name} is a share above 0 and at most 1, such as 0.5 (1 keeps all), or an int of at least 2, "
+        f"the {name} themselves; got {given}"
     )

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rankline.src.compress.budget.allocate import measure
 from rankline.src.compress.budget.calibrated_model import by_reason
 from rankline.src.compress.runs.card import how_to_load
+from rankline.src.dse.metric import FLOPS, MEMORY, PARAMS, metric
 from rankline.src.dse.numbers import change, percent, points
-from rankline.src.reports.report.sweep import METRIC_NAMES
 
 if TYPE_CHECKING:
     from rankline.src.compress.budget.budgets import Budgeted
     from rankline.src.compress.budget.run import Point
 
-TITLES = {"flops": "FLOPs of one sample", "params": "params", "memory": "memory of one sample (bytes)"}
+COMPARED = (FLOPS, PARAMS, MEMORY)
 
 
 def budget_card(done: Budgeted, point: Point) -> str:
     """Markdown: what the model is made of, what it gained and cost, and on which data that was found."""
     settings, data = done.settings, done.calibration.data
     asked = " and ".join(
-        f"{100 * value:g} % of the {METRIC_NAMES[metric]}"
+        f"{100 * value:g} % of the {metric(name).title}"
         if isinstance(value, float)
-        else f"{value:,} {METRIC_NAMES[metric]}"
-        for metric, value in point.keep.items()
+        else f"{value:,} {metric(name).title}"
+        for name, value in point.keep.items()
     )
     tuned = settings["fine_tuning"]
     lines = [
@@ -38,8 +37,7 @@ def budget_card(done: Budgeted, point: Point) -> str:
         *(
             f"| {title} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |"
             for title, was, now in (
-                (title, measure(done.total, metric), measure(point.allocation.cost, metric))
-                for metric, title in TITLES.items()
+                (one.heading, one.of(done.total), one.of(point.allocation.cost)) for one in COMPARED
             )
         ),
         *(

@@ -22,8 +22,8 @@ from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
 from rankline.src.compress.fit.output_metric import logit_errors
 from rankline.src.compress.fit.refit import rows_wanted
 from rankline.src.compress.model.forward_pass import ForwardPass
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import one_of
-from rankline.src.dse.plan import Choice
 from rankline.src.dse.progress import Progress, no_progress
 
 VALUES = ("damage", "energy", "uniform")
@@ -58,7 +58,7 @@ class Damage:
         gram = weights.T @ seen
         return max(0.0, float(np.trace(gram) if self.metric is None else np.sum(gram * self.metric)))
 
-    def factors(self, choice: Choice) -> tuple[list[Any], Reals]:
+    def factors(self, choice: Configuration) -> tuple[list[Any], Reals]:
         """The factors of a choice that do the least damage, as far as its method can, and their product (K C, F)."""
         return fitted_factors(choice, self.fitted, self.weights, self.covariance, self.metric)
 
@@ -135,7 +135,7 @@ def _calibrated(
         changes[path] = []
         for share in PROBED:
             rank = max(1, min(min(rows, outputs) - 1, round(share * rows * outputs / (rows + outputs))))
-            change = damage.factors(Choice("svd", (rank,)))[1] - damage.weights
+            change = damage.factors(Configuration("svd", (rank,)))[1] - damage.weights
             mean = seen[path].mean if damage.fitted.is_centred else np.zeros(rows)
             changes[path].append((change, -mean @ change))
     measured = logit_errors(forward, samples, changes, progress)

@@ -11,8 +11,8 @@ import keras
 from rankline.src.compress.data.sets import Array
 from rankline.src.compress.model.files import saved_and_loaded
 from rankline.src.compress.search.search import cost_of
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.plan import Plan, write_plan
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from rankline.src.compress.budget.allocate import measure
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
-from rankline.src.dse.space import spaces_of
+from rankline.src.dse.metric import Metric, metric
+from rankline.src.dse.space import Branch, spaces_of
 
 
-def least_possible(engine: CalibratedModel, metric: str) -> int:
+def least_possible(engine: CalibratedModel, metric: Metric) -> int:
     """The least of a metric that the whole model can have: all that may change at rank one, where that is less."""
     saved = 0
     for path in engine.paths:
@@ -20,26 +19,26 @@ def least_possible(engine: CalibratedModel, metric: str) -> int:
         saved += max(
             (_saved(space.original, branch, metric) for space in spaces for branch in space.branches), default=0
         )
-    return measure(engine.total, metric) - saved
+    return metric.of(engine.total) - saved
 
 
-def _saved(original: Cost, branch: Any, metric: str) -> int:
+def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
     """What a tensor shape at rank one saves, where it is better than the original."""
     cost = branch.polynomials.cost((1,) * len(branch.steps))
     if not min(branch.steps) or cost.params >= original.params or cost.flops >= original.flops:
         return 0
-    return max(0, measure(original, metric) - measure(cost, metric))
+    return max(0, metric.of(original) - metric.of(cost))
 
 
 def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
     """Raises UserError where a budget is below what is possible: before the statistics, not after."""
-    for metric, limit in engine.limits(keep).items():
-        if limit < (least := least_possible(engine, metric)):
-            whole = measure(engine.total, metric)
+    for name, limit in engine.limits(keep).items():
+        if limit < (least := least_possible(engine, metric(name))):
+            whole = metric(name).of(engine.total)
             least_share = -(-10_000 * least // whole) / 100
             percent = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 else ""
             raise UserError(
-                f"a budget of {limit:,} {metric} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
+                f"a budget of {limit:,} {name} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
                 f"with these methods and layers; the least is {least:,} ({least_share:.2f} %){percent}"
             )
 

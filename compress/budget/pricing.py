@@ -25,10 +25,10 @@ from rankline.src.compress.methods import get
 from rankline.src.compress.methods.cp import ConvergenceWarning
 from rankline.src.compress.methods.method import Decomposition
 from rankline.src.dse.error_table import Curves
-from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.formula import original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.metric import FLOPS, Metric
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.scan.front import front, front_of_many, with_errors
 from rankline.src.dse.scan.intervals import Narrowed, narrowed
@@ -45,12 +45,12 @@ def priced(
     damages: Mapping[str, Damage],
     layers: Mapping[str, Layer],
     methods: Sequence[str],
-    costs: Sequence[str] = ("flops",),
+    costs: Sequence[Metric] = (FLOPS,),
     progress: Progress = no_progress,
 ) -> dict[str, list[Option]]:
     """The options of each layer, by path: as it is, and those of each method that no other of it beats.
 
-    layers: their shapes and sizes, by path; costs: those that count (of params, flops, memory).
+    layers: their shapes and sizes, by path; costs: the metrics that count.
     """
     jobs = [
         (damage, layers[path], space.method)
@@ -70,12 +70,12 @@ def priced(
     return found
 
 
-def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[str]) -> tuple[str, list[Option]]:
+def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> tuple[str, list[Option]]:
     """The path of the layer, and the options of one method that no other of it beats."""
     (space,) = spaces_of(layer, (method,))
     found = narrowed(lines_of(space))
     decomposition = get(method)
-    original = space.original.memory() // 4 if costs[0] == "memory" else getattr(space.original, costs[0])
+    original = costs[0].of(space.original)
     if not len(found.lo):
         return damage.fitted.path, []
     if damage.covariance is not None and not decomposition.uses_covariance:
@@ -84,12 +84,12 @@ def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[str]) ->
     found, curves = with_errors(found, decomposition.spectrum(_turned(damage), covariance=_tensor(damage.covariance)))
     places = _front(found, curves, costs)
     return damage.fitted.path, [
-        _option(found, place, method, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
+        _option(found, place, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
     ]
 
 
 def _measured(
-    damage: Damage, found: Narrowed, decomposition: Decomposition, costs: Sequence[str], original: int
+    damage: Damage, found: Narrowed, decomposition: Decomposition, costs: Sequence[Metric], original: int
 ) -> list[Option]:
     """A short-list of a method's configurations along the first cost, of which the layer as it is has ``original``,
     decomposed and measured."""
@@ -106,21 +106,18 @@ def _measured(
     places = [places[index] for index in sorted(wanted)]
     options = []
     for place in places:
-        option = _option(found, place, decomposition.name, 0.0)
-        factors, product = damage.factors(option.choice)  # type: ignore[arg-type]
+        option = _option(found, place, 0.0)
+        factors, product = damage.factors(option.configuration)  # type: ignore[arg-type]
         options.append(replace(option, damage=damage.of(product), factors=tuple(factors)))
     return options
 
 
-def _front(found: Narrowed, curves: Curves, costs: Sequence[str]) -> Places:
+def _front(found: Narrowed, curves: Curves, costs: Sequence[Metric]) -> Places:
     return front(found, curves, costs[0]) if len(costs) == 1 else front_of_many(found, curves, costs)
 
 
-def _option(found: Narrowed, place: tuple[int, int], method: str, damage: float) -> Option:
-    line, k = place
-    shape, ranks = found.configuration(line, k)
-    p0, p1, m0, m1, f0, f1 = found.coefficients[line].tolist()
-    return Option(Choice(method, ranks, shape), Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k), damage)
+def _option(found: Narrowed, place: tuple[int, int], damage: float) -> Option:
+    return Option(found.configuration(*place), found.cost(*place), damage)
 
 
 def _turned(damage: Damage) -> Any:

@@ -24,7 +24,7 @@ from rankline.src.compress.training.epochs import EpochProgress
 from rankline.src.compress.training.fine_tuning import FineTuning, Score, evaluate, fine_tune
 from rankline.src.db.database import Database
 from rankline.src.db.records.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_trial
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.source import load_model
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress
@@ -144,15 +144,10 @@ class BudgetRun:
         alike = self.reference.similarities(model, plan) if self.reference is not None and plan else {}
         records = []
         for path, option in allocation.options.items():
-            choice = option.choice
-            if choice is None:
-                # Fitted to data, it has its shape, but not its weights.
-                same = None if self.fit == "data" else 1.0
-                records.append(LayerRecord(path, None, None, None, option.cost, same))
-            else:
-                records.append(
-                    LayerRecord(path, choice.method, choice.ranks, choice.shape, option.cost, alike.get(path))
-                )
+            # Fitted to data, a layer that keeps its shape has other weights.
+            same = None if self.fit == "data" else 1.0
+            similarity = same if option.configuration is None else alike.get(path)
+            records.append(LayerRecord(path, option.configuration, option.cost, similarity))
         return tuple(records)
 
     def _record(

@@ -11,11 +11,11 @@ import tensorly as tl
 from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.configuration import Configuration
 
 
 def fitted_factors(
-    choice: Choice | None,
+    choice: Configuration | None,
     fitted: FittedLayer,
     weights: Reals,
     covariance: Reals | None,

@@ -29,9 +29,10 @@ from rankline.src.compress.methods import get
 from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
 from rankline.src.compress.model.similarity import fitting_batch, through
 from rankline.src.compress.model.surgery import factor_chain, factorize, find_layer
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import Call, peak_elements, trace
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
 ROWS_ELEMENTS = 2**25
@@ -210,7 +211,9 @@ class _Refit:
         known = len(others) == len(call.inputs) - 1 and all(place in self.ours for place, _ in others)
         return others if known else []
 
-    def _solved(self, fitted: FittedLayer, choice: Choice | None, rows: Rows) -> tuple[Moments, list[Any], Reals]:
+    def _solved(
+        self, fitted: FittedLayer, choice: Configuration | None, rows: Rows
+    ) -> tuple[Moments, list[Any], Reals]:
         """The moments of the last targets, the best factors for them and their product."""
         weights = fitted.kernel()
         # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
@@ -230,7 +233,7 @@ class _Refit:
                 found = moments(rows.x, rows.target_before_relu(product, offset), fitted.is_centred, found)
         return found, list(factors or []), product
 
-    def _layers(self, fitted: FittedLayer, choice: Choice | None) -> list[keras.Layer]:
+    def _layers(self, fitted: FittedLayer, choice: Configuration | None) -> list[keras.Layer]:
         """The layers of the compressed network that stand for a fitted layer."""
         if choice is None:
             layers = [find_layer(self.compressed, fitted.path)]
@@ -241,7 +244,7 @@ class _Refit:
     @staticmethod
     def _put(
         fitted: FittedLayer,
-        choice: Choice | None,
+        choice: Configuration | None,
         layers: Sequence[keras.Layer],
         factors: list[Any],
         product: Reals,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import keras
 
 from rankline.src.compress.model.surgery import factor_names, factorize_and_measure
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.keras_model.graph import InputShape
 from rankline.src.dse.keras_model.reader import ModelShape, describe
-from rankline.src.dse.network_cost import known_cost, network_cost, uncounted
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.network_cost import counted_cost, network_cost, uncounted
 from rankline.src.dse.progress import Progress, no_progress
 
 
@@ -21,7 +21,7 @@ class FactorizedLayer:
     """A layer's choice, its cost as it was and that of its factors, and the relative error of their product."""
 
     layer: str
-    choice: Choice
+    configuration: Configuration
     before: Cost
     after: Cost
     error: float
@@ -40,7 +40,7 @@ class Factorization:
 
 def factorize_by_hand(
     model: keras.Model,
-    plan: Mapping[str, Choice],
+    plan: Mapping[str, Configuration],
     input_shape: InputShape | None = None,
     progress: Progress = no_progress,
 ) -> Factorization:
@@ -56,7 +56,7 @@ def factorize_by_hand(
         layers=tuple(
             FactorizedLayer(
                 layer=path,
-                choice=choice,
+                configuration=choice,
                 before=_cost(before, [path]),
                 after=_cost(after, factor_names(path, choice)),
                 error=errors[path],
@@ -71,6 +71,4 @@ def factorize_by_hand(
 
 def _cost(shape: ModelShape, paths: Collection[str]) -> Cost:
     """The cost of some layers together, as far as it is known; params without biases."""
-    found = [known_cost(layer) for layer in shape.layers if layer.name in paths]
-    params, fm, flops = (sum(cost[j] or 0 for cost in found) for j in range(3))
-    return Cost(params, fm, flops)
+    return total(counted_cost(layer) for layer in shape.layers if layer.name in paths)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.model.surgery import factor_chain, find_layer
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.graph import Call, feature_maps, peak_elements, trace
-from rankline.src.dse.plan import Choice
 
 MAP_BYTES = 512 * 2**20
 """Of feature maps that may be held at once, the original's and the factorized layers': it sets the batch."""
@@ -82,7 +82,7 @@ class Reference:
         self.bytes_per_sample = 4 * sum(prod(self._shape(key)) for key in kept)
         self.kept: dict[int, dict[int, NDArray[Any]]] = {}
 
-    def similarities(self, compressed: keras.Model, plan: Mapping[str, Choice]) -> dict[str, float]:
+    def similarities(self, compressed: keras.Model, plan: Mapping[str, Configuration]) -> dict[str, float]:
         """Mean cosine between the feature maps of each planned layer in the original and in the compressed model.
 
         Every factorized layer is fed with the original's input feature map, and compared after the activation,

@@ -21,8 +21,8 @@ from rankline.src.compress.methods import get
 from rankline.src.compress.methods.factor import Factor
 from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.compress.model.duplicate import duplicate
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.plan import Choice
 from rankline.src.dse.progress import Progress, no_progress
 
 FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -30,8 +30,8 @@ FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, kera
 
 def factorize(
     model: keras.Model,
-    plan: Mapping[str, Choice],
-    keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
+    plan: Mapping[str, Configuration],
+    keep: tuple[keras.Model, Mapping[str, Configuration]] | None = None,
     covariances: Mapping[str, NDArray[np.float64]] | None = None,
     known: Mapping[str, Sequence[Tensor]] | None = None,
     progress: Progress = no_progress,
@@ -54,8 +54,8 @@ def factorize(
 
 def factorize_and_measure(
     model: keras.Model,
-    plan: Mapping[str, Choice],
-    keep: tuple[keras.Model, Mapping[str, Choice]] | None = None,
+    plan: Mapping[str, Configuration],
+    keep: tuple[keras.Model, Mapping[str, Configuration]] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[keras.Model, dict[str, float]]:
     """As ``factorize``; and, by path, the relative Frobenius errors of the layers that were decomposed now."""
@@ -64,8 +64,8 @@ def factorize_and_measure(
 
 def _factorized(
     model: keras.Model,
-    plan: Mapping[str, Choice],
-    keep: tuple[keras.Model, Mapping[str, Choice]] | None,
+    plan: Mapping[str, Configuration],
+    keep: tuple[keras.Model, Mapping[str, Configuration]] | None,
     covariances: Mapping[str, NDArray[np.float64]] | None,
     known: Mapping[str, Sequence[Tensor]],
     measure: bool,
@@ -98,7 +98,7 @@ def _factorized(
     return result, {path: decomposed[id(layers[path])][1] for path in plan if id(layers[path]) in decomposed}
 
 
-def factor_names(path: str, choice: Choice) -> list[str]:
+def factor_names(path: str, choice: Configuration) -> list[str]:
     """The paths that a planned layer's factors can have in the factorized model, in the chain's order.
 
     A method may leave out some of them for some layers; ``factor_chain`` finds those that are there.
@@ -107,7 +107,7 @@ def factor_names(path: str, choice: Choice) -> list[str]:
     return [method.layer_name(path, suffix) for suffix in method.suffixes]
 
 
-def factor_chain(model: keras.Model, path: str, choice: Choice) -> list[keras.Layer]:
+def factor_chain(model: keras.Model, path: str, choice: Configuration) -> list[keras.Layer]:
     """The layers that stand in the factorized ``model`` for the original layer at ``path``, first factor first.
 
     Raises UserError where there are none.
@@ -200,7 +200,7 @@ class _Job:
 
     layer: keras.Layer
     path: str
-    choice: Choice
+    configuration: Configuration
     kernel: NDArray[Any]
     covariance: NDArray[np.float64] | None
     known: Sequence[Tensor] | None
@@ -208,11 +208,12 @@ class _Job:
 
     def factors(self) -> tuple[list[Tensor], float]:
         """The factors, and the relative error of their product (NaN where it isn't wanted)."""
-        method = get(self.choice.method)
+        method = get(self.configuration.method)
         if self.known is not None:
             return list(self.known), math.nan
         try:
-            found = method.decompose(self.kernel, self.choice.ranks, self.choice.shape, covariance=self.covariance)
+            one = self.configuration
+            found = method.decompose(self.kernel, one.ranks, one.shape, covariance=self.covariance)
         except UserError as error:
             raise UserError(f"layer '{self.path}': {error}") from error
         return found, method.error(self.kernel, found) if self.measure else math.nan
@@ -236,7 +237,7 @@ def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple
             found[key] = factors
             progress("layers decomposed", done, len(jobs))
     return {
-        key: (get(job.choice.method).factor_layers(job.layer, found[key][0]), found[key][1])
+        key: (get(job.configuration.method).factor_layers(job.layer, found[key][0]), found[key][1])
         for key, job in jobs.items()
     }
 
@@ -245,7 +246,7 @@ def _copied(layer: keras.Layer) -> Factor:
     return Factor(duplicate(layer), layer.get_weights())
 
 
-def _taken_over(previous: keras.Model, path: str, choice: Choice | None) -> list[Factor]:
+def _taken_over(previous: keras.Model, path: str, choice: Configuration | None) -> list[Factor]:
     """Copies of what stands in the previous model for a layer whose choice is the same."""
     if choice:
         return [_copied(layer) for layer in factor_chain(previous, path, choice)]
@@ -254,9 +255,9 @@ def _taken_over(previous: keras.Model, path: str, choice: Choice | None) -> list
     return [_copied(layer)]
 
 
-def _by_layer(layers: Mapping[str, keras.Layer], plan: Mapping[str, Choice]) -> dict[int, Choice]:
+def _by_layer(layers: Mapping[str, keras.Layer], plan: Mapping[str, Configuration]) -> dict[int, Configuration]:
     """The plan by the layers' identity: a layer that is shared between models has several paths."""
-    choices: dict[int, Choice] = {}
+    choices: dict[int, Configuration] = {}
     for path, choice in plan.items():
         layer = _planned(layers, path)
         if choices.setdefault(id(layer), choice) != choice:

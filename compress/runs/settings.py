@@ -13,9 +13,9 @@ from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse import methods
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.metric import METRICS
 
-OBJECTIVES = ("params", "flops", "memory")
-METRICS = ("accuracy", "loss")
+JUDGED_BY = ("accuracy", "loss")
 SCHEDULES = ("one-shot", "iterative")
 FITS = ("weights", "data")
 
@@ -63,8 +63,8 @@ class Settings:
             given: str | Sequence[str] = getattr(self, name)
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         for what, value, possible in (
-            ("objective", self.objective, OBJECTIVES),
-            ("metric", self.metric, METRICS),
+            ("objective", self.objective, METRICS),
+            ("metric", self.metric, JUDGED_BY),
             ("schedule", self.schedule, SCHEDULES),
             ("fit", self.fit, FITS),
         ):

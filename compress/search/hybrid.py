@@ -21,7 +21,6 @@ from rankline.src.compress.search.pair_search import PairSearch, model_of, pairs
 from rankline.src.compress.search.search import Run, cost_of, plan_of
 from rankline.src.compress.search.side_by_side import OnPart, searched
 from rankline.src.compress.training.fine_tuning import DivergedError, evaluate, fine_tune
-from rankline.src.db.queries.windows import metric_of
 from rankline.src.db.records.runs import (
     CHOSEN,
     FAILED,
@@ -36,6 +35,7 @@ from rankline.src.db.records.runs import (
     recorded_end,
     start_run,
 )
+from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
 
 CONV_METHODS = ("tucker", "cp", "tt")
@@ -81,7 +81,7 @@ def hybrid(
     with recorded_end(database.engine, run_id):
         trials, made, good = _tuned(job, run_id, parts[0].original, layers, settings)
         if not good and passed:
-            smallest = min(passed, key=lambda part: metric_of(part.chosen.cost, settings.objective))
+            smallest = min(passed, key=lambda part: metric(settings.objective).of(part.chosen.cost))
             taken, made = model_of(smallest, job)
             _record(job, run_id, trials, replace(taken, number=len(trials), status=TRIED))
             good = True
@@ -106,9 +106,10 @@ def hybrid(
 def _best_layers(parts: Sequence[PairSearch], objective: str) -> tuple[LayerRecord, ...]:
     """Each layer as the part left it that left it with the lowest objective, the first of equals."""
     best: dict[str, LayerRecord] = {}
+    size = metric(objective).of
     for part in parts:
         for one in part.chosen.layers:
-            if one.layer not in best or metric_of(one.cost, objective) < metric_of(best[one.layer].cost, objective):
+            if one.layer not in best or size(one.cost) < size(best[one.layer].cost):
                 best[one.layer] = one
     return tuple(best.values())
 
@@ -126,7 +127,9 @@ def _tuned(
     if settings.fit == "data":
         DataFit(job.model, samples_of(job.data, settings), settings.seed, job.progress)(made, plan)
     constructed = perf_counter() - started
-    measured = tuple(replace(one, similarity=None, error=errors[one.layer]) if one.method else one for one in layers)
+    measured = tuple(
+        replace(one, similarity=None, error=errors[one.layer]) if one.configuration else one for one in layers
+    )
     good = False
     while not good and len(trials) <= ROUNDS:
         trial = TrialRecord(len(trials), FAILED, None, None, cost_of(made), 0.0, measured, constructed)

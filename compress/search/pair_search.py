@@ -62,7 +62,7 @@ def pairs_of(
             except UserError as error:
                 reasons.append(str(error))
                 continue
-            found = {(path, target.choice.method) for path, target in targets.items() if target.choice}
+            found = {(path, target.configuration.method) for path, target in targets.items() if target.configuration}
             pairs.setdefault(frozenset(found), pair)
             skips.append(skipped)
     if not pairs:

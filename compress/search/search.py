@@ -41,11 +41,12 @@ from rankline.src.db.records.runs import (
     start_run,
     trial_records,
 )
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.network_cost import network_cost
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class _Search:
         self.reference = Reference(job.model, targets, samples)
         self.data_fit = DataFit(job.model, samples, settings.seed, job.progress)
         self.started = perf_counter()
-        self.errors: dict[tuple[str, Choice], float | None] = {}
+        self.errors: dict[tuple[str, Configuration], float | None] = {}
         self.trials: list[TrialRecord] = []
         self.models: dict[int, keras.Model] = {}  # of the last trial and the best one
         self.last: int | None = None
@@ -219,7 +220,7 @@ class _Search:
             self.best = record.number
         self.models = {number: model for number, model in self.models.items() if number in (self.last, self.best)}
         if not good:
-            alike = {one.layer: one.similarity or 0.0 for one in record.layers if one.method}
+            alike = {one.layer: one.similarity or 0.0 for one in record.layers if one.configuration}
             self._advance(self._unlike(alike))
         return good
 
@@ -258,7 +259,7 @@ class _Search:
         return self.models[number]
 
     def _plan(self) -> Plan:
-        return {path: choice for path, target in self.targets.items() if (choice := target.choice)}
+        return {path: choice for path, target in self.targets.items() if (choice := target.configuration)}
 
     def _unlike(self, alike: Mapping[str, float]) -> Collection[str]:
         """The layers below their threshold; the least alike quarter if none is."""
@@ -306,17 +307,17 @@ class _Search:
         records = []
         for path, target in self.targets.items():
             if target.solution is None:
-                records.append(LayerRecord(path, None, None, None, target.original, 1.0, 0.0))
+                records.append(LayerRecord(path, None, target.original, 1.0, 0.0))
                 continue
             one = target.solution
             error = self.errors[path, plan[path]]
-            records.append(LayerRecord(path, one.method, one.ranks, one.shape, one.cost, alike.get(path), error))
+            records.append(LayerRecord(path, one.configuration, one.cost, alike.get(path), error))
         return tuple(records)
 
 
 def plan_of(record: TrialRecord) -> Plan:
     """The plan that a trial was made by."""
-    return {one.layer: Choice(one.method, one.ranks or (), one.shape) for one in record.layers if one.method}
+    return {one.layer: one.configuration for one in record.layers if one.configuration}
 
 
 def cost_of(model: keras.Model) -> Cost:

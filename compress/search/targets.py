@@ -14,10 +14,10 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.candidates import candidates
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
-from rankline.src.db.queries.windows import metric_of
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.metric import metric
 
 
 @dataclass
@@ -37,10 +37,9 @@ class Target:
         self.solution = next(self.upcoming, None)
 
     @property
-    def choice(self) -> Choice | None:
-        """The present configuration as a plan has it."""
-        one = self.solution
-        return None if one is None else Choice(one.method, one.ranks, one.shape)
+    def configuration(self) -> Configuration | None:
+        """The present configuration."""
+        return None if self.solution is None else self.solution.configuration
 
 
 def targets_of(
@@ -101,7 +100,7 @@ def _target(database: Database, network: str, row: Mapping[str, Any], method: st
 
 
 def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
-    by_size = sorted(found, key=lambda name: metric_of(found[name].original, settings.objective))
+    by_size = sorted(found, key=lambda name: metric(settings.objective).of(found[name].original))
     return by_size[: int(settings.drop_smallest * len(found) + 1e-9)]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rankline.src.db.queries.no_solution import NoSolutionError, unknown_errors
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.windows import Bounds
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
 
 if TYPE_CHECKING:
     from rankline.src.db.database import Database
@@ -60,14 +60,13 @@ def totals(database: Database, network: str | None, choice: Mapping[str, Solutio
     Raises UserError for a layer that the network doesn't have.
     """
     row = database.network(network)
-    before = Cost(row["params"], row["fm"], row["flops"])
     layers = {layer["name"]: layer for layer in database.layers(network)}
-    saved = {"params": 0, "fm": 0, "flops": 0}
+    before = after = Cost(row["params"], row["fm"], row["flops"], len(layers))
     for name, solution in choice.items():
         if name not in layers:
             raise UserError(f"network '{row['name']}' has no layer '{name}'; it has: {', '.join(layers)}")
-        saved = {metric: saved[metric] + layers[name][metric] - getattr(solution, metric) for metric in saved}
-    return before, Cost(before.params - saved["params"], before.fm - saved["fm"], before.flops - saved["flops"])
+        after = after - solution.original + solution.cost
+    return before, after
 
 
 def _methods_of(database: Database, layer: str, network: str | None) -> list[str]:

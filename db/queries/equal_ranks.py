@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Row, Select, Subquery, func, select
 
 from rankline.src.db.queries.line_windows import RANKS
-from rankline.src.db.queries.windows import METRICS
+from rankline.src.dse.metric import Metric
+from rankline.src.dse.space import Space
 
 
 def equal_lines(lines: Subquery) -> Select[Any]:
@@ -19,15 +20,17 @@ def equal_lines(lines: Subquery) -> Select[Any]:
     return select(lines, fixed.label("fixed")).where(lines.c.hi >= lines.c.lo, *equal)
 
 
-def equal_places(rows: Iterable[Row[Any]], metric: str, level: Fraction) -> list[tuple[Fraction, Row[Any], int]]:
+def equal_places(
+    rows: Iterable[Row[Any]], metric: Metric, level: Fraction, space: Space
+) -> list[tuple[Fraction, Row[Any], int]]:
     """Distance of the metric to the level, line and k of the configurations with equal ranks.
 
     Where ranks are fixed, k is where the free one equals them; on a line without, the two k around the level.
     """
     places = []
     for row in rows:
-        values = row._mapping
-        start, slope = (sum(values[f"{key}{degree}"] for key in METRICS[metric]) for degree in (0, 1))
+        start = metric.combined(row.p0, row.m0, row.f0, space.factors(row.shape))
+        slope = metric.combined(row.p1, row.m1, row.f1, 0)
         near = int((level - start) // slope)
         wanted = (row.fixed // row.step,) if row.fixed else (near, near + 1)
         for k in {min(max(k, row.lo), row.hi) for k in wanted}:

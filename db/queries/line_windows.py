@@ -10,8 +10,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from rankline.src.db.queries.windows import METRICS, Window
+from rankline.src.db.queries.windows import Window
 from rankline.src.db.schema import IDS_PER_SPACE, line
+from rankline.src.dse.metric import Metric
+from rankline.src.dse.space import Space
 
 SETS = ("all", "better", "useful")
 
@@ -47,12 +49,24 @@ def _min(element: _Smallest, compiler: SQLCompiler, **kw: Any) -> str:
     return f"min({compiler.process(element.clauses, **kw)})"
 
 
-def coefficient(lines: FromClause, metric: str, degree: int) -> ColumnElement[int]:
-    """Intercept (0) or slope (1) of a metric along the lines."""
-    return _sum([lines.c[f"{key}{degree}"] for key in METRICS[metric]])
+def along(lines: FromClause, metric: Metric, space: Space) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Intercept and slope of a metric along the lines of a space."""
+    (p0, m0, f0), (p1, m1, f1) = ([lines.c[f"{key}{degree}"] for key in "pmf"] for degree in (0, 1))
+    factors = _factors(lines, space) if metric.factor else 0
+    return metric.combined(p0, m0, f0, factors), metric.combined(p1, m1, f1, 0)
 
 
-def intervals(chosen: str, windows: Sequence[Window]) -> Subquery:
+def _factors(lines: FromClause, space: Space) -> ColumnElement[int]:
+    """How many layers the configurations of each line have: only T3F's tensor shapes differ in it."""
+    shapes: dict[int, list[str | None]] = {}
+    for branch in space.branches:
+        shapes.setdefault(space.factors(branch.shape), []).append(branch.shape)
+    if len(shapes) == 1:
+        return literal(next(iter(shapes)))
+    return case(*((lines.c.shape.in_(some), count) for count, some in shapes.items()))
+
+
+def intervals(chosen: str, windows: Sequence[Window], space: Space) -> Subquery:
     """Lines with ``lo`` and ``hi``, the first and last k in the set and in all windows.
 
     Which lines is left open: the ids from parameter ``first`` to parameter ``last`` (see ``parts``); ``number``
@@ -63,7 +77,7 @@ def intervals(chosen: str, windows: Sequence[Window]) -> Subquery:
     lows: list[ColumnElement[int]] = [_FIRST[chosen]]
     highs: list[ColumnElement[int]] = [_LAST[chosen]]
     for one in windows:
-        intercept, slope = coefficient(line, one.metric, 0), coefficient(line, one.metric, 1)
+        intercept, slope = along(line, one.metric, space)
         if one.low is not None:
             lows.append((one.low - 1 - intercept) // slope + 1)
         if one.high is not None:
@@ -80,13 +94,10 @@ def total(lines: Subquery) -> ColumnElement[int]:
     return func.coalesce(func.sum(_Largest(literal(0), lines.c.hi - lines.c.lo + 1)), 0)
 
 
-def value_at(lines: Subquery, metric: str, k: ColumnElement[int]) -> ColumnElement[int]:
+def value_at(lines: Subquery, metric: Metric, k: ColumnElement[int], space: Space) -> ColumnElement[int]:
     """A metric's value at k on each line of ``intervals``."""
-    return coefficient(lines, metric, 0) + coefficient(lines, metric, 1) * k
-
-
-def _sum(terms: Sequence[ColumnElement[int]]) -> ColumnElement[int]:
-    return sum(terms[1:], start=terms[0])
+    intercept, slope = along(lines, metric, space)
+    return intercept + slope * k
 
 
 def ranks_at(lines: Subquery, k: ColumnElement[int]) -> list[ColumnElement[int]]:
@@ -97,4 +108,4 @@ def ranks_at(lines: Subquery, k: ColumnElement[int]) -> list[ColumnElement[int]]
 def tie_break(lines: Subquery, k: ColumnElement[int]) -> list[ColumnElement[int]]:
     """The order among equals: fewer params, fewer FM, ranks in lexicographic order, shape."""
     names = [expression.nulls_first() for expression in (*ranks_at(lines, k), lines.c.shape)]
-    return [value_at(lines, "params", k), value_at(lines, "fm", k), *names]
+    return [lines.c.p0 + lines.c.p1 * k, lines.c.m0 + lines.c.m1 * k, *names]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rankline.src.db.queries.windows import metric_of
 from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,13 +20,11 @@ def no_solution(asked: Solutions, whole: StoredLines) -> NoSolutionError:
     """The error of a query without an answer, with what its set has; ``whole`` is that set without windows."""
     spans = []
     for metric in dict.fromkeys(one.metric for one in asked.windows):
-        scale = asked.bytes_per_element if metric == "memory" else 1
         low, high = (whole.extreme(metric, highest) for highest in (False, True))
         if low is not None and high is not None:
-            original = metric_of(asked.original, metric)
+            original = metric.of(asked.original)
             spans.append(
-                f"{metric} {scale * low:,} to {scale * high:,} "
-                f"(reduction {1 - high / original:.3f} to {1 - low / original:.3f})"
+                f"{metric.name} {low:,} to {high:,} (reduction {1 - high / original:.3f} to {1 - low / original:.3f})"
             )
     if asked.error_bounds and whole.count():
         least = replace(asked, windows=(), error_bounds=()).min_error().error

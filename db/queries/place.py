@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 
 
 class Place(NamedTuple):
-    """One configuration: its tensor shape (None but for T3F), ranks and cost."""
+    """One configuration and its cost."""
 
-    shape: str | None
-    ranks: tuple[int, ...]
+    configuration: Configuration
     cost: Cost
 
     @property
     def order(self) -> tuple[int, int, tuple[int, ...], str]:
         """What decides among equals: fewer params, fewer FM, ranks in lexicographic order, shape."""
-        return self.cost.params, self.cost.fm, self.ranks, self.shape or ""
+        return self.cost.params, self.cost.fm, *self.configuration.order

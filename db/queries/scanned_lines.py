@@ -18,8 +18,8 @@ from rankline.src.db.queries.line_windows import RANKS
 from rankline.src.db.queries.place import Place
 from rankline.src.db.queries.windows import Window
 from rankline.src.dse.error_table import Spectrum
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.lines import Integers, Lines, lines_of
+from rankline.src.dse.metric import FLOPS, Metric
 from rankline.src.dse.scan.front import front, front_of_many, least_error, with_errors, within_errors
 from rankline.src.dse.scan.intervals import Narrowed, narrowed
 from rankline.src.dse.scan.select import sample
@@ -78,14 +78,14 @@ class ScannedLines:
         """How many configurations there are."""
         return self.found.count
 
-    def extreme(self, metric: str, highest: bool) -> int | None:
+    def extreme(self, metric: Metric, highest: bool) -> int | None:
         """The highest or lowest value of a metric; None where there is no configuration."""
         if not len(self.found.lo):
             return None
         values = self._ends(metric, highest)
         return int(values.max() if highest else values.min())
 
-    def pick(self, metric: str, highest: bool) -> Place | None:
+    def pick(self, metric: Metric, highest: bool) -> Place | None:
         """The configuration with the highest or lowest metric, ties by ``Place.order``."""
         best = self.extreme(metric, highest)
         if best is None:
@@ -94,7 +94,7 @@ class ScannedLines:
         lines = np.flatnonzero(self._ends(metric, highest) == best)
         return min((self._place(line, ks[line]) for line in lines.tolist()), key=lambda place: place.order)
 
-    def summary(self, metric: str) -> tuple[int, Place | None, Place | None]:
+    def summary(self, metric: Metric) -> tuple[int, Place | None, Place | None]:
         """``count``, and ``pick`` of the lowest and of the highest."""
         return self.count(), self.pick(metric, highest=False), self.pick(metric, highest=True)
 
@@ -103,7 +103,7 @@ class ScannedLines:
         places = (self._place(*place) for place in least_error(self.found, self.curves))
         return min(places, key=lambda place: place.order, default=None)
 
-    def front(self, metrics: Sequence[str]) -> list[Place]:
+    def front(self, metrics: Sequence[Metric]) -> list[Place]:
         """The front of error against the costs, cheapest first (see ``dse.scan.front``)."""
         if len(metrics) == 1:
             places = front(self.found, self.curves, metrics[0])
@@ -115,9 +115,9 @@ class ScannedLines:
         """Up to n different configurations, uniform over all, in random order."""
         return [self._place(*place) for place in sample(self.found, n, seed)]
 
-    def spans(self, metric: str) -> Spans:
+    def spans(self, metric: Metric) -> Spans:
         """Every line's interval of k, with a metric and the FLOPs along it."""
-        return Spans(self.found.lo, self.found.hi, *self.found.along(metric), *self.found.along("flops"))
+        return Spans(self.found.lo, self.found.hi, *self.found.along(metric), *self.found.along(FLOPS))
 
     def frames(self, size: int) -> Iterator[pd.DataFrame]:
         """All configurations as data frames of about ``size`` rows: shape, r1..r4, params, fm, flops."""
@@ -130,15 +130,12 @@ class ScannedLines:
             yield expanded(self._table(np.arange(first, min(last, first + CHUNK_LINES, len(ends)))))
             first = min(last, first + CHUNK_LINES, len(ends))
 
-    def _ends(self, metric: str, highest: bool) -> Integers:
+    def _ends(self, metric: Metric, highest: bool) -> Integers:
         intercept, slope = self.found.along(metric)
         return intercept + slope * (self.found.hi if highest else self.found.lo)
 
     def _place(self, line: int, k: int) -> Place:
-        shape, ranks = self.found.configuration(line, k)
-        values = self.found.coefficients[line].tolist()
-        p, m, f = (values[j] + values[j + 1] * int(k) for j in (0, 2, 4))
-        return Place(shape, ranks, Cost(p, m, f))
+        return Place(self.found.configuration(line, k), self.found.cost(line, k))
 
     def _table(self, lines: Integers) -> pd.DataFrame:
         import pandas as pd

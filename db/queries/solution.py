@@ -5,26 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rankline.src.db.queries.windows import METRICS, metric_of
 from rankline.src.db.records.error_tables import LayerErrors
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.metric import METRICS, REDUCTION, metric
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A layer factorized by ``method`` at ``ranks`` (T3F: with tensor ``shape``).
+    """A layer factorized by a configuration.
 
     ``cost`` counts one sample; ``original`` is the cost of the layer as it is.
     """
 
     layer: str
-    method: str
-    ranks: tuple[int, ...]
-    shape: str | None
+    configuration: Configuration
     cost: Cost
     original: Cost
     bytes_per_element: int = 4
     errors: LayerErrors | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.configuration.method
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks, in the order of the chain."""
+        return self.configuration.ranks
+
+    @property
+    def shape(self) -> str | None:
+        """T3F's tensor shape; None for the other methods."""
+        return self.configuration.shape
 
     @property
     def error(self) -> float | None:
@@ -59,15 +73,15 @@ class Solution:
     @property
     def memory(self) -> int:
         """Bytes of params and feature maps."""
-        return self.cost.memory(self.bytes_per_element)
+        return self.value("memory")
 
-    def value(self, metric: str) -> int:
-        """params, fm, flops, or memory in elements."""
-        return metric_of(self.cost, metric)
+    def value(self, name: str) -> int:
+        """The value of a metric, of those in ``dse.metric.METRICS``. Raises UserError for another."""
+        return metric(name, self.bytes_per_element).of(self.cost)
 
-    def reduction(self, metric: str) -> float:
-        """The fraction of the original's params, fm, flops or memory that is saved; below 0 for growth."""
-        return 1 - metric_of(self.cost, metric) / metric_of(self.original, metric)
+    def reduction(self, name: str) -> float:
+        """The fraction of the original's value of a metric that is saved; below 0 for growth."""
+        return metric(name).reduction(self.cost, self.original)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ranks, costs and reductions."""
@@ -80,7 +94,7 @@ class Solution:
             "fm": self.fm,
             "flops": self.flops,
             "memory_bytes": self.memory,
-            **{f"{metric}_reduction": self.reduction(metric) for metric in METRICS},
+            **{f"{name}{REDUCTION}": self.reduction(name) for name in METRICS},
             "error": self.error,
             "error_of": self.error_of,
             "certainty": self.certainty,

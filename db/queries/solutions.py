@@ -20,10 +20,12 @@ from rankline.src.db.queries.place import Place
 from rankline.src.db.queries.scanned_lines import ScannedLines
 from rankline.src.db.queries.solution import Solution, Summary
 from rankline.src.db.queries.stored_lines import StoredLines
-from rankline.src.db.queries.windows import METRICS, REDUCTION, Bounds, Window, error_window, window
+from rankline.src.db.queries.windows import Bounds, Window, error_window, window
 from rankline.src.db.records.error_tables import LayerErrors
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.metric import FLOPS, REDUCTION, Metric, metric
 from rankline.src.dse.space import Space
 
 if TYPE_CHECKING:
@@ -99,19 +101,19 @@ class Solutions:
         Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above;
         if there are none above, those of the highest reduction.
         """
-        name = _metric(objective) + REDUCTION
+        name = self._metric(objective).name + REDUCTION
         exact = Fraction(str(level))
         near = self.where(**{name: (exact, exact + Fraction(str(tolerance)))})
         aim = near.windows[-1]
         if near.count():
             return near
         above = replace(self, windows=(*self.windows, replace(aim, low=None)))
-        nearest = above._lines.extreme(objective, highest=True)
+        nearest = above._lines.extreme(aim.metric, highest=True)
         if nearest is None:
-            nearest = self._lines.extreme(objective, highest=False)
+            nearest = self._lines.extreme(aim.metric, highest=False)
         if nearest is None:
             return near
-        return replace(self, windows=(*self.windows, Window(objective, nearest, nearest, aim.level)))
+        return replace(self, windows=(*self.windows, Window(aim.metric, nearest, nearest, aim.level)))
 
     def total(self) -> int:
         """Configurations of the whole space."""
@@ -134,11 +136,11 @@ class Solutions:
 
         Raises NoSolutionError where no configuration meets the windows.
         """
-        return self._pick(_metric(metric), highest=False)
+        return self._pick(self._metric(metric), highest=False)
 
     def highest(self, metric: str) -> Solution:
         """The highest params, fm, flops or memory; ties and errors as ``lowest``."""
-        return self._pick(_metric(metric), highest=True)
+        return self._pick(self._metric(metric), highest=True)
 
     def min_flops(self) -> Solution:
         """``lowest("flops")``."""
@@ -162,12 +164,12 @@ class Solutions:
         200,000 configurations; beyond that of the least errors in the 256 x 256 cells of the first two costs.
         Cheapest first. Raises UserError where no error is known.
         """
-        places = self._scanned().front([_metric(cost) for cost in costs or ("params",)])
+        places = self._scanned().front([self._metric(cost) for cost in costs or ("params",)])
         return [self._solution(place) for place in places]
 
     def summary(self) -> Summary:
         """``count``, ``min_flops`` and ``max_flops`` at once, in less time than the three take."""
-        count, lowest, highest = self._lines.summary("flops")
+        count, lowest, highest = self._lines.summary(FLOPS)
         return Summary(count, *(None if place is None else self._solution(place) for place in (lowest, highest)))
 
     def equal_rank(self) -> Solution:
@@ -217,20 +219,21 @@ class Solutions:
     def envelope(self, levels: int = 60, metric: str = "params") -> pd.DataFrame:
         """The lowest and highest FLOPs at each level of a metric: low, high, n, min_flops, max_flops.
 
-        ``low`` and ``high`` count elements, also of memory.
+        ``low`` and ``high`` are in the metric's unit, of memory bytes.
         """
-        lines = self._lines
-        low, high = lines.extreme(_metric(metric), highest=False), lines.extreme(metric, highest=True)
+        lines, of = self._lines, self._metric(metric)
+        low, high = lines.extreme(of, highest=False), lines.extreme(of, highest=True)
         bounds = [] if low is None or high is None else equal_levels(low, high, levels)
-        return levels_of(lines.spans(metric), bounds)
+        return levels_of(lines.spans(of), bounds)
 
     def configuration(self, ranks: Sequence[int], shape: str | None = None) -> Solution:
         """The configuration of these ranks, whatever the set and the windows. Raises UserError where there is none."""
-        cost = self._space().cost_at(tuple(ranks), shape)
+        wanted = Configuration(self.method, tuple(ranks), shape)
+        cost = self._space.cost_at(wanted)
         if cost is None:
             named = f"{'x'.join(map(str, ranks))} {shape or ''}".strip()
             raise UserError(f"'{self.layer}' has no configuration {named} by {self.method}")
-        return self._solution(Place(shape, tuple(ranks), cost))
+        return self._solution(Place(wanted, cost))
 
     def steps(self, step: float = 0.1, objective: str = "params") -> pd.DataFrame:
         """How many configurations there are at each level of reduction: level, n, min_flops, max_flops.
@@ -240,11 +243,11 @@ class Solutions:
         width = Fraction(str(step))
         if not 0 < width <= 1:
             raise UserError(f"a step must be a fraction above 0 and up to 1, such as 0.1; got {step}")
-        name = _metric(objective) + REDUCTION
+        name = self._metric(objective).name + REDUCTION
         starts = [k * width for k in range(ceil(1 / width))]
         windows = [window(name, (start, start + width), self.original, self.bytes_per_element) for start in starts]
         level_of = {(one.low or 0, one.high or 0): start for one, start in zip(windows, starts, strict=True)}
-        frame = levels_of(self._lines.spans(objective), list(level_of))
+        frame = levels_of(self._lines.spans(self._metric(objective)), list(level_of))
         found = [float(level_of[low, high]) for low, high in zip(frame["low"], frame["high"], strict=True)]
         return frame.drop(columns=["low", "high"]).assign(level=found)[["level", "n", "min_flops", "max_flops"]]
 
@@ -291,18 +294,19 @@ class Solutions:
         if self.error_bounds:
             return self._scanned()
         if self.kept_in_memory:
-            return ScannedLines(self._space(), None, self.chosen, self.windows)
+            return ScannedLines(self._space, None, self.chosen, self.windows)
         return self._stored(self.windows)
 
     def _stored(self, windows: tuple[Window, ...]) -> StoredLines:
-        return StoredLines(self.engine, self.space.id, self.space.n_lines, self.chosen, windows)
+        return StoredLines(self.engine, self._space, self.space.id, self.space.n_lines, self.chosen, windows)
 
     def _scanned(self) -> ScannedLines:
         spectrum = self._known_errors().spectrum
         low = max((low for low, _ in self.error_bounds if low is not None), default=None)
         high = min((high for _, high in self.error_bounds if high is not None), default=None)
-        return ScannedLines(self._space(), spectrum, self.chosen, self.windows, (low, high))
+        return ScannedLines(self._space, spectrum, self.chosen, self.windows, (low, high))
 
+    @cached_property
     def _space(self) -> Space:
         return Space.from_definition(json.loads(self.space.options))
 
@@ -311,29 +315,17 @@ class Solutions:
             raise unknown_errors(f"'{self.layer}' by {self.method}")
         return self.errors
 
-    def _pick(self, metric: str, highest: bool) -> Solution:
+    def _pick(self, metric: Metric, highest: bool) -> Solution:
         place = self._lines.pick(metric, highest)
         if place is None:
             raise self._no_solution()
         return self._solution(place)
 
     def _solution(self, place: Place) -> Solution:
-        return Solution(
-            self.layer,
-            self.method,
-            place.ranks,
-            place.shape,
-            place.cost,
-            self.original,
-            self.bytes_per_element,
-            self.errors,
-        )
+        return Solution(self.layer, place.configuration, place.cost, self.original, self.bytes_per_element, self.errors)
+
+    def _metric(self, name: str) -> Metric:
+        return metric(name, self.bytes_per_element)
 
     def _no_solution(self) -> NoSolutionError:
         return no_solution(self, self._stored(()))
-
-
-def _metric(name: str) -> str:
-    if name not in METRICS:
-        raise one_of("metric", name, list(METRICS))
-    return name

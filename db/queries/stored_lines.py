@@ -13,11 +13,14 @@ from sqlalchemy import Engine, Row, Select, func, select
 from rankline.src.db.queries.configurations import batches_of, pick
 from rankline.src.db.queries.equal_ranks import equal_lines, equal_places
 from rankline.src.db.queries.levels import Spans
-from rankline.src.db.queries.line_windows import RANKS, coefficient, intervals, tie_break, total, value_at
+from rankline.src.db.queries.line_windows import RANKS, along, intervals, tie_break, total, value_at
 from rankline.src.db.queries.parts import parts, run
 from rankline.src.db.queries.place import Place
 from rankline.src.db.queries.windows import Window
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.metric import Metric
+from rankline.src.dse.space import Space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,25 +29,28 @@ if TYPE_CHECKING:
 class StoredLines:
     """Counts and picks over the lines of a space, without one of them being loaded where SQL can answer."""
 
-    def __init__(self, engine: Engine, space: int, n_lines: int, chosen: str, windows: Sequence[Window]) -> None:
+    def __init__(
+        self, engine: Engine, space: Space, id: int, n_lines: int, chosen: str, windows: Sequence[Window]
+    ) -> None:
         self.engine = engine
         self.space = space
+        self.id = id
         self.n_lines = n_lines
-        self.lines = intervals(chosen, windows)
+        self.lines = intervals(chosen, windows, space)
 
     def count(self) -> int:
         """How many configurations there are."""
         return sum(row[0] for row in self._rows(select(total(self.lines))))
 
-    def extreme(self, metric: str, highest: bool) -> int | None:
+    def extreme(self, metric: Metric, highest: bool) -> int | None:
         """The highest or lowest value of a metric; None where there is no configuration."""
         lines = self.lines
         best, choose = (func.max, max) if highest else (func.min, min)
-        value = value_at(lines, metric, lines.c.hi if highest else lines.c.lo)
+        value = value_at(lines, metric, lines.c.hi if highest else lines.c.lo, self.space)
         rows = self._rows(select(best(value)).where(lines.c.hi >= lines.c.lo))
         return choose((row[0] for row in rows if row[0] is not None), default=None)
 
-    def pick(self, metric: str, highest: bool) -> Place | None:
+    def pick(self, metric: Metric, highest: bool) -> Place | None:
         """The configuration with the highest or lowest metric, ties by ``Place.order``.
 
         First the extreme, then the order among those that have it: sorting all of them would take longer.
@@ -53,9 +59,9 @@ class StoredLines:
         best = self.extreme(metric, highest)
         return None if best is None else self._pick_at(metric, highest, best)
 
-    def summary(self, metric: str) -> tuple[int, Place | None, Place | None]:
+    def summary(self, metric: Metric) -> tuple[int, Place | None, Place | None]:
         """``count``, and ``pick`` of the lowest and of the highest, in less time than the three take."""
-        columns = (coefficient(self.lines, metric, 0).label("v0"), coefficient(self.lines, metric, 1).label("v1"))
+        columns = [column.label(f"v{degree}") for degree, column in enumerate(along(self.lines, metric, self.space))]
         # The offset has SQLite work out lo and hi once a line, where it would for every time that they are named.
         ends = select(self.lines.c.lo, self.lines.c.hi, *columns).offset(0).subquery()
         low, high = ends.c.v0 + ends.c.v1 * ends.c.lo, ends.c.v0 + ends.c.v1 * ends.c.hi
@@ -67,18 +73,19 @@ class StoredLines:
         picks = self._pick_at(metric, False, min(lowest)), self._pick_at(metric, True, max(highest))
         return int(sum(counts)), *picks
 
-    def _pick_at(self, metric: str, highest: bool, best: int) -> Place | None:
+    def _pick_at(self, metric: Metric, highest: bool, best: int) -> Place | None:
         """The first by ``Place.order`` among those with an extreme of a metric."""
         lines = self.lines
         k = lines.c.hi if highest else lines.c.lo
-        equals = select(lines, k.label("k")).where(value_at(lines, metric, k) == best, lines.c.hi >= lines.c.lo)
+        is_best = value_at(lines, metric, k, self.space) == best
+        equals = select(lines, k.label("k")).where(is_best, lines.c.hi >= lines.c.lo)
         rows = self._rows(equals.order_by(*tie_break(lines, k)).limit(1))
-        return min((_place(row, row.k) for row in rows), key=lambda place: place.order, default=None)
+        return min((self._place(row, row.k) for row in rows), key=lambda place: place.order, default=None)
 
-    def nearest_equal(self, metric: str, level: Fraction) -> Place | None:
+    def nearest_equal(self, metric: Metric, level: Fraction) -> Place | None:
         """The configuration with all ranks equal whose metric is nearest to the level; None where ranks can't be."""
-        places = equal_places(self._rows(equal_lines(self.lines)), metric, level)
-        found = [(distance, _place(row, k)) for distance, row, k in places]
+        places = equal_places(self._rows(equal_lines(self.lines)), metric, level, self.space)
+        found = [(distance, self._place(row, k)) for distance, row, k in places]
         return min(found, key=lambda pair: (pair[0], pair[1].order))[1] if found else None
 
     def random(self, n: int, seed: int) -> list[Place]:
@@ -87,12 +94,12 @@ class StoredLines:
         def choose(count: int) -> list[int]:
             return random.Random(seed).sample(range(count), min(n, count))
 
-        return [_place(row, k) for row, k in pick(self._run, self.lines, self.n_lines, choose)]
+        return [self._place(row, k) for row, k in pick(self._run, self.lines, self.n_lines, choose)]
 
-    def spans(self, metric: str) -> Spans:
+    def spans(self, metric: Metric) -> Spans:
         """Every line's interval of k, with a metric and the FLOPs along it."""
         lines = self.lines
-        columns = (coefficient(lines, metric, 0), coefficient(lines, metric, 1), lines.c.f0, lines.c.f1)
+        columns = (*along(lines, metric, self.space), lines.c.f0, lines.c.f1)
         rows = self._rows(select(lines.c.lo, lines.c.hi, *columns).where(lines.c.hi >= lines.c.lo))
         return Spans(*np.array([tuple(row) for row in rows], np.int64).reshape(-1, 6).T)
 
@@ -101,16 +108,16 @@ class StoredLines:
         return batches_of(self._run, self.lines, self.n_lines, size)
 
     def _run(self, query: Select[Any], pieces: Sequence[range]) -> list[Sequence[Row[Any]]]:
-        return run(self.engine, query, self.space, pieces)
+        return run(self.engine, query, self.id, pieces)
 
     def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         """The query's rows over all lines, in parts: sums, extremes and limits are still to be combined."""
         found = self._run(query, parts(self.n_lines))
         return [row for rows in found for row in rows]
 
-
-def _place(row: Row[Any], k: int) -> Place:
-    """The configuration at k on a line."""
-    ranks = (row.step * k if row.free == j else row._mapping[name] for j, name in enumerate(RANKS, start=1))
-    cost = Cost(row.p0 + row.p1 * k, row.m0 + row.m1 * k, row.f0 + row.f1 * k)
-    return Place(row.shape, tuple(r for r in ranks if r is not None), cost)
+    def _place(self, row: Row[Any], k: int) -> Place:
+        """The configuration at k on a line."""
+        ranks = (row.step * k if row.free == j else row._mapping[name] for j, name in enumerate(RANKS, start=1))
+        found = Configuration(self.space.method, tuple(r for r in ranks if r is not None), row.shape)
+        factors = self.space.factors(row.shape)
+        return Place(found, Cost(row.p0 + row.p1 * k, row.m0 + row.m1 * k, row.f0 + row.f1 * k, factors))

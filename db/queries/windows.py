@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.metric import METRICS, REDUCTION, Metric, metric
 
 Number = int | float | str | Fraction
 Bounds = tuple[Number | None, Number | None]
-
-METRICS = {"params": "p", "fm": "m", "flops": "f", "memory": "pm"}
-"""Each metric as a sum over a line's coefficients p (params), m (feature maps) and f (FLOPs); memory is in
-elements here, and multiplied by the bytes per element where users see it."""
-
-REDUCTION = "_reduction"
 
 LARGEST = 10**18
 """Of a bound: what is compared with counts in the database must fit into 64 bits."""
@@ -24,22 +19,16 @@ LARGEST = 10**18
 
 @dataclass(frozen=True)
 class Window:
-    """``low <= metric <= high`` in whole units (memory: elements); None is an open end.
+    """``low <= metric <= high`` in whole units; None is an open end.
 
     ``level`` is the value at which the window starts from the side of the original, the highest metric that
     it allows: what ``equal_rank`` aims at.
     """
 
-    metric: str
+    metric: Metric
     low: int | None
     high: int | None
     level: Fraction | None = None
-
-
-def metric_of(cost: Cost, metric: str) -> int:
-    """The metric's value in whole units (memory: elements)."""
-    values = {"p": cost.params, "m": cost.fm, "f": cost.flops}
-    return sum(values[key] for key in METRICS[metric])
 
 
 def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) -> Window:
@@ -49,11 +38,11 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
     original's value, it is low <= reduction < high; negative reductions are growth.
     Raises UserError on an unknown name, on bounds that are no pair of numbers, and on an empty window.
     """
-    metric = name.removesuffix(REDUCTION)
-    if metric not in METRICS:
-        raise one_of("window", name, [*METRICS, *(metric + REDUCTION for metric in METRICS), "error"])
+    if name.removesuffix(REDUCTION) not in METRICS:
+        raise one_of("window", name, [*METRICS, *(known + REDUCTION for known in METRICS), "error"])
+    of = metric(name.removesuffix(REDUCTION), bytes_per_element)
     low, high = _pair(name, bounds)
-    whole = metric_of(original, metric) if name.endswith(REDUCTION) else 1
+    whole = of.of(original) if name.endswith(REDUCTION) else 1
     if any(bound is not None and abs(bound) * whole >= LARGEST for bound in (low, high)):
         raise UserError(f"{name}=({bounds[0]}, {bounds[1]}) is beyond what any count can be; give numbers of its size")
     if low is not None and high is not None and (low >= high if name.endswith(REDUCTION) else low > high):
@@ -62,14 +51,12 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
             f"{'<' if name.endswith(REDUCTION) else '<='} high"
         )
     if not name.endswith(REDUCTION):
-        scale = bytes_per_element if metric == "memory" else 1
-        top = None if high is None else high / scale
-        return Window(metric, None if low is None else ceil(low / scale), None if top is None else floor(top), top)
+        return Window(of, None if low is None else ceil(low), None if high is None else floor(high), high)
     if low is not None and low > 1:
         raise UserError(f"{name} starts at {bounds[0]}; reductions are fractions below 1, such as 0.6 for 60 %")
     top = None if low is None else whole * (1 - low)
     return Window(
-        metric,
+        of,
         None if high is None else floor(whole * (1 - high)) + 1,
         None if top is None else floor(top),
         top,

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, sele
 
 from rankline.src.db.backends.engine import writing
 from rankline.src.db.schema import layer, network, run, trial, trial_layer
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
 
 ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
 
@@ -26,15 +27,13 @@ MADE_BY = "made_by"
 
 @dataclass(frozen=True)
 class LayerRecord:
-    """One layer in a trial: its method (None: as it is), ranks, cost, and how close it is to the original.
+    """One layer in a trial: its configuration (None: as it is), cost, and how close it is to the original.
 
     similarity: mean cosine of feature maps; error: relative Frobenius error of the kernel.
     """
 
     layer: str
-    method: str | None
-    ranks: tuple[int, ...] | None
-    shape: str | None
+    configuration: Configuration | None
     cost: Cost
     similarity: float | None = None
     error: float | None = None
@@ -119,12 +118,9 @@ def trial_records(engine: Engine, run_id: int) -> list[TrialRecord]:
     records = []
     for row in trials(engine, run_id):
         layers = tuple(
-            LayerRecord(
-                one["layer"], one["method"], None if one["ranks"] is None else tuple(one["ranks"]), one["shape"],
-                _cost(one), one["similarity"], one["error"],
-            )
+            LayerRecord(one["layer"], _configuration(one), _cost(one), one["similarity"], one["error"])
             for one in row["layers"]
-        )  # fmt: skip
+        )
         names = ("number", "status", "accuracy", "loss", "seconds", "construct_seconds", "metric", "made_by")
         records.append(TrialRecord(**{name: row[name] for name in names}, cost=_cost(row), layers=layers))
     return records
@@ -210,6 +206,10 @@ def _no_run(connection: Connection, run_id: int) -> UserError:
     return UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
 
 
+def _configuration(row: Mapping[str, Any]) -> Configuration | None:
+    return None if row["method"] is None else Configuration(row["method"], tuple(row["ranks"] or ()), row["shape"])
+
+
 def _cost(row: Mapping[str, Any]) -> Cost:
     return Cost(row["params"], row["fm"], row["flops"])
 
@@ -219,12 +219,13 @@ def _counts(cost: Cost) -> dict[str, int]:
 
 
 def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]:
+    how = one.configuration
     return {
         "trial": trial_id,
         "layer": layer_id,
-        "method": one.method,
-        "ranks": None if one.ranks is None else json.dumps([int(r) for r in one.ranks]),
-        "shape": one.shape,
+        "method": None if how is None else how.method,
+        "ranks": None if how is None else json.dumps([int(rank) for rank in how.ranks]),
+        "shape": None if how is None else how.shape,
         "similarity": _number(one.similarity),
         "error": _number(one.error),
         **_counts(one.cost),

@@ -35,6 +35,9 @@ class CP(Method):
             caps=(sp.prod(kernel) * sp.Min(C, F),),
         )
 
+    def factors(self, axes: int, shape: str | None = None) -> int:
+        return axes + 2
+
     def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
         (r,) = ranks
         yield pointwise(layer, layer.in_channels, r, first_sizes(layer))

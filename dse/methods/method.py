@@ -30,6 +30,10 @@ class Method(ABC):
     def formula(self, axes: int) -> Formula:
         """The costs for a layer with ``axes`` spatial axes that have a factor (0: a matrix)."""
 
+    def factors(self, axes: int, shape: str | None = None) -> int:
+        """How many layers the chain has; of T3F, the cores of the tensor shape."""
+        return 2
+
     @abstractmethod
     def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
         """The factors in the order in which a sample passes them. shape: T3F's tensor shape, for others None."""
@@ -39,7 +43,7 @@ class Method(ABC):
 
         Only T3F has a choice; the others yield once, with None for the shape.
         """
-        yield None, substitute(_formula(self, shape.axes), shape.values())
+        yield None, substitute(_formula(self, shape.axes), shape.values(), self.factors(shape.axes))
 
 
 @cache

@@ -41,7 +41,10 @@ class T3F(Method):
         for outputs, inputs in tensor_shapes(shape.out_channels, shape.in_channels, options):
             m, n = mode_symbols(len(outputs))
             values = dict(zip((T, *m, *n), (shape.positions, *outputs, *inputs), strict=True))
-            yield shape_text(outputs, inputs), substitute(_formula(len(outputs)), values)
+            yield shape_text(outputs, inputs), substitute(_formula(len(outputs)), values, factors=len(outputs))
+
+    def factors(self, axes: int, shape: str | None = None) -> int:
+        return (shape or "").partition(":")[0].count("x") + 1
 
     def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
         m, n = (tuple(map(int, modes.split("x"))) for modes in (shape or "").split(":"))

@@ -39,6 +39,9 @@ class TT(Method):
             modes=modes,
         )
 
+    def factors(self, axes: int, shape: str | None = None) -> int:
+        return axes + 2
+
     def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
         yield pointwise(layer, layer.in_channels, ranks[0], first_sizes(layer))
         for (kernel, sizes), (left, right) in zip(along_axes(layer), pairwise(ranks), strict=True):

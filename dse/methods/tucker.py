@@ -38,6 +38,9 @@ class Tucker(Method):
             modes=(C, taps, F),
         )
 
+    def factors(self, axes: int, shape: str | None = None) -> int:
+        return 3
+
     def chain(self, layer: Layer, ranks: tuple[int, ...], shape: str | None) -> Iterator[Link]:
         r1, r2 = ranks
         yield pointwise(layer, layer.in_channels, r1, first_sizes(layer))

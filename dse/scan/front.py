@@ -9,6 +9,7 @@ from numba import njit
 
 from rankline.src.dse.error_table import Curves, Reals, Spectrum
 from rankline.src.dse.lines import Integers
+from rankline.src.dse.metric import Metric
 from rankline.src.dse.scan.intervals import Narrowed
 from rankline.src.dse.scan.select import Places
 
@@ -52,7 +53,7 @@ def least_error(found: Narrowed, curves: Curves) -> Places:
     return list(zip(lines.tolist(), ks[lines].tolist(), strict=True))
 
 
-def front(found: Narrowed, curves: Curves, metric: str, levels: int = 4096) -> Places:
+def front(found: Narrowed, curves: Curves, metric: Metric, levels: int = 4096) -> Places:
     """For each level of a cost the configuration with the least error, where it beats all cheaper ones.
 
     The range of the cost is cut into ``levels``; of each, the least error counts, at its lowest cost. Every
@@ -77,7 +78,7 @@ def front(found: Narrowed, curves: Curves, metric: str, levels: int = 4096) -> P
     return chosen
 
 
-def front_of_many(found: Narrowed, curves: Curves, metrics: Sequence[str], levels: int = 256) -> Places:
+def front_of_many(found: Narrowed, curves: Curves, metrics: Sequence[Metric], levels: int = 256) -> Places:
     """The front of error against several costs: no other configuration is as good in all and better in one.
 
     Up to EXHAUSTIVE configurations all are compared; beyond, only those with the least error in their cell of
@@ -109,7 +110,7 @@ def _all_places(found: Narrowed) -> tuple[Integers, Integers]:
     return lines, found.lo[lines] + np.arange(len(lines)) - starts[lines]
 
 
-def _cells(found: Narrowed, curves: Curves, metrics: Sequence[str], levels: int) -> tuple[Integers, Integers]:
+def _cells(found: Narrowed, curves: Curves, metrics: Sequence[Metric], levels: int) -> tuple[Integers, Integers]:
     """Line and k of the least error in each cell of a grid over the first two costs."""
     spans = []
     for metric in metrics[:2]:

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from rankline.src.dse.lines import Integers
+from rankline.src.dse.metric import Metric
 from rankline.src.dse.scan.intervals import Narrowed
 
 
@@ -14,7 +15,7 @@ def edges(low: int, high: int, bins: int) -> Integers:
     return np.array([low + (high + 1 - low) * b // bins for b in range(bins + 1)], np.int64)
 
 
-def histogram(found: Narrowed, x: str, x_edges: Integers, y: str, y_edges: Integers) -> Integers:
+def histogram(found: Narrowed, x: Metric, x_edges: Integers, y: Metric, y_edges: Integers) -> Integers:
     """Counts (len(x_edges) - 1, len(y_edges) - 1) of all configurations by two metrics; outside ones are left out."""
     coefficients = np.stack([*found.along(x), *found.along(y)], axis=1)
     counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), np.int64)

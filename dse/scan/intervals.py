@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import one_of
 from rankline.src.dse.lines import Integers, Lines
+from rankline.src.dse.metric import Metric
 
 SETS = ("all", "better", "useful")
 
-METRIC_COLUMNS = {"params": (0,), "fm": (2,), "flops": (4,), "memory": (0, 2)}
-"""Where each metric's intercept is among a line's coefficients, the slope next to it; memory, in elements, is a sum."""
-
-Limits = Mapping[str, tuple[int | None, int | None]]
+Limits = Mapping[Metric, tuple[int | None, int | None]]
 """Inclusive bounds (low, high) by metric; None is an open end."""
 
 
@@ -39,9 +39,10 @@ class Narrowed:
         """Configurations on the lines."""
         return int((self.hi - self.lo + 1).sum())
 
-    def along(self, metric: str) -> tuple[Integers, Integers]:
+    def along(self, metric: Metric) -> tuple[Integers, Integers]:
         """Intercept and slope of a metric on each line."""
-        return _along(self.coefficients, metric)
+        factors = np.array([part.factors for part in self.lines], np.int64)[self.part] if metric.factor else 0
+        return _along(self.coefficients, metric, factors)
 
     def between(self, lo: Integers, hi: Integers) -> Narrowed:
         """Narrowed further to lo <= k <= hi, for bounds a line."""
@@ -49,28 +50,31 @@ class Narrowed:
         left = np.flatnonzero(lo <= hi)
         return Narrowed(self.lines, self.part[left], self.row[left], self.coefficients[left], lo[left], hi[left])
 
-    def configuration(self, line: int, k: int) -> tuple[str | None, tuple[int, ...]]:
-        """Tensor shape and ranks at k on a line."""
+    def configuration(self, line: int, k: int) -> Configuration:
+        """The configuration at k on a line."""
         part = self.lines[self.part[line]]
         ranks = part.ranks[self.row[line]].tolist()
         ranks[part.free] = part.step * int(k)
-        return part.shape, tuple(ranks)
+        return Configuration(part.method, tuple(ranks), part.shape)
+
+    def cost(self, line: int, k: int) -> Cost:
+        """What that costs."""
+        p0, p1, m0, m1, f0, f1 = self.coefficients[line].tolist()
+        k = int(k)
+        return Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k, self.lines[self.part[line]].factors)
 
 
 def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | None = None) -> Narrowed:
-    """The configurations of a set (all, better or useful) within the limits. Raises UserError on unknown names."""
+    """The configurations of a set (all, better or useful) within the limits. Raises UserError on an unknown set."""
     if chosen not in SETS:
         raise one_of("set", chosen, list(SETS))
-    for metric in limits or {}:
-        if metric not in METRIC_COLUMNS:
-            raise one_of("metric", metric, list(METRIC_COLUMNS))
     parts = tuple(lines)
     columns: list[list[Integers]] = [[np.zeros(0, np.int64)] for _ in range(4)]
     tables = [np.zeros((0, 6), np.int64)]
     for number, part in enumerate(parts):
         lo, hi = _ends(part, chosen)
         for metric, (low, high) in (limits or {}).items():
-            intercept, slope = _along(part.coefficients, metric)
+            intercept, slope = _along(part.coefficients, metric, part.factors)
             if low is not None:
                 lo = np.maximum(lo, -((intercept - low) // slope))
             if high is not None:
@@ -83,11 +87,10 @@ def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | No
     return Narrowed(parts, part_of, row, np.concatenate(tables), lo, hi)
 
 
-def _along(coefficients: Integers, metric: str) -> tuple[Integers, Integers]:
-    columns = list(METRIC_COLUMNS[metric])
-    intercept = coefficients[:, columns].sum(axis=1)
-    slope = coefficients[:, [column + 1 for column in columns]].sum(axis=1)
-    return intercept, slope
+def _along(coefficients: Integers, metric: Metric, factors: Integers | int) -> tuple[Integers, Integers]:
+    p0, p1, m0, m1, f0, f1 = coefficients.T
+    intercept, slope = metric.combined(p0, m0, f0, factors), metric.combined(p1, m1, f1, 0)
+    return np.ascontiguousarray(intercept), np.ascontiguousarray(slope)
 
 
 def _ends(part: Lines, chosen: str) -> tuple[Integers, Integers]:

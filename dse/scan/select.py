@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from rankline.src.dse.lines import Integers
+from rankline.src.dse.metric import FM, PARAMS, Metric
 from rankline.src.dse.scan.intervals import Narrowed
 
 Places = list[tuple[int, int]]
@@ -24,9 +25,9 @@ def sample(found: Narrowed, n: int, seed: int) -> Places:
     return list(zip(line.tolist(), k.tolist(), strict=True))
 
 
-def top(found: Narrowed, metric: str, n: int) -> Places:
+def top(found: Narrowed, metric: Metric, n: int) -> Places:
     """The n configurations with the lowest metric, lowest first; ties by fewer params, then fewer FM, then line."""
-    order = np.stack([*found.along(metric), *found.along("params"), *found.along("fm")], axis=1)
+    order = np.stack([*found.along(metric), *found.along(PARAMS), *found.along(FM)], axis=1)
     keys = np.full((n, 3), np.iinfo(np.int64).max)
     places = np.full((n, 2), -1, np.int64)
     _lowest(order, found.lo, found.hi, keys, places)

@@ -23,10 +23,11 @@ from rankline.cli.output import (
 from rankline.cli.present.table import Shown, share
 from rankline.cli.quiet import load_keras
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import FLOPS, FM, METRICS, PARAMS
 from rankline.src.dse.numbers import change
 
 if TYPE_CHECKING:
-    from rankline.src.dse.formula import Cost
+    from rankline.src.dse.cost import Cost
     from rankline.src.dse.plan import Plan
 
 SHOWN = {"params": "params", "flops": "FLOPs"}
@@ -67,9 +68,9 @@ def factorize(
         layers = [
             {
                 "layer": one.layer,
-                "method": one.choice.method,
-                "ranks": list(one.choice.ranks),
-                "shape": one.choice.shape,
+                "method": one.configuration.method,
+                "ranks": list(one.configuration.ranks),
+                "shape": one.configuration.shape,
                 "error": one.error,
                 **_before_and_after(one.before, one.after),
             }
@@ -81,7 +82,7 @@ def factorize(
     rows = [
         [
             one.layer,
-            f"{one.choice.method} {'x'.join(map(str, one.choice.ranks))} {one.choice.shape or ''}".strip(),
+            str(one.configuration),
             share(one.error, bar=True),
             *_changes(one.before, one.after),
         ]
@@ -106,24 +107,23 @@ def factorize(
 
 
 def _plan(layer: str | None, method: str | None, ranks: str | None, shape: str | None, plan: Path | None) -> Plan:
-    from rankline.src.dse.plan import Choice, read_plan
+    from rankline.src.dse.configuration import Configuration
+    from rankline.src.dse.plan import read_plan
 
     by_hand = (layer, method, ranks)
     if plan is not None and not any((*by_hand, shape)):
         return read_plan(plan)
     if plan is not None or layer is None or method is None or ranks is None:
         raise UserError("give --layer, --method and --ranks, or a --plan alone")
-    return {layer: Choice(method, whole_numbers(ranks, "--ranks"), shape)}
+    return {layer: Configuration(method, whole_numbers(ranks, "--ranks"), shape)}
 
 
 def _before_and_after(before: Cost, after: Cost) -> dict[str, Any]:
-    return {
-        name: {"before": getattr(before, name), "after": getattr(after, name)} for name in ("params", "fm", "flops")
-    }
+    return {one.name: {"before": one.of(before), "after": one.of(after)} for one in (PARAMS, FM, FLOPS)}
 
 
 def _changes(before: Cost, after: Cost) -> list[Any]:
-    pairs = [(getattr(before, name), getattr(after, name)) for name in SHOWN]
+    pairs = [(METRICS[name].of(before), METRICS[name].of(after)) for name in SHOWN]
     return [value for was, now in pairs for value in (was, now, _change(was, now))]
 
 

@@ -26,6 +26,7 @@ from rankline.cli.output import (
 from rankline.cli.present.table import Shown, part, share
 from rankline.cli.windows import WhereOption, Windows, WithinOption, windows_of
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import FLOPS, FM, PARAMS
 from rankline.src.dse.numbers import percent
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _best(
     totals = None
     if layer is None:
         before, after = database.totals(chosen, network)
-        totals = {metric: (getattr(before, metric), getattr(after, metric)) for metric in ("params", "fm", "flops")}
+        totals = {one.name: (one.of(before), one.of(after)) for one in (PARAMS, FM, FLOPS)}
     unknown = uncounted(database.layer_shapes(network)) if layer is None else []
     if as_json:
         picks = {name: None if one is None else one.as_dict() for name, one in found.items()}

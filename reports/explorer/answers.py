@@ -17,9 +17,9 @@ from rankline.src.db.queries.line_windows import SETS
 from rankline.src.db.queries.no_solution import NoSolutionError
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions
-from rankline.src.db.queries.windows import METRICS, metric_of
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.metric import metric
 from rankline.src.reports.explorer.given import shown, text, texts
 from rankline.src.reports.figures.solution_cloud import AGAINST, cloud_ground, cloud_points
 from rankline.src.reports.report.clouds import envelope_of, joined, table_of
@@ -59,8 +59,7 @@ class Question:
         if text("axis", self.against) not in AGAINST:
             raise one_of("axis", self.against, list(AGAINST))
         for name, pair in (self.kept or {}).items():
-            if name not in METRICS:
-                raise one_of("metric", name, list(METRICS))
+            metric(name)
             if not (_are_percents(pair) and len(pair) == 2 and pair[0] <= pair[1]):
                 told = f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {shown(pair)}"
                 raise UserError(told)
@@ -120,8 +119,7 @@ def _spaces(database: Database, question: Question) -> list[Solutions]:
 @lru_cache(maxsize=128)
 def _ground(spaces: Sequence[Solutions], original: Cost, against: str) -> dict[str, Any]:
     """What windows don't change in the figure."""
-    metric = "params" if against == "params" else "memory"
-    envelope = joined([_envelope(one, metric) for one in spaces])
+    envelope = joined([_envelope(one, "params" if against == "params" else "memory") for one in spaces])
     return cloud_ground(envelope, original, "", against)
 
 
@@ -153,14 +151,14 @@ def _is_known(solutions: Solutions, question: Question) -> bool:
 
 def _narrowed(solutions: Solutions, question: Question) -> Solutions:
     windows: dict[str, Any] = {}
-    for metric, (low, high) in (question.kept or {}).items():
-        whole = metric_of(solutions.original, metric) * (solutions.bytes_per_element if metric == "memory" else 1)
+    for name, (low, high) in (question.kept or {}).items():
+        whole = metric(name, solutions.bytes_per_element).of(solutions.original)
         least = ceil(Fraction(str(low)) * whole / WHOLE) if low > 0 else None
         most = floor(Fraction(str(high)) * whole / WHOLE) if high < WHOLE else None
         if least is not None and most is not None and least > most:
             least = most = 0  # between two whole numbers there is none, nor at nothing
         if (least, most) != (None, None):
-            windows[metric] = (least, most)
+            windows[name] = (least, most)
     if question.error < WHOLE:
         windows["error"] = (None, question.error / 100)
     return solutions.where(**windows) if windows else solutions

@@ -8,9 +8,9 @@ from typing import Any
 
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
-from rankline.src.dse.plan import Choice, plan_to_json
+from rankline.src.dse.plan import plan_to_json
 from rankline.src.reports.explorer.configurations import solution_of
 
 
@@ -29,7 +29,7 @@ class Basket:
 
     def plan(self) -> str:
         """The choices as ``rankline factorize --plan`` reads them."""
-        return plan_to_json({name: Choice(one.method, one.ranks, one.shape) for name, one in self.choices.items()})
+        return plan_to_json({name: one.configuration for name, one in self.choices.items()})
 
 
 def basket_of(database: Database, network: str, kept: Any) -> Basket:

@@ -8,6 +8,7 @@ from typing import Any
 from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
+from rankline.src.dse.metric import MEMORY
 from rankline.src.dse.numbers import change, count
 from rankline.src.reports.explorer.basket import Basket, basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text
@@ -92,7 +93,7 @@ def _totals(basket: Basket) -> list[Any]:
         ("params", before.params, after.params),
         ("feature maps (elements)", before.fm, after.fm),
         ("FLOPs", before.flops, after.flops),
-        ("memory (bytes)", before.memory(), after.memory()),
+        ("memory (bytes)", MEMORY.of(before), MEMORY.of(after)),
     ]
     rows = [[name, count(was), count(now), change(1 - now / was) if was else None] for name, was, now in totals]
     return [

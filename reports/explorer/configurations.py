@@ -16,7 +16,7 @@ TEXT = re.compile(r"(?P<method>\w+) (?P<ranks>[1-9]\d{0,8}(x[1-9]\d{0,8}){0,3})(
 
 def as_text(solution: Solution) -> str:
     """Method, ranks, and T3F's tensor shape."""
-    return f"{solution.method} {'x'.join(map(str, solution.ranks))} {solution.shape or ''}".strip()
+    return str(solution.configuration)
 
 
 def solution_of(database: Database, network: str, layer: str, text: Any) -> Solution:

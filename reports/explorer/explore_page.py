@@ -9,6 +9,7 @@ from dash import ALL, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import one_of
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import MISSING, count, percent, si
 from rankline.src.reports.explorer import basket_part
 from rankline.src.reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
@@ -23,7 +24,6 @@ from rankline.src.reports.report.clouds import drawn_front
 
 TITLE = "Layers"
 
-WINDOWS = {"params": "params", "flops": "FLOPs", "memory": "memory"}
 SETS = {"useful": "useful", "better": "better than the original", "all": "all"}
 HEIGHT = 460
 """Of the cloud, in pixels."""
@@ -50,7 +50,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         group("methods", dcc.Checklist(methods, methods, id="methods", inline=True)),
         group("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
         group("FLOPs against", dcc.RadioItems(AGAINST, "params", id="against", inline=True)),
-        *(window(f"{name} kept (% of the layer)", f"kept-{metric}") for metric, name in WINDOWS.items()),
+        *(window(f"{one.title} kept (% of the layer)", f"kept-{name}") for name, one in METRICS.items()),
         window("largest relative error (%)", "error", whole=True, disabled=not known),
     ]
     shown = [
@@ -115,12 +115,13 @@ def register(app: TellingDash, database: Database) -> None:
         limit = no_update if known else WHOLE  # of an error that nobody knows
         return methods, methods, facts, not known, limit, None, layer is None
 
-    windows = [Input(f"kept-{metric}", "value") for metric in WINDOWS]
+    names = tuple(METRICS)
+    windows = [Input(f"kept-{name}", "value") for name in names]
 
     @app.callback(
         Output("counts", "children"),
         Output("cloud", "figure"),
-        *(Output(f"kept-{metric}-text", "children") for metric in WINDOWS),
+        *(Output(f"kept-{name}-text", "children") for name in names),
         Output("error-text", "children"),
         Input("methods", "value"),
         Input("within", "value"),
@@ -134,8 +135,8 @@ def register(app: TellingDash, database: Database) -> None:
     def answer(methods: list[str], within: str, against: str, error: float, inspected: Any, *more: Any) -> Any:
         *kept, network, layer = more
         if layer is None:
-            return told(_why_none(database, text("network", network))), *(no_update for _ in range(len(WINDOWS) + 2))
-        chosen = dict(zip(WINDOWS, kept, strict=True))
+            return told(_why_none(database, text("network", network))), *(no_update for _ in range(len(names) + 2))
+        chosen = dict(zip(names, kept, strict=True))
         question = Question(network, layer, texts("method", methods or ()), within, chosen, error, against)
         found = answers(database, question)
         marked = solution_of(database, network, layer, inspected) if inspected else None

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from dash import dcc, html
 
 from rankline.src.db.queries.solution import Solution
+from rankline.src.dse.metric import MEMORY
 from rankline.src.dse.numbers import MISSING, change, count, percent
 from rankline.src.reports.figures.palette import LOOKS
 
@@ -77,7 +78,7 @@ def figures_of(solution: Solution) -> html.Div:
         ("params", original.params, solution.params),
         ("feature maps (elements)", original.fm, solution.fm),
         ("FLOPs", original.flops, solution.flops),
-        ("memory (bytes)", original.memory(solution.bytes_per_element), solution.memory),
+        ("memory (bytes)", MEMORY.at(solution.bytes_per_element).of(original), solution.memory),
     ]
     rows: list[list[Any]] = [
         [name, count(was), count(now), change(1 - now / was) if was else MISSING] for name, was, now in costs

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.metric import MEMORY
 from rankline.src.dse.numbers import count, percent
 from rankline.src.reports.figures.palette import INK, PAPER, REGION, look
 from rankline.src.reports.figures.theme import layout, plain
@@ -58,7 +59,7 @@ def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: st
 
     As plotly's JSON has it: plotly takes longer to check a figure than it takes to find what it shows.
     """
-    whole = original.params if against == "params" else original.memory()
+    whole = original.params if against == "params" else MEMORY.of(original)
     ground = layout(title, AGAINST[against], "FLOPs per sample")
     ground["xaxis"]["range"] = [0, VIEW * whole]
     ground["yaxis"]["range"] = [0, VIEW * original.flops]

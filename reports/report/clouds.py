@@ -11,8 +11,8 @@ import pandas as pd
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions
-from rankline.src.db.queries.windows import metric_of
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.metric import metric
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.front import front
 from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
@@ -65,12 +65,11 @@ def layer_figures(
         yield LayerFigures(layer, cloud, drawn_front(layer, spaces))
 
 
-def envelope_of(solutions: Solutions, metric: str = "params") -> pd.DataFrame:
-    """The envelope of all configurations that a cloud has room for, against params (weights) or memory (bytes)."""
-    scale = solutions.bytes_per_element if metric == "memory" else 1
-    top = int(VIEW * metric_of(solutions.original, metric)) * scale
-    frame = solutions.within("all").where(**{metric: (None, top)}).envelope(LEVELS, metric)
-    return frame.assign(low=scale * frame["low"], high=scale * frame["high"], method=solutions.method)
+def envelope_of(solutions: Solutions, against: str = "params") -> pd.DataFrame:
+    """The envelope of all configurations that a cloud has room for, against a metric."""
+    top = int(VIEW * metric(against, solutions.bytes_per_element).of(solutions.original))
+    frame = solutions.within("all").where(**{against: (None, top)}).envelope(LEVELS, against)
+    return frame.assign(method=solutions.method)
 
 
 def table_of(solutions: Sequence[Solution]) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from typing import Any
 
 from rankline.src.db.database import Database
 from rankline.src.db.records.runs import CHOSEN, ORIGINAL, RUNNING, TRIED
+from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.metric import metric
 
 Row = Mapping[str, Any]
 
@@ -22,15 +23,13 @@ class Change:
     before: Cost
     after: Cost
 
-    def reduction(self, metric: str) -> float | None:
-        """The fraction of params, fm, flops or memory that is saved; None where there was nothing."""
-        before, after = self.value("before", metric), self.value("after", metric)
-        return 1 - after / before if before else None
+    def reduction(self, name: str) -> float | None:
+        """The fraction of a metric that is saved; None where there was nothing."""
+        return metric(name).reduction(self.after, self.before) if metric(name).of(self.before) else None
 
-    def value(self, when: str, metric: str) -> int:
-        """params, fm, flops or memory (bytes), ``before`` or ``after``."""
-        cost = self.before if when == "before" else self.after
-        return cost.memory() if metric == "memory" else int(getattr(cost, metric))
+    def value(self, when: str, name: str) -> int:
+        """The value of a metric ``before`` or ``after``."""
+        return metric(name).of(self.before if when == "before" else self.after)
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,14 @@ def _changes(before: Row, best: Row, layers: Sequence[Row]) -> list[Change]:
     for kind, part in (("conv", "convolutions (kernels)"), ("dense", "dense layers (kernels)")):
         rows = [row for row in layers if row["kind"] == kind and row["params"] is not None]
         if rows:
-            found.append(Change(part, _sum(rows), _sum([now.get(row["name"], row) for row in rows])))
+            found.append(
+                Change(
+                    part, *(total(map(cost_of, some)) for some in (rows, [now.get(row["name"], row) for row in rows]))
+                )
+            )
     return found
 
 
 def cost_of(row: Row) -> Cost:
     """The row's params, fm and flops; what is not known counts nothing."""
     return Cost(row["params"] or 0, row["fm"] or 0, row["flops"] or 0)
-
-
-def _sum(rows: Sequence[Row]) -> Cost:
-    costs = [cost_of(row) for row in rows]
-    return Cost(sum(one.params for one in costs), sum(one.fm for one in costs), sum(one.flops for one in costs))

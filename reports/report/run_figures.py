@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rankline.src.db.records.runs import CHOSEN, ORIGINAL
+from rankline.src.dse.metric import FLOPS, METRICS, Metric
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.report.outcome import Outcome, Row, cost_of
-
-METRICS = {"flops": "FLOPs", "params": "params", "memory": "memory"}
 
 
 def drawn_path(result: Outcome) -> Drawn | None:
@@ -85,19 +84,14 @@ def drawn_curve(result: Outcome) -> Drawn | None:
     swept = [trial for trial in result.tried if "damage" in trial["made_by"]]
     if len(swept) < 2 or result.original is None:
         return None
-    metric = _metric(swept[0]["made_by"])
-    whole = _amount(result.original, metric)
-    rows = [(_amount(one, metric) / whole, None, one["accuracy"], one["made_by"]["damage"]) for one in swept]
+    of = _metric(swept[0]["made_by"])
+    whole = of.of(cost_of(result.original))
+    rows = [(of.of(cost_of(one)) / whole, None, one["accuracy"], one["made_by"]["damage"]) for one in swept]
     rows = [*sorted(rows, key=lambda row: row[0]), (1.0, None, result.original["accuracy"], None)]
     frame = pd.DataFrame(rows, columns=["kept", "test", "validation", "damage"], dtype=float)
-    return Drawn("sweep-curve", "What is left at each share of the cost", sweep_curve(frame, METRICS[metric]))
+    return Drawn("sweep-curve", "What is left at each share of the cost", sweep_curve(frame, of.title))
 
 
-def _metric(made_by: Mapping[str, Any]) -> str:
+def _metric(made_by: Mapping[str, Any]) -> Metric:
     """What the budget is of, from a trial's ``keep_...``."""
-    return next((name for name in METRICS if f"keep_{name}" in made_by), "flops")
-
-
-def _amount(row: Row, metric: str) -> int:
-    cost = cost_of(row)
-    return cost.memory() if metric == "memory" else int(getattr(cost, metric))
+    return next((METRICS[name] for name in METRICS if f"keep_{name}" in made_by), FLOPS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import percent
 from rankline.src.reports.report.html import environment, write_whole
 
@@ -23,9 +24,6 @@ COLUMNS = (
     "test accuracy",
     "fitting (s)",
 )
-
-METRIC_NAMES = {"flops": "FLOPs", "params": "params", "memory": "memory"}
-"""Metrics as people call them."""
 
 LEAST_IMPORTANT = ("fitting (s)", "params", "FLOPs")
 
@@ -44,7 +42,7 @@ def sweep_rows(found: Found) -> list[list[Any]]:
 
 def _row(point: Found) -> list[Any]:
     return [
-        f"{METRIC_NAMES[metric_of(point)]} {share_of(point):g}",
+        f"{METRICS[metric_of(point)].title} {share_of(point):g}",
         percent(point["kept"]["flops"]),
         percent(point["kept"]["params"]),
         point["flops"],
@@ -110,5 +108,5 @@ def page(found: Found) -> str:
         found=found,
         columns=COLUMNS,
         rows=sweep_rows(found),
-        curve=sweep_curve(frame, METRIC_NAMES[metric]),
+        curve=sweep_curve(frame, METRICS[metric].title),
     )

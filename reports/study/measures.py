@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from sqlalchemy import Engine
 
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.progress import Progress
 from rankline.src.reports.study.networks import KnownSpace, StudiedLayer
 from rankline.src.reports.study.segments import Bounds, Range, Segments, level_bounds, stored
@@ -23,7 +23,7 @@ OTHER = {"params": "flops", "flops": "params"}
 
 @dataclass(frozen=True)
 class Measures:
-    """A space on a layer. ``extremes``: lowest and highest params, flops and memory (elements) of the better set.
+    """A space on a layer. ``extremes``: lowest and highest params, flops and memory (bytes) of the better set.
 
     ``covered``: the shares of the levels of params and FLOPs reduction, each 1 % wide, that have a better solution.
     ``width``: the mean, over the levels of params reduction that have one, of highest minus lowest FLOPs reduction;

@@ -12,8 +12,9 @@ from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space
 from rankline.src.db.schema import network as network_table
 from rankline.src.db.schema import space as space_table
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.formula import original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.symbols import LayerShape, layer_shape
 from rankline.src.dse.zoo import FOURTEEN

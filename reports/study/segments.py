@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine, select
 
-from rankline.src.db.queries.windows import METRICS, window
+from rankline.src.db.queries.windows import window
 from rankline.src.db.schema import IDS_PER_SPACE, line
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.lines import COEFFICIENTS, Integers, lines_of
+from rankline.src.dse.metric import metric
 from rankline.src.dse.space import Space
 
 Bounds = tuple[int, int]
@@ -39,13 +40,11 @@ class Segments:
         """Configurations on the segments."""
         return int((self.hi - self.lo + 1).sum())
 
-    def line(self, metric: str) -> tuple[Integers, Integers]:
-        """Intercepts and slopes of params, fm, flops or memory (in elements)."""
-        rows = [COEFFICIENTS.index(f"{letter}0") for letter in METRICS[metric]]
-        first, *more = [(self.coefficients[row], self.coefficients[row + 1]) for row in rows]
-        for intercept, slope in more:
-            first = first[0] + intercept, first[1] + slope
-        return first
+    def line(self, name: str) -> tuple[Integers, Integers]:
+        """Intercepts and slopes of a metric that counts no factors."""
+        of = metric(name)
+        p0, p1, m0, m1, f0, f1 = self.coefficients
+        return of.combined(p0, m0, f0, 0), of.combined(p1, m1, f1, 0)
 
     def extremes(self, metric: str) -> Bounds | None:
         """The lowest and highest value of a metric; None without any configuration."""
@@ -92,7 +91,7 @@ def stored(engine: Engine, space: int) -> dict[str, Segments]:
 
 def level_bounds(metric: str, original: Cost, levels: Sequence[tuple[str, str]]) -> list[Bounds]:
     """Whole bounds of a metric for each low <= reduction < high; see ``db.windows.window``."""
-    windows = [window(f"{metric}_reduction", pair, original, 1) for pair in levels]
+    windows = [window(f"{metric}_reduction", pair, original, 4) for pair in levels]
     return [(one.low or 0, one.high or 0) for one in windows]
 
 

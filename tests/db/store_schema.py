@@ -7,7 +7,8 @@ from pathlib import Path
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
 from rankline.src.db.schema import SCHEMA_VERSION
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense
 
 
@@ -20,7 +21,7 @@ def store() -> Path:
         [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)], name="stored"
     )
     run = start_run(database.engine, database.network_id("stored"), {"objective": "params"}, seed=1)
-    layers = (LayerRecord("c1", "tucker", (2, 3), None, Cost(80, 700, 9000), 0.9, 0.2),)
+    layers = (LayerRecord("c1", Configuration("tucker", (2, 3)), Cost(80, 700, 9000), 0.9, 0.2),)
     record_trial(database.engine, run, TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers))
     finish_run(database.engine, run, SUCCESS, 0.9, 0.3, 0.95)
     with database.engine.connect() as connection:

@@ -34,8 +34,9 @@ from rankline.src.db.records.runs import (
 )
 from rankline.src.db.schema import SCHEMA_VERSION
 from rankline.src.db.upgrade import MIGRATIONS, backup, upgrade
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
 from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.options import Options
 from tests.helpers import brute
@@ -105,7 +106,7 @@ def test_the_run_of_every_schema_that_landed_is_still_read_and_compared_with(sto
     done = upgrade(str(path))
     assert (done.backup is None) == (stored.stem == SCHEMA_VERSION)
     database = open_database(str(path))
-    layers = (LayerRecord("c1", "tucker", (2, 3), None, Cost(80, 700, 9000), 0.9, 0.2),)
+    layers = (LayerRecord("c1", Configuration("tucker", (2, 3)), Cost(80, 700, 9000), 0.9, 0.2),)
     old = TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers, None, None)
     assert trial_records(database.engine, 1) == [old]
     assert run_settings(database.engine, 1) == ("stored", {"objective": "params"}, "success")
@@ -266,7 +267,7 @@ def test_a_space_that_is_too_large_stops_the_whole_before_anything_is_written(da
 def test_a_killed_explore_leaves_whole_spaces_and_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "killed.db"
     script = (
-        "from db.database import open_database\nfrom dse.layer import conv\n"
+        "from rankline.src.db.database import open_database\nfrom rankline.src.dse.layer import conv\n"
         f"layers = [conv(f'c{{j}}', (3, 3), 60 + j, 64, (8, 8)) for j in range(40)]\n"
         f"open_database({str(path)!r}).explore(layers, name='net', progress=lambda *_: print('space', flush=True))\n"
     )
@@ -326,7 +327,7 @@ def test_a_database_in_memory_holds_the_same() -> None:
 
 def test_two_processes_may_explore_the_same_at_once(tmp_path: Path) -> None:
     script = (
-        "from db.database import open_database\nfrom dse.layer import conv\n"
+        "from rankline.src.db.database import open_database\nfrom rankline.src.dse.layer import conv\n"
         f"layers = [conv(f'c{{j}}', (3, 3), 20 + j, 24, (8, 8)) for j in range(8)]\n"
         f"open_database({str(tmp_path / 'both.db')!r}).explore(layers, name='net')\n"
     )

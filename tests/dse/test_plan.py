@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.plan import Choice, plan_from_json, plan_to_json, read_plan, write_plan
+from rankline.src.dse.plan import plan_from_json, plan_to_json, read_plan, write_plan
 
-TUCKER = Choice("tucker", (2, 3))
+TUCKER = Configuration("tucker", (2, 3))
 
 
 def test_plan_file_round_trips(tmp_path: Path) -> None:
-    plan = {"conv1": TUCKER, "outer/fc": Choice("t3f", (4,), "4x8:8x4")}
+    plan = {"conv1": TUCKER, "outer/fc": Configuration("t3f", (4,), "4x8:8x4")}
     write_plan(plan, tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json") == plan
-    text = plan_to_json({"conv1": Choice("tucker", (2, 3))})
+    text = plan_to_json({"conv1": Configuration("tucker", (2, 3))})
     assert text == '{\n  "conv1": {"method": "tucker", "ranks": [2, 3]}\n}\n'
     assert plan_from_json(plan_to_json({})) == {}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from math import prod
 
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.options import Options
 
@@ -74,7 +74,7 @@ def costs(layer: Layer, method: str, ranks: tuple[int, ...], shape: str | None =
     params = sum(taps * left * right for taps, left, right, _ in factors)
     fm = sum(t * size * right for _, _, right, size in factors)
     macs = sum(t * size * taps * left * right for taps, left, right, size in factors)
-    return Cost(params, fm, 2 * macs)
+    return Cost(params, fm, 2 * macs, len(factors))
 
 
 def _t3f(layer: Layer, ranks: tuple[int, ...], shape: str) -> Cost:
@@ -91,7 +91,7 @@ def _t3f(layer: Layer, ranks: tuple[int, ...], shape: str) -> Cost:
         rank = full[core]
         tensor[core] = m[core]
         fm += rank * prod(tensor)
-    return Cost(params, positions * fm, 2 * positions * macs)
+    return Cost(params, positions * fm, 2 * positions * macs, len(ranks) + 1)
 
 
 def _shapes(layer: Layer, method: str, options: Options) -> Iterator[tuple[str | None, tuple[int, ...]]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 
 RUN = Path(__file__).with_name("demo_run.json")
 
@@ -21,7 +22,7 @@ def make(path: Path) -> None:
     for one in stored["trials"]:
         number, status, accuracy, loss, params, fm, flops, seconds, making = one["trial"]
         layers = tuple(
-            LayerRecord(name, method, tuple(ranks), None, Cost(*cost), similarity, error)
+            LayerRecord(name, Configuration(method, tuple(ranks)), Cost(*cost), similarity, error)
             for name, method, ranks, *cost, similarity, error in one["layers"]
         )
         cost = Cost(params, fm, flops)

@@ -8,14 +8,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.layer import Layer, conv, dense
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.plan import Plan
 from tests.helpers.chains import polynomials
 
 layers = keras.layers
 
-TUCKER, SVD = Choice("tucker", (2, 3)), Choice("svd", (2,))
-CP, TT, SPATIAL = Choice("cp", (5,)), Choice("tt", (2, 3, 2)), Choice("spatial_svd", (3,))
+TUCKER, SVD = Configuration("tucker", (2, 3)), Configuration("svd", (2,))
+CP, TT, SPATIAL = Configuration("cp", (5,)), Configuration("tt", (2, 3, 2)), Configuration("spatial_svd", (3,))
 
 
 def randomized(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -114,7 +115,7 @@ def full_rank(model: keras.Model, plan: Plan) -> Plan:
         owner = model
         for name in path.split("/"):
             owner = owner.get_layer(name)
-        full[path] = Choice(choice.method, polynomials(choice.method, numbers_of(owner)).caps)
+        full[path] = Configuration(choice.method, polynomials(choice.method, numbers_of(owner)).caps)
     return full
 
 

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.plan import Plan
 
 layers = keras.layers
 
-SVD, SPATIAL, TUCKER = Choice("svd", (3,)), Choice("spatial_svd", (4,)), Choice("tucker", (3, 4))
+SVD, SPATIAL, TUCKER = Configuration("svd", (3,)), Configuration("spatial_svd", (4,)), Configuration("tucker", (3, 4))
 
 
 def randomized(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -199,7 +200,7 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], Plan]] = {
     "tokens": (tokens, {"a": SVD, "b": SVD, "c": SVD}),
     "sound": (sound, {"a": SVD, "b": TUCKER, "c": SVD}),
     "volume": (volume, {"a": SVD, "b": TUCKER}),
-    "spaced": (spaced, {"a": Choice("spatial_svd", (3,)), "b": TUCKER}),
+    "spaced": (spaced, {"a": Configuration("spatial_svd", (3,)), "b": TUCKER}),
     "inner": (inner, {"backbone/a": TUCKER, "backbone/b": SVD}),
     "shared": (shared, {"s": SVD, "a": TUCKER, "b": SVD}),
     "operations": (operations, {"a": SVD, "b": TUCKER, "d": SVD}),

@@ -25,9 +25,10 @@ from rankline.src.compress.budget.budgets import Budgeted
 from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.search.search import cost_of
 from rankline.src.compress.training.fine_tuning import FineTuning, evaluate
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
-from rankline.src.dse.plan import Choice, read_plan
+from rankline.src.dse.plan import read_plan
 from tests.helpers.digits_net import trained_on
 from tests.helpers.models import residual
 from tests.rankline.conftest import Run
@@ -119,7 +120,7 @@ def test_the_run_is_on_record_with_every_layer(half: Budgeted, digits: Data) -> 
     assert (chosen["params"], chosen["flops"]) == (half.points[0].trial.cost.params, half.points[0].trial.cost.flops)
     choices = {one["layer"]: (one["method"], tuple(one["ranks"] or ())) for one in chosen["layers"]}
     expected = {
-        path: (option.choice.method, option.choice.ranks) if option.choice else (None, ())
+        path: (option.configuration.method, option.configuration.ranks) if option.configuration else (None, ())
         for path, option in half.points[0].allocation.options.items()
     }
     assert choices == expected
@@ -159,7 +160,11 @@ def test_a_number_and_two_budgets_at_once_are_kept(model: keras.Model, digits: D
 
 
 def test_a_fit_to_data_is_better_than_one_to_weights(model: keras.Model, digits: Data) -> None:
-    plan = {"conv": Choice("svd", (3,)), "branch": Choice("svd", (3,)), "hidden": Choice("svd", (4,))}
+    plan = {
+        "conv": Configuration("svd", (3,)),
+        "branch": Configuration("svd", (3,)),
+        "hidden": Configuration("svd", (4,)),
+    }
     losses = {
         fit: evaluate(rankline.refit(model, plan, digits, fit=fit, samples=512), digits.x_test, digits.y_test).loss
         for fit in ("data", "weights")
@@ -215,7 +220,7 @@ def test_what_was_skipped_is_in_the_result(half: Budgeted, saved: str, digits: D
 
 
 def test_only_layers_that_are_included_are_refitted(model: keras.Model, digits: Data) -> None:
-    plan = {"conv": Choice("svd", (3,)), "branch": Choice("svd", (3,))}
+    plan = {"conv": Configuration("svd", (3,)), "branch": Configuration("svd", (3,))}
     some = {"samples": 64, "settings": rankline.FitSettings(relu_steps=0)}
     made = rankline.refit(model, plan, digits, include=["conv"], **some)
     plain = rankline.refit(model, plan, digits, fit="weights", **some)

@@ -322,7 +322,7 @@ def test_a_database_that_cannot_be_written_is_queried_all_the_same(explored: Run
         folder.chmod(0o555)
         script = (
             "import os, rankline\n"
-            "from dse.layer import dense\n"
+            "from rankline.src.dse.layer import dense\n"
             "warm = rankline.open('sqlite://')\n"  # all that is imported on the way
             "warm.explore([dense('d', 8, 8)], name='net')\n"
             "warm.solutions('d', 'svd').count()\n"

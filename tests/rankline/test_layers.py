@@ -11,7 +11,7 @@ import pytest
 
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.compress.runs.card import how_to_load
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.configuration import Configuration
 
 
 @pytest.mark.parametrize(("method", "ranks", "shape"), [("t3f", (2,), "4x4:4x4"), ("cp", (2,), None)])
@@ -20,7 +20,7 @@ def test_a_model_with_own_layers_loads_after_one_import(
 ) -> None:
     layer = keras.layers.Dense(16, name="a") if method == "t3f" else keras.layers.Conv3D(6, 2, name="a")
     model = keras.Sequential([keras.Input((16,) if method == "t3f" else (4, 4, 4, 2)), layer])
-    small = factorize(model, {"a": Choice(method, ranks, shape)})
+    small = factorize(model, {"a": Configuration(method, ranks, shape)})
     small.save(tmp_path / "small.keras")
     assert "import rankline.layers" in "".join(how_to_load(small))
     assert how_to_load(model) == []

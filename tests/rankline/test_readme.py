@@ -108,7 +108,7 @@ def test_a_budget_is_shown_as_it_is_printed_with_the_costs_of_its_choices(
 ) -> None:
     """The weights here are not trained, so that accuracies and damages are those shown, and all else is computed."""
     from rankline.cli.present.budget import write_budget
-    from rankline.src.dse.formula import Cost
+    from rankline.src.dse.cost import Cost
     from rankline.src.dse.space import spaces_of
 
     database = rankline.open(str(demo_database))

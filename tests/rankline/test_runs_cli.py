@@ -27,7 +27,8 @@ from rankline.src.db.records.runs import (
     record_trial,
     start_run,
 )
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense
 from tests.rankline.conftest import Run
 
@@ -39,15 +40,15 @@ SEARCHED = [
     TrialRecord(
         1, FAILED, None, None, Cost(100, 950, 9_000), 2.0,
         (
-            LayerRecord("conv", "tucker", (1, 1), None, Cost(29, 950, 9_000), None, 0.9),
-            LayerRecord("dense", "svd", (1,), None, Cost(58, 11, 116), None, 0.8),
+            LayerRecord("conv", Configuration("tucker", (1, 1)), Cost(29, 950, 9_000), None, 0.9),
+            LayerRecord("dense", Configuration("svd", (1,)), Cost(58, 11, 116), None, 0.8),
         ),
     ),
     TrialRecord(
         2, CHOSEN, 0.97, 0.12345, Cost(700, 940, 40_000), 3.25,
         (
-            LayerRecord("conv", "tucker", (4, 6), None, Cost(320, 940, 39_000), 0.93124, 0.25),
-            LayerRecord("dense", None, None, None, Cost(480, 10, 960), 1.0, 0.0),
+            LayerRecord("conv", Configuration("tucker", (4, 6)), Cost(320, 940, 39_000), 0.93124, 0.25),
+            LayerRecord("dense", None, Cost(480, 10, 960), 1.0, 0.0),
         ),
         0.75, 0.5,
     ),

@@ -154,7 +154,7 @@ def test_closed_streams_are_no_mistake(explored: Run, closed: str) -> None:
         "from rankline.cli.quiet import _silent_stderr\n"
         "from rankline.cli.present.terminal import settle_streams\n"
         "settle_streams()\n"
-        "from compress.allocate import _quiet\n"
+        "from rankline.src.compress.budget.allocate import _quiet\n"
         "with _quiet(), _silent_stderr(): pass\n"
         "main(['layers'])\n"
     )

@@ -7,7 +7,8 @@ import pytest
 
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 
 HOSTILE = "a</script><img src=x onerror=alert(1)>{{7*7}}%{y}$b$&amp;\u2028"
 
@@ -33,8 +34,8 @@ ORIGINAL = TrialRecord(0, "original", 0.95, 0.2, Cost(1000, 900, 90_000), 0.5, (
 def tried(number: int, status: str, accuracy: float, params: int) -> TrialRecord:
     """A trial with Tucker on the first layer, and the second as it was."""
     layers = (
-        LayerRecord(HOSTILE, "tucker", (2, 3), None, Cost(80, 704, 9984), 0.91, 0.25),
-        LayerRecord("twin", None, None, None, Cost(216, 216, 15_552), 1.0, 0.0),
+        LayerRecord(HOSTILE, Configuration("tucker", (2, 3)), Cost(80, 704, 9984), 0.91, 0.25),
+        LayerRecord("twin", None, Cost(216, 216, 15_552), 1.0, 0.0),
     )
     return TrialRecord(number, status, accuracy, 0.3, Cost(params, 950, 60_000), 1.5, layers)
 

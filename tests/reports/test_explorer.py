@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.plan import plan_from_json
 from rankline.src.reports.explorer.answers import Question, answers, cloud
 from rankline.src.reports.explorer.app import make_app
@@ -71,7 +72,7 @@ def test_an_answer_is_what_the_database_says_of_the_same_windows(
         solutions = database.solutions("c", one.method, "net").within(within)
         frame = solutions.to_pandas()
         for metric, (low, high) in kept.items():
-            whole = solutions.original.memory() if metric == "memory" else getattr(solutions.original, metric)
+            whole = METRICS[metric].of(solutions.original)
             frame = frame[100 * frame[metric] >= low * whole] if low else frame
             frame = frame[100 * frame[metric] <= high * whole] if high < 100 else frame
         assert one.whole == solutions.count()

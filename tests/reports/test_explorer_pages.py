@@ -20,7 +20,8 @@ from rankline.src.db.records.runs import (
     record_trial,
     start_run,
 )
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv
 from rankline.src.dse.plan import plan_from_json
 from tests.helpers import explorer_database
@@ -186,7 +187,7 @@ def test_a_run_is_followed_while_it_is_under_way(address: str, path: Path, opene
     page.get_by_role("link", name=str(run), exact=True).click()
     expect(page.locator("#status")).to_contain_text("running")
     expect(page.locator("#trials tbody tr")).to_have_count(1)
-    layers = (LayerRecord("conv2", "tucker", (2, 3), None, Cost(80, 704, 9984), 0.91, 0.25),)
+    layers = (LayerRecord("conv2", Configuration("tucker", (2, 3)), Cost(80, 704, 9984), 0.91, 0.25),)
     record_trial(database.engine, run, TrialRecord(1, "tried", 0.8, 0.5, Cost(9_000, 9_000, 90_000), 2.5, layers))
     expect(page.locator("#trials tbody tr")).to_have_count(2, timeout=10_000)
     record_trial(database.engine, run, TrialRecord(2, "tried", 0.94, 0.3, Cost(12_000, 9_000, 99_000), 2.5, layers))

@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.reports.figures.run_path import run_path
 from rankline.src.reports.figures.similarity import similarity
 from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud

@@ -12,8 +12,9 @@ import pytest
 
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
 from rankline.src.reports.figures.sweep_curve import sweep_curve
 from rankline.src.reports.report.html import write_report
 from rankline.src.reports.report.sweep import COLUMNS, as_csv, page, sweep_rows, write_sweep
@@ -110,8 +111,8 @@ def recorded(database: Database, trials: list[TrialRecord]) -> int:
 
 def trial(number: int, status: str, accuracy: float | None) -> TrialRecord:
     layers = (
-        LayerRecord(HOSTILE, "tucker", (2, 3), None, Cost(80, 704, 9984), 0.91),
-        LayerRecord("twin", None, None, None, Cost(216, 216, 15_552), 1.0),
+        LayerRecord(HOSTILE, Configuration("tucker", (2, 3)), Cost(80, 704, 9984), 0.91),
+        LayerRecord("twin", None, Cost(216, 216, 15_552), 1.0),
     )
     return TrialRecord(number, status, accuracy, None, Cost(600, 950, 50_000), 1.5, layers)
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from rankline.cli.output import note, write_table
 from rankline.cli.present.table import share
-from rankline.src.compress.budget.allocate import Allocation, measure
+from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.budgets import Budgeted
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
 from rankline.src.compress.budget.run import Point
-from rankline.src.dse.formula import Cost
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.metric import FLOPS, MEMORY, METRICS, PARAMS
 from rankline.src.dse.network_cost import uncounted
 from rankline.src.dse.numbers import percent, points
 from rankline.src.dse.plan import plan_to_json
-from rankline.src.reports.report.sweep import COLUMNS, LEAST_IMPORTANT, METRIC_NAMES, sweep_rows
+from rankline.src.reports.report.sweep import COLUMNS, LEAST_IMPORTANT, sweep_rows
 from rankline.src.reports.report.sweep import as_csv as sweep_csv
 
 UNITS = {
@@ -27,6 +28,10 @@ UNITS = {
 
 EXACT = 1e-6
 """A gap that is only rounding."""
+
+
+SHARES = ("flops", "params", "memory")
+"""The metrics whose kept shares are told."""
 
 
 def budget_summary(done: Budgeted) -> dict[str, Any]:
@@ -60,9 +65,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
     return {
         "keep": dict(point.keep),
         **_costs(allocation.cost),
-        "kept": {
-            metric: measure(allocation.cost, metric) / (measure(done.total, metric) or 1) for metric in METRIC_NAMES
-        },
+        "kept": {name: METRICS[name].of(allocation.cost) / (METRICS[name].of(done.total) or 1) for name in SHARES},
         "damage": allocation.damage,
         "gap": allocation.gap,
         "solver": allocation.solver,
@@ -77,23 +80,21 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
 
 
 def _costs(cost: Cost) -> dict[str, int]:
-    return {"params": cost.params, "fm": cost.fm, "flops": cost.flops, "memory_bytes": cost.memory()}
+    return {"params": cost.params, "fm": cost.fm, "flops": cost.flops, "memory_bytes": MEMORY.of(cost)}
 
 
 def _layers(done: Budgeted, allocation: Allocation) -> list[dict[str, Any]]:
     """Each layer that might change: its choice, what it keeps of its own, and its share of the damage."""
     rows = []
     for path, option in allocation.options.items():
-        before, choice = done.originals[path], option.choice
+        before, choice = done.originals[path], option.configuration
         rows.append(
             {
                 "layer": path,
                 "method": None if choice is None else choice.method,
                 "ranks": None if choice is None else list(choice.ranks),
                 "shape": None if choice is None else choice.shape,
-                "kept": {
-                    metric: measure(option.cost, metric) / measure(before, metric) for metric in ("flops", "params")
-                },
+                "kept": {one.name: one.of(option.cost) / one.of(before) for one in (FLOPS, PARAMS)},
                 "damage": option.damage,
                 "damage_share": option.damage / allocation.damage if allocation.damage else 0.0,
             }
@@ -125,7 +126,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
 def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
     """One line: what is kept, and what of the accuracy is lost."""
     metrics = dict.fromkeys((*point["keep"], "flops", "params"))
-    kept = " and ".join(f"{percent(point['kept'][metric])} of the {METRIC_NAMES[metric]}" for metric in metrics)
+    kept = " and ".join(f"{percent(point['kept'][metric])} of the {METRICS[metric].title}" for metric in metrics)
     before, after = found["original"]["test_accuracy"], point["test_accuracy"]
     line = f"run {found['run']}: {kept} kept"
     if before is not None and after is not None:
@@ -154,7 +155,7 @@ def _write_point(found: dict[str, Any], point: dict[str, Any], as_csv: bool) -> 
     kept = [share(point["kept"][metric], bar=metric == "flops") for metric in ("flops", "params")]
     rows.append(["whole model", None, *kept, None])
     columns = ["layer", "by", "FLOPs kept", "params kept", "of the damage"]
-    unasked = [f"{METRIC_NAMES[metric]} kept" for metric in ("params", "flops") if metric not in point["keep"]]
+    unasked = [f"{METRICS[metric].title} kept" for metric in ("params", "flops") if metric not in point["keep"]]
     write_table(headline(found, point), columns, rows, least_important=unasked, as_csv=as_csv)
     note(exactness(point, found["value"]))
 

@@ -19,6 +19,7 @@ from rankline.src.compress.model.files import save_model
 from rankline.src.compress.runs.compression import Compression
 from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED
 from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.metric import MEMORY
 from rankline.src.dse.network_cost import uncounted
 from rankline.src.dse.numbers import percent, points
 from rankline.src.dse.plan import plan_to_json
@@ -58,7 +59,7 @@ def summary(done: Compression) -> dict[str, Any]:
                 "test_accuracy": test,
                 "params": trial.cost.params,
                 "flops": trial.cost.flops,
-                "memory_bytes": trial.cost.memory(),
+                "memory_bytes": MEMORY.of(trial.cost),
                 "bytes_on_disk": size,
                 "latency_ms": 1000 * latency_s(model, batch),
             }

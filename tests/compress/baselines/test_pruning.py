@@ -16,8 +16,8 @@ from rankline.src.compress.baselines.channels import channel_map
 from rankline.src.compress.baselines.importance import CRITERIA, filter_importance
 from rankline.src.compress.baselines.pruning import prune
 from rankline.src.compress.model.surgery import factorize
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.plan import Choice
 
 layers = keras.layers
 
@@ -122,7 +122,9 @@ def shared() -> keras.Model:
 
 def tucker() -> keras.Model:
     """Factorized convolutions: pruning goes on with the factors."""
-    return factorize(randomized(residual()), {"conv1": Choice("tucker", (4, 4)), "conv3": Choice("svd", (6,))})
+    return factorize(
+        randomized(residual()), {"conv1": Configuration("tucker", (4, 4)), "conv3": Configuration("svd", (6,))}
+    )
 
 
 NETWORKS: dict[str, Callable[[], keras.Model]] = {

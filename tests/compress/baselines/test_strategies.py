@@ -17,8 +17,9 @@ from rankline.src.compress.search.search import cost_of
 from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FELL_SHORT, SUCCESS, TrialRecord
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.plan import Choice, read_plan
+from rankline.src.dse.plan import read_plan
 
 QUICK = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.4)
 HOPELESS = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.0)
@@ -61,7 +62,7 @@ def test_a_baseline_is_on_record_and_delivered(strategy: str, trained: keras.Mod
 def test_vbmf_s_choice_for_each_layer_is_on_record(trained: keras.Model, few: Data, tmp_path: Path) -> None:
     result, _, trials = ran("vbmf", trained, few, tmp_path)
     chosen = trials[result.run.chosen.number]
-    recorded = {one["layer"]: Choice(one["method"], tuple(one["ranks"])) for one in chosen["layers"]}
+    recorded = {one["layer"]: Configuration(one["method"], tuple(one["ranks"])) for one in chosen["layers"]}
     assert recorded == result.plan == read_plan(tmp_path / "small.plan.json")
     assert all(0 <= one["error"] <= 1 for one in chosen["layers"])
     assert {*result.plan, *result.run.skipped} == {"stem", "conv", "branch", "hidden", "classes"}
@@ -87,7 +88,7 @@ def test_every_trial_of_vbmf_has_its_layers_and_how_far_its_ranks_were_taken(
     assert trials[0]["made_by"] == {}
     for trial in trials[1:]:
         plan, _ = vbmf_plan(trained, weaken=trial["made_by"]["weaken"])
-        assert {one["layer"]: Choice(one["method"], tuple(one["ranks"])) for one in trial["layers"]} == plan
+        assert {one["layer"]: Configuration(one["method"], tuple(one["ranks"])) for one in trial["layers"]} == plan
 
 
 def test_pruning_tries_every_criterion_and_factorizes_nothing(trained: keras.Model, few: Data, tmp_path: Path) -> None:
@@ -146,7 +147,11 @@ def test_where_no_trial_is_good_enough_the_original_is_handed_over_and_said_to_b
 
 def test_filters_are_pruned_on_top_of_a_factorized_model(trained: keras.Model, few: Data, tmp_path: Path) -> None:
     """Of the last of a convolution's factors alone, which makes the channels that the next layer takes."""
-    plan = {"stem": Choice("tucker", (1, 6)), "conv": Choice("cp", (30,)), "branch": Choice("tt", (8, 12, 12))}
+    plan = {
+        "stem": Configuration("tucker", (1, 6)),
+        "conv": Configuration("cp", (30,)),
+        "branch": Configuration("tt", (8, 12, 12)),
+    }
     factorized = factorize(trained, plan)
     result, row, _ = ran("pruning", factorized, few, tmp_path, name="tiny after LRF", include=("*_out",))
     assert (row["status"], row["network"]) == (SUCCESS, "tiny after LRF")

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankline.src.compress.budget.allocate import METRICS, Allocation, Option, allocate, measure
+from rankline.src.compress.budget.allocate import Allocation, Option, allocate
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.metric import METRICS
 
 Options = dict[str, list[Option]]
 
@@ -37,9 +38,7 @@ def combined(options: Mapping[str, Sequence[Option]], kept: Cost) -> list[tuple[
     """The cost and damage of every combination."""
     found = []
     for some in product(*options.values()):
-        costs = [kept, *(one.cost for one in some)]
-        whole = Cost(*(sum(getattr(cost, name) for cost in costs) for name in ("params", "fm", "flops")))
-        found.append((whole, sum(one.damage for one in some)))
+        found.append((total([kept, *(one.cost for one in some)]), sum(one.damage for one in some)))
     return found
 
 
@@ -48,7 +47,7 @@ def least(problem: Problem, budgets: Mapping[str, int]) -> float | None:
     fitting = [
         damage
         for cost, damage in combined(problem.options, problem.kept)
-        if all(measure(cost, metric) <= limit for metric, limit in budgets.items())
+        if all(METRICS[metric].of(cost) <= limit for metric, limit in budgets.items())
     ]
     return min(fitting, default=None)
 
@@ -62,11 +61,11 @@ def problems(draw: st.DrawFn, metrics: int = 1) -> Problem:
     options: Options = {}
     for layer in range(draw(st.integers(1, 5))):
         some = draw(st.lists(st.tuples(costs, damages), min_size=1, max_size=6 if layer < 3 else 4))
-        options[f"l{layer}"] = [Option(Choice("svd", (j + 1,)), *one) for j, one in enumerate(some)]
+        options[f"l{layer}"] = [Option(Configuration("svd", (j + 1,)), *one) for j, one in enumerate(some)]
     kept = draw(costs)
     aim = draw(st.sampled_from(combined(options, kept)))[0]
-    chosen = draw(st.permutations(METRICS))[:metrics]
-    return Problem(options, kept, {metric: measure(aim, metric) + draw(st.integers(-2, 2)) for metric in chosen})
+    chosen = draw(st.permutations(list(METRICS)))[:metrics]
+    return Problem(options, kept, {metric: METRICS[metric].of(aim) + draw(st.integers(-2, 2)) for metric in chosen})
 
 
 def same(found: float, wanted: float) -> bool:
@@ -74,8 +73,7 @@ def same(found: float, wanted: float) -> bool:
 
 
 def whole(problem: Problem, found: Allocation) -> Cost:
-    costs = [problem.kept, *(one.cost for one in found.options.values())]
-    return Cost(*(sum(getattr(cost, name) for cost in costs) for name in ("params", "fm", "flops")))
+    return total([problem.kept, *(one.cost for one in found.options.values())])
 
 
 @settings(deadline=None, max_examples=80)
@@ -88,7 +86,7 @@ def test_the_best_of_all_combinations_or_the_reason_why_there_is_none(problem: P
         return
     found = allocate(problem.options, problem.budgets, problem.kept, solver)
     assert found.cost == whole(problem, found)
-    assert all(measure(found.cost, metric) <= limit for metric, limit in problem.budgets.items())
+    assert all(METRICS[metric].of(found.cost) <= limit for metric, limit in problem.budgets.items())
     assert all(found.options[layer] in some for layer, some in problem.options.items())
     assert found.damage == pytest.approx(sum(one.damage for one in found.options.values()), rel=1e-12)
     assert found.bound <= wanted * (1 + 1e-9)
@@ -111,7 +109,7 @@ def options_of(*layers: Sequence[tuple[int, float]]) -> Options:
     """Layers whose options have these params and damages."""
     return {
         f"l{place}": [
-            Option(Choice("svd", (j + 1,)), Cost(cost, 0, 0), damage) for j, (cost, damage) in enumerate(some)
+            Option(Configuration("svd", (j + 1,)), Cost(cost, 0, 0), damage) for j, (cost, damage) in enumerate(some)
         ]
         for place, some in enumerate(layers)
     }
@@ -124,22 +122,24 @@ NOTHING = Cost(0, 0, 0)
 @given(problems())
 def test_a_budget_below_the_least_names_the_smallest_that_is_possible(problem: Problem) -> None:
     ((metric, _),) = problem.budgets.items()
-    smallest = min(measure(cost, metric) for cost, _ in combined(problem.options, problem.kept))
+    smallest = min(METRICS[metric].of(cost) for cost, _ in combined(problem.options, problem.kept))
     with pytest.raises(UserError, match=f"a budget of .* {metric} is below .*; the least is {smallest:,}$"):
         allocate(problem.options, {metric: smallest - 1}, problem.kept)
-    assert measure(allocate(problem.options, {metric: smallest}, problem.kept).cost, metric) == smallest
+    assert METRICS[metric].of(allocate(problem.options, {metric: smallest}, problem.kept).cost) == smallest
 
 
 @pytest.mark.parametrize("solver", ["exact", "price"])
 def test_budgets_that_are_possible_alone_and_not_together_are_refused(solver: str) -> None:
-    either = {"l": [Option(None, Cost(10, 0, 1), 0.0), Option(Choice("svd", (1,)), Cost(1, 0, 10), 0.0)]}
+    either = {"l": [Option(None, Cost(10, 0, 1), 0.0), Option(Configuration("svd", (1,)), Cost(1, 0, 10), 0.0)]}
     with pytest.raises(UserError, match="all budgets at once"):
         allocate(either, {"params": 5, "flops": 5}, NOTHING, solver)
 
 
 @pytest.mark.parametrize("solver", ["exact", "price"])
 def test_two_budgets_that_only_one_combination_fits_find_it(solver: str) -> None:
-    some = [Option(Choice("svd", (1,)), Cost(a, 0, b), damage) for a, b, damage in [(0, 9, 1), (4, 4, 5), (9, 0, 1)]]
+    some = [
+        Option(Configuration("svd", (1,)), Cost(a, 0, b), damage) for a, b, damage in [(0, 9, 1), (4, 4, 5), (9, 0, 1)]
+    ]
     found = allocate({"a": some, "b": some}, {"params": 8, "flops": 8}, NOTHING, solver)
     assert (found.cost, found.damage) == (Cost(8, 0, 8), 10)
 
@@ -172,12 +172,12 @@ def test_the_gap_is_what_the_choice_may_be_above_the_best() -> None:
 def test_the_plan_holds_the_layers_that_change() -> None:
     options = {"a": [Option(None, Cost(9, 0, 0), 0.0)], **options_of([(1, 1.0)])}
     found = allocate(options, {"params": 10}, NOTHING)
-    assert found.plan == {"l0": Choice("svd", (1,))}
+    assert found.plan == {"l0": Configuration("svd", (1,))}
     assert list(found.options) == ["a", "l0"]
 
 
 def test_memory_is_four_bytes_an_element_of_params_and_maps() -> None:
-    options = {"a": [Option(None, Cost(10, 10, 0), 0.0), Option(Choice("svd", (1,)), Cost(5, 5, 0), 1.0)]}
+    options = {"a": [Option(None, Cost(10, 10, 0), 0.0), Option(Configuration("svd", (1,)), Cost(5, 5, 0), 1.0)]}
     assert allocate(options, {"memory": 120}, Cost(5, 5, 0)).damage == 0.0
     assert allocate(options, {"memory": 119}, Cost(5, 5, 0)).damage == 1.0
 
@@ -224,7 +224,7 @@ def test_unknown_budgets_and_solvers_are_refused(budgets: dict[str, int], solver
 def test_the_solver_is_silenced_where_standard_output_is_closed(closed: str, first: str, tmp_path: Path) -> None:
     """Also a file that is opened meanwhile gets nothing of what the solver writes."""
     script = (
-        f"import os, sys; {first}from compress.allocate import _quiet\n"
+        f"import os, sys; {first}from rankline.src.compress.budget.allocate import _quiet\n"
         "with _quiet(), open('file', 'w') as file: os.write(1, b'solver'); file.write('own')\n"
         "try: os.fstat(1)\n"
         "except OSError: print('closed', file=sys.stderr)\n"

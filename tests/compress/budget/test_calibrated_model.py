@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rankline.src.compress.budget.allocate import Allocation, measure
+from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import FITS, CalibratedModel, by_reason
 from rankline.src.compress.budget.damage import VALUES
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.compress.search.search import cost_of
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.metric import METRICS
 from tests.helpers.networks import distance, network, outputs_of, randomized, samples_of
 
 layers = keras.layers
@@ -70,11 +71,11 @@ def test_a_share_is_kept_to_the_unit_and_more_never_costs_damage(value: str) -> 
 @pytest.mark.parametrize("metric", ["params", "flops", "memory"])
 def test_numbers_and_shares_are_the_same_budget(metric: str) -> None:
     one = budget(metrics=("params", "flops", "memory"))
-    limit = measure(one.total, metric) * 3 // 10
+    limit = METRICS[metric].of(one.total) * 3 // 10
     assert one.limits({metric: 0.3}) == {metric: limit}
     share, number = one.allocate({metric: 0.5}), one.allocate({metric: one.limits({metric: 0.5})[metric]})
     assert share == number
-    assert measure(share.cost, metric) <= 0.5 * measure(one.total, metric)
+    assert METRICS[metric].of(share.cost) <= 0.5 * METRICS[metric].of(one.total)
 
 
 @pytest.mark.parametrize("share", [0.3, np.float64(0.3), np.float32(0.3), Fraction(3, 10)])
@@ -186,7 +187,7 @@ def test_data_fits_better_than_covariances_and_these_than_weights() -> None:
 
 def test_norms_are_told_of_an_unfitted_network_on_request() -> None:
     one = budget()
-    plan = {"a": Choice("svd", (3,))}
+    plan = {"a": Configuration("svd", (3,))}
     plain, told = (one.fit(plan, "weights", FitSettings(norms=norms)) for norms in (False, True))
     before = one.model.get_layer("n").get_weights()
     for now, was in zip(plain.get_layer("n").get_weights(), before, strict=True):
@@ -198,7 +199,7 @@ def test_norms_are_told_of_an_unfitted_network_on_request() -> None:
 
 def test_the_metric_can_be_left_out_of_a_fit() -> None:
     one = budget()
-    plan = {"a": Choice("svd", (3,))}
+    plan = {"a": Configuration("svd", (3,))}
     weighed, plain = (one.fit(plan, settings=FitSettings(metric=metric)) for metric in (True, False))
     first = [made.get_layer("a_svd_in").get_weights()[0] for made in (weighed, plain)]
     assert np.any(first[0] != first[1])
@@ -307,7 +308,7 @@ def test_a_fit_to_samples_that_are_not_finite_is_told_by_layer() -> None:
     samples = samples_of(model, 20)
     samples[0][3, 0, 0, 0] = np.nan
     with pytest.raises(UserError, match="layer 'a' gets NaN or infinity"):
-        CalibratedModel(model, samples, FIRST).fit({"a": Choice("svd", (3,))})
+        CalibratedModel(model, samples, FIRST).fit({"a": Configuration("svd", (3,))})
 
 
 def test_too_few_samples_are_warned_of_with_the_numbers() -> None:
@@ -376,7 +377,7 @@ def test_the_prediction_ranks_plans_as_the_outputs_do() -> None:
     wanted = logits_of(one.model, one.samples)
     for _ in range(20):
         chosen = {path: some[rng.integers(len(some))] for path, some in one.options.items()}
-        plan = {path: option.choice for path, option in chosen.items() if option.choice}
+        plan = {path: option.configuration for path, option in chosen.items() if option.configuration}
         predicted.append(sum(option.damage for option in chosen.values()))
         measured.append(distance(logits_of(one.fit(plan, "whitened"), one.samples), wanted))
     assert spearmanr(predicted, measured).statistic > 0.7

@@ -14,9 +14,9 @@ from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.fit.fitted_layer import fitted_layers_of
 from rankline.src.compress.fit.output_metric import logit_errors, output_metrics
 from rankline.src.compress.model.forward_pass import ForwardPass
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
-from rankline.src.dse.plan import Choice
 from tests.helpers.networks import network, samples_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.fit.covariance.CalibrationWarning")
@@ -49,7 +49,7 @@ def test_damage_falls_with_the_rank(value: str) -> None:
     _, _, found = damages("identity", value)
     for damage in found.values():
         cap = min(damage.weights.shape)
-        lost = [damage.of(damage.factors(Choice("svd", (rank,)))[1]) for rank in range(1, cap + 1)]
+        lost = [damage.of(damage.factors(Configuration("svd", (rank,)))[1]) for rank in range(1, cap + 1)]
         assert all(b < a for a, b in pairwise(lost))
         assert lost[-1] == pytest.approx(0, abs=1e-9 * lost[0])
 
@@ -71,7 +71,7 @@ def test_energy_is_the_share_of_the_layers_own_outputs() -> None:
     inputs = keras.Model(model.inputs, model.get_layer("b").input)
     x = keras.ops.convert_to_numpy(inputs(keras.ops.convert_to_tensor(samples_of(model, 300)[0])))
     rows = damage.fitted.inputs(x).reshape(-1, len(damage.weights)).astype(np.float64)
-    product = damage.factors(Choice("svd", (2,)))[1]
+    product = damage.factors(Configuration("svd", (2,)))[1]
     lost = ((rows @ (damage.weights - product)) ** 2).sum() / ((rows @ damage.weights) ** 2).sum()
     assert damage.of(product) == pytest.approx(lost, rel=1e-5)
 
@@ -87,7 +87,7 @@ def test_the_probe_makes_the_damage_that_of_the_logits(kind: str) -> None:
             if damage.fitted.is_centred
             else 0 * damage.weights[:, 0]
         )
-        change = damage.factors(Choice("svd", (2,)))[1] - damage.weights
+        change = damage.factors(Configuration("svd", (2,)))[1] - damage.weights
         (measured,) = logit_errors(forward, samples, {path: [(change, -mean @ change)]})[path]
         assert 0.2 * measured < damage.of(damage.weights + change) < 5 * measured
 
@@ -102,7 +102,7 @@ def test_layers_whose_errors_matter_more_have_the_larger_damage() -> None:
     forward, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
     after = damages_of(model, forward, ["b"], samples, "damage", output_metrics(forward, samples))["b"]
     none = np.zeros_like(after.weights)
-    assert after.damage(none) == pytest.approx(100 * before["b"].damage(none), rel=0.05)
+    assert after.of(none) == pytest.approx(100 * before["b"].of(none), rel=0.05)
 
 
 def test_dead_inputs_cost_nothing() -> None:

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from rankline.src.compress import methods
-from rankline.src.compress.budget.allocate import Option, measure
+from rankline.src.compress.budget.allocate import Option
 from rankline.src.compress.budget.damage import Damage, damages_of
 from rankline.src.compress.budget.pricing import priced
 from rankline.src.compress.fit.fitted_layer import fitted_layers_of
 from rankline.src.compress.fit.output_metric import output_metrics
 from rankline.src.compress.model.forward_pass import ForwardPass
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.formula import original_cost
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.space import spaces_of
 from rankline.src.dse.symbols import layer_shape
 from tests.helpers.networks import network, randomized, samples_of
@@ -52,7 +53,7 @@ def prices(
     metrics = output_metrics(forward, samples) if value == "damage" else None
     damages = damages_of(model, forward, list(forward.fitted_layers), samples, value, metrics)
     shapes = {layer.name: layer for layer in describe(model).layers}
-    return damages, shapes, priced(damages, shapes, names, costs)
+    return damages, shapes, priced(damages, shapes, names, [METRICS[name] for name in costs])
 
 
 ALL = tuple(methods.DECOMPOSITIONS)
@@ -64,12 +65,12 @@ def test_costs_are_those_of_dse(value: str) -> None:
     used = set()
     for path, some in options.items():
         for one in some:
-            if one.choice is None:
+            if one.configuration is None:
                 continue
-            (space,) = spaces_of(shapes[path], (one.choice.method,))
-            (branch,) = (branch for branch in space.branches if branch.shape == one.choice.shape)
-            assert one.cost == branch.polynomials.cost(one.choice.ranks)
-            used.add(one.choice.method)
+            (space,) = spaces_of(shapes[path], (one.configuration.method,))
+            (branch,) = (branch for branch in space.branches if branch.shape == one.configuration.shape)
+            assert one.cost == branch.polynomials.cost(one.configuration.ranks)
+            used.add(one.configuration.method)
     assert used == set(ALL)
 
 
@@ -79,7 +80,7 @@ def test_as_it_is_comes_first_and_does_no_damage(value: str) -> None:
     for path, (first, *others) in options.items():
         assert first == Option(None, original_cost(layer_shape(shapes[path])), 0.0)
         assert others
-        assert all(one.choice is not None and one.damage > 0 for one in others)
+        assert all(one.configuration is not None and one.damage > 0 for one in others)
         assert all(one.cost.flops < first.cost.flops and one.cost.params < first.cost.params for one in others)
 
 
@@ -90,8 +91,8 @@ def test_the_damage_is_that_of_the_factors(value: str, names: tuple[str, ...]) -
     damages, _, options = prices(value, names)
     for path, some in options.items():
         for one in some[1:]:
-            assert one.choice is not None
-            assert damages[path].damage(damages[path].factors(one.choice)[1]) == pytest.approx(one.damage, rel=1e-4)
+            assert one.configuration is not None
+            assert damages[path].of(damages[path].factors(one.configuration)[1]) == pytest.approx(one.damage, rel=1e-4)
 
 
 def test_tables_of_the_weights_are_never_below_the_damage_of_the_factors() -> None:
@@ -99,8 +100,8 @@ def test_tables_of_the_weights_are_never_below_the_damage_of_the_factors() -> No
     damages, _, options = prices("uniform", ("tucker", "tt"))
     for path, some in options.items():
         for one in some[1:]:
-            assert one.choice is not None
-            assert damages[path].damage(damages[path].factors(one.choice)[1]) <= one.damage * (1 + 1e-6)
+            assert one.configuration is not None
+            assert damages[path].of(damages[path].factors(one.configuration)[1]) <= one.damage * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("costs", [("flops",), ("memory",), ("params", "flops")])
@@ -109,8 +110,8 @@ def test_a_front_holds_nothing_that_another_beats(value: str, costs: tuple[str, 
     _, _, options = prices(value, EXACT, costs)
     for some in options.values():
         for name in EXACT:
-            front = [one for one in some if one.choice and one.choice.method == name]
-            points = np.array([[*(measure(one.cost, metric) for metric in costs), one.damage] for one in front])
+            front = [one for one in some if one.configuration and one.configuration.method == name]
+            points = np.array([[*(METRICS[metric].of(one.cost) for metric in costs), one.damage] for one in front])
             for place, point in enumerate(points):
                 others = np.delete(points, place, axis=0)
                 assert not ((others <= point).all(axis=1)).any()
@@ -120,7 +121,7 @@ def test_a_front_holds_the_best_at_every_cost() -> None:
     """No configuration of Tucker-2 that is useful has less damage than the front's at its cost."""
     damages, shapes, options = prices("damage", EXACT)
     (space,) = spaces_of(shapes["a"], ("tucker",))
-    front = [one for one in options["a"] if one.choice and one.choice.method == "tucker"]
+    front = [one for one in options["a"] if one.configuration and one.configuration.method == "tucker"]
     rng = np.random.default_rng(0)
     (branch,) = space.branches
     for _ in range(100):
@@ -128,7 +129,7 @@ def test_a_front_holds_the_best_at_every_cost() -> None:
         cost = branch.polynomials.cost(ranks)
         if cost.flops >= space.original.flops:
             continue
-        damage = damages["a"].damage(damages["a"].factors(Choice("tucker", ranks))[1])
+        damage = damages["a"].damage(damages["a"].factors(Configuration("tucker", ranks))[1])
         cheaper = [one.damage for one in front if one.cost.flops <= cost.flops]
         assert min(cheaper) <= damage * (1 + 1e-6)
 
@@ -136,12 +137,14 @@ def test_a_front_holds_the_best_at_every_cost() -> None:
 def test_measured_methods_spread_along_the_cost_and_over_the_shapes() -> None:
     _, _, options = prices("damage", ALL)
     for path, name in [("a", "cp"), ("a", "tt"), ("b", "qr"), ("c", "t3f")]:
-        some = [one for one in options[path] if one.choice and one.choice.method == name]
+        some = [one for one in options[path] if one.configuration and one.configuration.method == name]
         assert len(some) >= 3, name
         shares = [one.cost.flops / options[path][0].cost.flops for one in some]
         assert min(shares) < 0.35
         assert max(shares) > 0.4
-    shapes = {one.choice.shape for one in options["c"] if one.choice and one.choice.method == "t3f"}
+    shapes = {
+        one.configuration.shape for one in options["c"] if one.configuration and one.configuration.method == "t3f"
+    }
     assert len(shapes) > 1
 
 

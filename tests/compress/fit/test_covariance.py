@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rankline.src.compress import methods
 from rankline.src.compress.fit.covariance import CalibrationWarning, Covariance, covariances, patches
 from rankline.src.compress.model.surgery import factorize
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.plan import Choice
 
 layers = keras.layers
 
@@ -96,11 +96,11 @@ def test_table_is_the_measured_error_of_the_outputs(method: str, template: keras
     outputs = outputs_of(model, x) - bias
     for ranks in [(1, 2), (2, 3), (3, 1)]:
         ranks = ranks[: len(decomposition.suffixes) - 1]
-        compressed = factorize(model, {"it": Choice(method, ranks)}, covariances=moments)
+        compressed = factorize(model, {"it": Configuration(method, ranks)}, covariances=moments)
         difference = outputs_of(compressed, x) - bias - outputs
         measured = np.linalg.norm(difference) / np.linalg.norm(outputs)
         assert table.error(ranks) == pytest.approx(measured, abs=1e-4), ranks
-        plain = outputs_of(factorize(model, {"it": Choice(method, ranks)}), x) - bias - outputs
+        plain = outputs_of(factorize(model, {"it": Configuration(method, ranks)}), x) - bias - outputs
         if method == "svd":
             assert measured <= np.linalg.norm(plain) / np.linalg.norm(outputs) + 1e-6
 
@@ -127,7 +127,7 @@ def test_deficient_covariances_foretell_the_error_too(method: str, deficiency: s
     outputs = outputs_of(model, x) - bias
     for ranks in [(1, 2), (2, 4), (3, 3), (4, 6)]:
         ranks = ranks[: len(methods.get(method).suffixes) - 1]
-        compressed = factorize(model, {"it": Choice(method, ranks)}, covariances=moments)
+        compressed = factorize(model, {"it": Configuration(method, ranks)}, covariances=moments)
         measured = np.linalg.norm(outputs_of(compressed, x) - bias - outputs) / np.linalg.norm(outputs)
         assert table.error(ranks) == pytest.approx(measured, abs=1e-4), ranks
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_used_is_refused(samples: Any, options: dict[str, Any], m
 
 
 def test_surgery_refuses_covariances_of_other_layers_and_sizes() -> None:
-    model, plan = model_of(layers.Dense(5, name="it"), (7,)), {"it": Choice("svd", (2,))}
+    model, plan = model_of(layers.Dense(5, name="it"), (7,)), {"it": Configuration("svd", (2,))}
     with pytest.raises(UserError, match="unknown layer 'other'"):
         factorize(model, plan, covariances={"other": np.eye(7)})
     with pytest.raises(UserError, match=r"layer 'it': the covariance must be \(7, 7\)"):

@@ -17,10 +17,10 @@ from rankline.src.compress.methods import DECOMPOSITIONS
 from rankline.src.compress.model.surgery import factor_chain, factorize, find_layer
 from rankline.src.db.database import Database
 from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.error_table import BOUND, EXACT
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.options import Options
-from rankline.src.dse.plan import Choice
 
 LAYERS = ["first", "strided", "hidden"]
 INPUT = (8, 8, 6)
@@ -160,7 +160,7 @@ def test_errors_of_outputs_are_what_factorized_layers_show_on_the_data(database:
     for layer in {one.layer for one in made}:
         original = keras.Model(model.inputs, model.get_layer(layer).output).predict(x, verbose=0)
         for one in database.solutions(layer, method).within("all").random(4, seed=2):
-            choice = Choice(method, one.ranks, one.shape)
+            choice = Configuration(method, one.ranks, one.shape)
             small = factorize(model, {layer: choice}, covariances=moments)
             last = factor_chain(small, layer, choice)[-1]
             outputs = keras.Model(small.inputs, last.output).predict(x, verbose=0)

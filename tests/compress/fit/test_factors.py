@@ -12,7 +12,7 @@ import tensorly as tl
 from rankline.src.compress.fit.factors import fitted_factors, metric_roots
 from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
 from rankline.src.compress.methods import get
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.configuration import Configuration
 from tests.helpers.fits import decaying, descended, objective, unit_of
 
 layers = keras.layers
@@ -23,27 +23,31 @@ SOUND = unit_of(layers.Conv1D(5, 3, name="it"), (8, 4))
 VOLUME = unit_of(layers.Conv3D(4, 2, name="it"), (4, 4, 4, 3))
 DENSE = unit_of(layers.Dense(6, name="it"), (8,))
 
-SINGULAR = [(CONV, Choice("svd", (2,))), (DENSE, Choice("svd", (3,))), (VOLUME, Choice("svd", (2,)))]
+SINGULAR = [
+    (CONV, Configuration("svd", (2,))),
+    (DENSE, Configuration("svd", (3,))),
+    (VOLUME, Configuration("svd", (2,))),
+]
 WHITENED = [
     *SINGULAR,
-    (CONV, Choice("spatial_svd", (3,))),
-    (CONV, Choice("tucker", (2, 3))),
-    (SOUND, Choice("tucker", (3, 2))),
-    (VOLUME, Choice("tucker", (2, 2))),
+    (CONV, Configuration("spatial_svd", (3,))),
+    (CONV, Configuration("tucker", (2, 3))),
+    (SOUND, Configuration("tucker", (3, 2))),
+    (VOLUME, Configuration("tucker", (2, 2))),
 ]
 OTHERS = [
-    (CONV, Choice("cp", (3,))),
-    (CONV, Choice("tt", (2, 4, 3))),
-    (SOUND, Choice("tt", (2, 3))),
-    (DENSE, Choice("qr", (3,))),
-    (POINT, Choice("qr", (2,))),
+    (CONV, Configuration("cp", (3,))),
+    (CONV, Configuration("tt", (2, 4, 3))),
+    (SOUND, Configuration("tt", (2, 3))),
+    (DENSE, Configuration("qr", (3,))),
+    (POINT, Configuration("qr", (2,))),
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
 
 
 def name(case: object) -> str | None:
-    if isinstance(case, Choice):
+    if isinstance(case, Configuration):
         return f"{case.method}{case.ranks}"
     return "x".join(map(str, case.layer.kernel.shape)) if isinstance(case, FittedLayer) else None
 
@@ -55,7 +59,7 @@ def problem(fitted: FittedLayer, rank: int | None = None) -> tuple[Reals, Reals,
 
 
 def value_of(
-    choice: Choice, weights: Reals, covariance: Reals, metric: Reals | None
+    choice: Configuration, weights: Reals, covariance: Reals, metric: Reals | None
 ) -> Callable[[Sequence[Reals]], float]:
     method = get(choice.method)
 
@@ -71,7 +75,7 @@ def arrays(factors: Sequence[tl.tensor]) -> list[Reals]:
 
 
 @pytest.mark.parametrize(("fitted", "choice"), SINGULAR, ids=name)
-def test_svd_factors_beat_perturbations(fitted: FittedLayer, choice: Choice) -> None:
+def test_svd_factors_beat_perturbations(fitted: FittedLayer, choice: Configuration) -> None:
     weights, covariance, metric = problem(fitted)
     factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
@@ -82,7 +86,7 @@ def test_svd_factors_beat_perturbations(fitted: FittedLayer, choice: Choice) -> 
 
 
 @pytest.mark.parametrize(("fitted", "choice"), SINGULAR[1:2], ids=name)
-def test_gradient_descent_finds_nothing_better_than_svd_factors(fitted: FittedLayer, choice: Choice) -> None:
+def test_gradient_descent_finds_nothing_better_than_svd_factors(fitted: FittedLayer, choice: Configuration) -> None:
     weights, covariance, metric = problem(fitted)
     factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
@@ -96,7 +100,7 @@ def test_gradient_descent_finds_nothing_better_than_svd_factors(fitted: FittedLa
 @pytest.mark.parametrize("rank", [None, 3], ids=["full", "deficient"])
 @pytest.mark.parametrize(("fitted", "choice"), [*WHITENED, *OTHERS], ids=name)
 def test_the_factor_that_is_solved_for_is_the_best_beside_the_others(
-    fitted: FittedLayer, choice: Choice, rank: int | None
+    fitted: FittedLayer, choice: Configuration, rank: int | None
 ) -> None:
     weights, covariance, metric = problem(fitted, rank)
     factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
@@ -113,15 +117,17 @@ def test_the_factor_that_is_solved_for_is_the_best_beside_the_others(
 @pytest.mark.parametrize("ranks", [(1, 1), (1, 2), (2, 2), (2, 3), (3, 4)])
 def test_tuckers_last_factor_is_all_but_the_best_behind_the_others(ranks: tuple[int, int]) -> None:
     weights, covariance, metric = problem(CONV)
-    factors = arrays(fitted_factors(Choice("tucker", ranks), CONV, weights, covariance, metric)[0])
-    value = value_of(Choice("tucker", ranks), weights, covariance, metric)
+    factors = arrays(fitted_factors(Configuration("tucker", ranks), CONV, weights, covariance, metric)[0])
+    value = value_of(Configuration("tucker", ranks), weights, covariance, metric)
     behind = tl.to_numpy(get("tucker").reconstruct([*factors[:-1], tl.eye(ranks[1])])).reshape(len(weights), -1)
     best = np.linalg.lstsq(behind.T @ covariance @ behind, behind.T @ covariance @ weights, rcond=None)[0]
     assert value([*factors[:-1], best]) <= value(factors) <= 1.01 * value([*factors[:-1], best])
 
 
 @pytest.mark.parametrize(("fitted", "choice"), OTHERS, ids=name)
-def test_a_refitted_last_factor_is_never_worse_than_the_decompositions_own(fitted: FittedLayer, choice: Choice) -> None:
+def test_a_refitted_last_factor_is_never_worse_than_the_decompositions_own(
+    fitted: FittedLayer, choice: Configuration
+) -> None:
     weights, covariance, _ = problem(fitted)
     own = get(choice.method).decompose(tl.tensor(weights.reshape(fitted.layer.kernel.shape)), choice.ranks)
     fitted, _ = fitted_factors(choice, fitted, weights, covariance, None)
@@ -129,9 +135,11 @@ def test_a_refitted_last_factor_is_never_worse_than_the_decompositions_own(fitte
     assert value(arrays(fitted)) < value(arrays(own))
 
 
-@pytest.mark.parametrize(("fitted", "choice"), [*WHITENED, *OTHERS, (DENSE, Choice("t3f", (3,), "2x3:4x2"))], ids=name)
+@pytest.mark.parametrize(
+    ("fitted", "choice"), [*WHITENED, *OTHERS, (DENSE, Configuration("t3f", (3,), "2x3:4x2"))], ids=name
+)
 @pytest.mark.parametrize("given", ["neither", "covariance", "metric", "both"])
-def test_the_product_is_that_of_the_factors(fitted: FittedLayer, choice: Choice, given: str) -> None:
+def test_the_product_is_that_of_the_factors(fitted: FittedLayer, choice: Configuration, given: str) -> None:
     weights, covariance, metric = problem(fitted)
     factors, product = fitted_factors(
         choice,
@@ -147,7 +155,9 @@ def test_the_product_is_that_of_the_factors(fitted: FittedLayer, choice: Choice,
 
 @pytest.mark.parametrize(("fitted", "choice"), [*WHITENED, *OTHERS], ids=name)
 @pytest.mark.parametrize("what", ["weights", "covariance", "both"])
-def test_zero_weights_and_zero_inputs_give_finite_factors(fitted: FittedLayer, choice: Choice, what: str) -> None:
+def test_zero_weights_and_zero_inputs_give_finite_factors(
+    fitted: FittedLayer, choice: Configuration, what: str
+) -> None:
     weights, covariance, metric = problem(fitted)
     weights = weights * (what == "covariance")
     covariance = covariance * (what == "weights")
@@ -158,7 +168,7 @@ def test_zero_weights_and_zero_inputs_give_finite_factors(fitted: FittedLayer, c
 
 
 @pytest.mark.parametrize(("fitted", "choice"), WHITENED, ids=name)
-def test_dead_and_constant_channels_are_fitted_as_well_as_any(fitted: FittedLayer, choice: Choice) -> None:
+def test_dead_and_constant_channels_are_fitted_as_well_as_any(fitted: FittedLayer, choice: Configuration) -> None:
     weights, covariance, _ = problem(fitted)
     alive = np.arange(len(weights)) % fitted.layer.kernel.shape[-2] != 1
     covariance = covariance * alive[:, None] * alive
@@ -178,7 +188,8 @@ def test_an_output_that_matters_more_is_kept_better() -> None:
     weights, covariance, _ = problem(DENSE)
     metric = np.diag([1e4, *np.ones(5)])
     errors = [
-        (weights - fitted_factors(Choice("svd", (1,)), DENSE, weights, covariance, one)[1]).T for one in (None, metric)
+        (weights - fitted_factors(Configuration("svd", (1,)), DENSE, weights, covariance, one)[1]).T
+        for one in (None, metric)
     ]
     plain, weighed = (float(error[0] @ covariance @ error[0]) for error in errors)
     assert weighed < 0.01 * plain

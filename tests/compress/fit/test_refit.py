@@ -17,8 +17,9 @@ from rankline.src.compress.fit.fitted_layer import fitted_layers_of
 from rankline.src.compress.fit.refit import FitSettings, fitting_order, refit
 from rankline.src.compress.model.surgery import factor_chain, factorize
 from rankline.src.compress.search.search import cost_of
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.graph import trace
-from rankline.src.dse.plan import Choice, Plan
+from rankline.src.dse.plan import Plan
 from tests.helpers.models import full_rank
 from tests.helpers.networks import NETWORKS, distance, network, outputs_of, randomized, samples_of
 
@@ -120,7 +121,7 @@ def test_the_batch_makes_no_difference(batch: int, monkeypatch: pytest.MonkeyPat
 def test_what_an_earlier_layer_lost_is_mended_by_a_later_one() -> None:
     """The layer behind the factorized one stays whole, and is fitted to what it is given now."""
     one = case("sequential")
-    plan: Plan = {"a": Choice("svd", (2,))}
+    plan: Plan = {"a": Configuration("svd", (2,))}
     alone = refit(one.model, plan, one.samples, settings=PLAIN, paths=["a"])
     both = refit(one.model, plan, one.samples, settings=PLAIN, paths=["a", "b"])
     near, far = (distance(outputs_of(each, one.samples), one.wanted) for each in (both, alone))
@@ -131,7 +132,10 @@ def test_what_an_earlier_layer_lost_is_mended_by_a_later_one() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "plan"),
-    [("identity", {"a": Choice("svd", (1,))}), ("projection", {"a": Choice("svd", (3,)), "b": Choice("svd", (2,))})],
+    [
+        ("identity", {"a": Configuration("svd", (1,))}),
+        ("projection", {"a": Configuration("svd", (3,)), "b": Configuration("svd", (2,))}),
+    ],
 )
 def test_a_residual_sum_is_nearer_when_it_is_the_target(kind: str, plan: Plan) -> None:
     one = case(kind)
@@ -150,7 +154,7 @@ def add_of(model: keras.Model, samples: Sequence[NDArray[Any]]) -> list[NDArray[
 
 def test_targets_that_a_relu_stops_need_not_be_met() -> None:
     one = case("identity")
-    plan: Plan = {"a": Choice("svd", (2,))}
+    plan: Plan = {"a": Configuration("svd", (2,))}
     maps = []
     for steps in (0, 2):
         fitted = refit(one.model, plan, one.samples, settings=FitSettings(relu_steps=steps))
@@ -167,8 +171,8 @@ def test_a_metric_weighs_the_outputs() -> None:
     metric = np.diag([1e4, *np.ones(7)])
     errors = []
     for metrics in ({}, {"a": metric}):
-        fitted = refit(one.model, {"a": Choice("svd", (1,))}, one.samples, metrics, PLAIN)
-        ours = outputs_of(keras.Sequential(factor_chain(fitted, "a", Choice("svd", (1,)))), one.samples)[0]
+        fitted = refit(one.model, {"a": Configuration("svd", (1,))}, one.samples, metrics, PLAIN)
+        ours = outputs_of(keras.Sequential(factor_chain(fitted, "a", Configuration("svd", (1,)))), one.samples)[0]
         errors.append(((ours - outputs_of(one.model.get_layer("a"), one.samples)[0])[..., 0] ** 2).mean())
     assert errors[1] < 0.1 * errors[0]
 
@@ -177,11 +181,11 @@ def test_a_metric_weighs_the_outputs() -> None:
 @pytest.mark.parametrize(
     ("kind", "plan"),
     [
-        ("identity", {"b": Choice("cp", (8,)), "c": Choice("tt", (3, 6, 4))}),
-        ("bare", {"a": Choice("tt", (3, 5, 3)), "d": Choice("qr", (3,))}),
-        ("tokens", {"b": Choice("t3f", (6,), "4x3:2x4"), "c": Choice("qr", (4,))}),
-        ("projection", {"p": Choice("t3f", (4,), "3x2:2x3"), "a": Choice("cp", (8,))}),
-        ("sound", {"a": Choice("cp", (6,)), "b": Choice("tt", (3, 4))}),
+        ("identity", {"b": Configuration("cp", (8,)), "c": Configuration("tt", (3, 6, 4))}),
+        ("bare", {"a": Configuration("tt", (3, 5, 3)), "d": Configuration("qr", (3,))}),
+        ("tokens", {"b": Configuration("t3f", (6,), "4x3:2x4"), "c": Configuration("qr", (4,))}),
+        ("projection", {"p": Configuration("t3f", (4,), "3x2:2x3"), "a": Configuration("cp", (8,))}),
+        ("sound", {"a": Configuration("cp", (6,)), "b": Configuration("tt", (3, 4))}),
     ],
 )
 def test_methods_without_a_closed_form_are_fitted_in_their_last_factor(kind: str, plan: Plan) -> None:
@@ -227,7 +231,7 @@ def test_a_sum_of_maps_of_several_sizes_is_no_target(wide_first: bool) -> None:
     pooled = layers.GlobalAveragePooling2D(keepdims=True)
     parts = [wide(inputs), narrow(pooled(inputs))] if wide_first else [narrow(pooled(inputs)), wide(inputs)]
     model = randomized(keras.Model(inputs, layers.Flatten()(layers.ReLU()(layers.Add()(parts)))))
-    samples, plan = samples_of(model), {"wide": Choice("svd", (2,)), "narrow": Choice("svd", (2,))}
+    samples, plan = samples_of(model), {"wide": Configuration("svd", (2,)), "narrow": Configuration("svd", (2,))}
     wanted = outputs_of(model, samples)
     fitted, plain = (outputs_of(each, samples) for each in (refit(model, plan, samples), factorize(model, plan)))
     assert distance(fitted, wanted) < distance(plain, wanted)
@@ -239,7 +243,7 @@ def test_an_output_that_goes_on_is_squashed_on_its_way() -> None:
     gate = layers.Dense(6, activation="sigmoid", name="gate")(inputs)
     x = layers.Multiply()([layers.Dense(6, name="value")(inputs), gate])
     model = randomized(keras.Model(inputs, [gate, layers.Dense(3, name="head")(x)]))
-    plan: Plan = {"gate": Choice("svd", (6,)), "head": Choice("svd", (3,))}
+    plan: Plan = {"gate": Configuration("svd", (6,)), "head": Configuration("svd", (3,))}
     samples = samples_of(model)
     fitted = refit(model, plan, samples, settings=PLAIN)
     assert distance(outputs_of(fitted, samples), outputs_of(model, samples)) < 1e-3
@@ -273,7 +277,7 @@ def test_maps_whose_channels_come_first_are_fitted() -> None:
         wanted = outputs_of(model, samples)
     except Exception as error:
         pytest.skip(f"{keras.backend.backend()} has no convolution of channels_first on this device: {error}")
-    plan: Plan = {"a": Choice("tucker", (2, 3)), "b": Choice("svd", (3,))}
+    plan: Plan = {"a": Configuration("tucker", (2, 3)), "b": Configuration("svd", (3,))}
     fitted, plain = (outputs_of(each, samples) for each in (refit(model, plan, samples), factorize(model, plan)))
     assert distance(fitted, wanted) < 0.8 * distance(plain, wanted)
 
@@ -297,7 +301,7 @@ def test_a_batch_norm_that_is_not_folded_is_told_the_same_by_every_fit() -> None
     )
     model = keras.Model(inputs, layers.Flatten()(x))
     samples = [np.random.default_rng(0).normal(size=(32, 6, 6, 3)).astype(np.float32)]
-    plan: Plan = {"a": Choice("svd", (1,))}
+    plan: Plan = {"a": Configuration("svd", (1,))}
     made = refit(model, plan, samples)
     once = made.get_layer("norm").get_weights()
     refit(model, plan, samples, compressed=made, paths=["a"])

@@ -15,8 +15,8 @@ from rankline.src.compress import methods
 from rankline.src.compress.layers.tt_matrix import TTMatrix
 from rankline.src.compress.model.surgery import factor_chain, factorize
 from rankline.src.dse import layer as dse_layer
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.options import Options
-from rankline.src.dse.plan import Choice
 from rankline.src.dse.space import Space
 from rankline.src.dse.symbols import layer_shape
 
@@ -125,7 +125,7 @@ def two_places() -> keras.Model:
     return model
 
 
-PLAN = {"conv": Choice("t3f", (3,), "4x2:2x2"), "fc": Choice("t3f", (3, 4), "3x2x2:2x2x2")}
+PLAN = {"conv": Configuration("t3f", (3,), "4x2:2x2"), "fc": Configuration("t3f", (3, 4), "3x2x2:2x2x2")}
 
 
 def test_surgery_puts_one_layer_in_the_place_of_one() -> None:

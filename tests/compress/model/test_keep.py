@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rankline.src.compress.model.surgery import factor_chain, factorize
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.plan import Choice
 from tests.helpers.models import MODELS, SVD, TUCKER, residual, same
 
 
@@ -18,14 +18,14 @@ def fine_tuned(model: keras.Model) -> keras.Model:
     return model
 
 
-def weights_at(model: keras.Model, path: str, choice: Choice | None = None) -> list[NDArray[np.float32]]:
+def weights_at(model: keras.Model, path: str, choice: Configuration | None = None) -> list[NDArray[np.float32]]:
     found = factor_chain(model, path, choice) if choice else [model.get_layer(path)]
     return [weight for layer in found for weight in layer.get_weights()]
 
 
 def test_keep_takes_what_does_not_change_from_the_previous_model() -> None:
     model, before = residual(), {"conv1": SVD, "conv2": TUCKER, "a": SVD}
-    after = {"conv1": SVD, "conv2": Choice("tucker", (1, 2)), "b": Choice("svd", (1,))}
+    after = {"conv1": SVD, "conv2": Configuration("tucker", (1, 2)), "b": Configuration("svd", (1,))}
     previous = fine_tuned(factorize(model, before))
     result, fresh = factorize(model, after, keep=(previous, before)), factorize(model, after)
     assert same(weights_at(result, "conv1", SVD), weights_at(previous, "conv1", SVD)), "an unchanged choice"

@@ -8,8 +8,8 @@ import pytest
 
 from rankline.src.compress.model.similarity import LARGEST_BATCH, MAP_BYTES, Reference, fitting_batch
 from rankline.src.compress.model.surgery import factorize
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.graph import peak_elements, trace
-from rankline.src.dse.plan import Choice
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +29,16 @@ SAMPLES = np.random.default_rng(0).normal(size=(50, 8, 8, 3)).astype(np.float32)
 
 def test_full_rank_factors_are_alike(model: keras.Model) -> None:
     plan = {
-        "first": Choice("tucker", (3, 8)),
-        "inner/conv": Choice("tucker", (8, 8)),
-        "last": Choice("svd", (4,)),
+        "first": Configuration("tucker", (3, 8)),
+        "inner/conv": Configuration("tucker", (8, 8)),
+        "last": Configuration("svd", (4,)),
     }
     found = Reference(model, plan, SAMPLES, batch_size=16).similarities(factorize(model, plan), plan)
     assert found == pytest.approx(dict.fromkeys(plan, 1.0), abs=1e-5)
 
 
 def test_it_equals_the_cosine_of_maps_taken_by_hand(model: keras.Model) -> None:
-    plan = {"first": Choice("tucker", (1, 2))}
+    plan = {"first": Configuration("tucker", (1, 2))}
     compressed = factorize(model, plan)
     norm = compressed.get_layer("norm")
     norm.set_weights([weight + 0.3 for weight in norm.get_weights()])  # as after fine-tuning
@@ -54,8 +54,8 @@ def test_it_equals_the_cosine_of_maps_taken_by_hand(model: keras.Model) -> None:
 
 
 def test_a_layer_is_judged_on_the_originals_input_not_on_what_earlier_factors_give(model: keras.Model) -> None:
-    alone = {"last": Choice("svd", (2,))}
-    together = {"first": Choice("tucker", (1, 1)), **alone}
+    alone = {"last": Configuration("svd", (2,))}
+    together = {"first": Configuration("tucker", (1, 1)), **alone}
     one = Reference(model, alone, SAMPLES).similarities(factorize(model, alone), alone)
     other = Reference(model, together, SAMPLES).similarities(factorize(model, together), together)
     assert one["last"] == pytest.approx(other["last"], abs=1e-6)
@@ -75,7 +75,11 @@ def test_small_maps_make_a_full_batch(model: keras.Model) -> None:
     assert fitting_batch(trace(model)) == LARGEST_BATCH
 
 
-PLAN = {"first": Choice("tucker", (1, 2)), "inner/conv": Choice("tucker", (3, 2)), "last": Choice("svd", (1,))}
+PLAN = {
+    "first": Configuration("tucker", (1, 2)),
+    "inner/conv": Configuration("tucker", (3, 2)),
+    "last": Configuration("svd", (1,)),
+}
 
 
 @pytest.mark.parametrize("room", [0, 40_000, 2**30])
@@ -83,7 +87,7 @@ def test_maps_that_are_kept_give_the_same_bits_as_maps_that_are_made_again(model
     """The middle room is for two whole batches of the three, and for the last one, of two samples."""
     reference = Reference(model, PLAN, SAMPLES, batch_size=16, kept_bytes=room)
     fewer = {path: PLAN[path] for path in ("inner/conv", "last")}
-    plans = [PLAN, {**PLAN, "first": Choice("tucker", (2, 4))}, fewer]
+    plans = [PLAN, {**PLAN, "first": Configuration("tucker", (2, 4))}, fewer]
     for plan in plans:
         compressed = factorize(model, plan)
         anew = Reference(model, plan, SAMPLES, batch_size=16, kept_bytes=0)
@@ -112,7 +116,7 @@ def test_a_shared_layer_is_compared_at_all_its_places() -> None:
     inputs = keras.Input((6, 6, 4))
     conv = layers.Conv2D(4, 3, padding="same", name="conv")
     outputs = layers.Dense(3, name="last")(layers.Flatten()(layers.ReLU()(conv(conv(inputs)))))
-    model, plan = keras.Model(inputs, outputs), {"conv": Choice("tucker", (2, 2))}
+    model, plan = keras.Model(inputs, outputs), {"conv": Configuration("tucker", (2, 2))}
     compressed = factorize(model, plan)
     samples = SAMPLES[:, :6, :6, [0, 1, 2, 0]]
     reference = Reference(model, plan, samples, batch_size=20)

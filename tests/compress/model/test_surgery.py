@@ -11,11 +11,12 @@ import pytest
 
 from rankline.src.compress.model.surgery import factor_chain, factor_names, factorize
 from rankline.src.compress.search.search import cost_of
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost, original_cost
+from rankline.src.dse.formula import original_cost
 from rankline.src.dse.keras_model.reader import read
 from rankline.src.dse.keras_model.source import load_model
-from rankline.src.dse.plan import Choice
 from rankline.src.dse.symbols import layer_shape
 from tests.helpers.chains import polynomials
 from tests.helpers.models import (
@@ -107,7 +108,7 @@ def test_a_layer_of_two_paths_takes_one_choice_and_stays_one_layer() -> None:
         kept = factorize(model, {"middle/inner/fc": SVD}, keep=(result, plan))
         assert same(kept.get_weights(), result.get_weights())
     with pytest.raises(UserError, match="is shared and planned under another path"):
-        factorize(model, {"inner/fc": SVD, "middle/inner/fc": Choice("svd", (1,))})
+        factorize(model, {"inner/fc": SVD, "middle/inner/fc": Configuration("svd", (1,))})
 
 
 def test_an_empty_plan_copies_the_model() -> None:
@@ -147,7 +148,7 @@ def test_what_layers_hold_beside_weights_is_copied() -> None:
     model = keras.Model(start, layers.Dense(3, activation=swish_like, name="head")(x))
     data = inputs_of(model)
     np.testing.assert_array_equal(outputs_of(factorize(model, {}), data), outputs_of(model, data))
-    result = factorize(model, {"head": Choice("svd", (3,))})
+    result = factorize(model, {"head": Configuration("svd", (3,))})
     np.testing.assert_allclose(outputs_of(result, data), outputs_of(model, data), rtol=1e-4)
 
 
@@ -165,7 +166,7 @@ def test_vocabulary_is_copied() -> None:
 def test_bfloat16_and_half_precision_layers_are_factorized() -> None:
     for dtype in ("bfloat16", "float16", "mixed_bfloat16"):
         model = keras.Sequential([keras.Input((8,)), layers.Dense(6, dtype=dtype, name="head")])
-        result = factorize(model, {"head": Choice("svd", (6,))})
+        result = factorize(model, {"head": Configuration("svd", (6,))})
         assert {layer.dtype_policy.name for layer in result.layers} == {dtype}
         x = np.ones((1, 8), "float32")
         ours, theirs = (np.asarray(outputs_of(m, x), "float32") for m in (result, model))
@@ -237,7 +238,7 @@ def test_errors_name_the_layer_and_what_is_possible() -> None:
     with pytest.raises(UserError, match="did you mean 'middle/conv2'"):
         factorize(model, {"middle/conv22": SVD})
     with pytest.raises(UserError, match=r"layer 'head': svd .* from 1 to \(5,\); got \(6,\)"):
-        factorize(model, {"head": Choice("svd", (6,))})
+        factorize(model, {"head": Configuration("svd", (6,))})
     with pytest.raises(UserError, match="layer 'head': .* CP factorizes convolutions"):
         factorize(model, {"head": CP})
     model.get_layer("head").kernel.assign(np.full(model.get_layer("head").kernel.shape, np.nan))

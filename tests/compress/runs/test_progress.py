@@ -19,9 +19,9 @@ from rankline.src.compress.search.hybrid import hybrid
 from rankline.src.compress.search.search import Run, search
 from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.db.database import open_database
-from rankline.src.dse.plan import Choice
+from rankline.src.dse.configuration import Configuration
 
-PLAN = {"branch": Choice("tucker", (4, 4)), "hidden": Choice("svd", (8,))}
+PLAN = {"branch": Configuration("tucker", (4, 4)), "hidden": Configuration("svd", (8,))}
 
 QUICK = Settings(
     fine_tuning=FineTuning(epochs=2, batch_size=128), include=("branch", "hidden"), drop_smallest=0.0, samples=50,

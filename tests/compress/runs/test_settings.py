@@ -11,8 +11,8 @@ import pytest
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.db.records.runs import TrialRecord
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
 
 
 @pytest.mark.parametrize(

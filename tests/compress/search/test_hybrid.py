@@ -24,9 +24,10 @@ from rankline.src.compress.search.search import Run, cost_of
 from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, Score
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import CHOSEN, FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, LayerRecord, TrialRecord
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import Cost
-from rankline.src.dse.plan import Choice, read_plan
+from rankline.src.dse.plan import read_plan
 
 METHODS = {"conv": ("tucker", "svd"), "dense": ("svd", "qr")}
 PAIRS = ["tucker svd", "tucker qr", "svd svd", "svd qr"]
@@ -135,7 +136,7 @@ def test_what_is_on_record_is_not_searched_again_and_the_delivered_file_agrees_w
     assert [row["id"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert (rows[-1]["status"], rows[-1]["accuracy"]) == (SUCCESS, result.delivered.test.accuracy)
     assert result.plan == done[0].plan == read_plan(out.with_suffix(".plan.json"))
-    assert result.plan == {one["layer"]: Choice(one["method"], tuple(one["ranks"])) for one in last["layers"]}
+    assert result.plan == {one["layer"]: Configuration(one["method"], tuple(one["ranks"])) for one in last["layers"]}
     written = cost_of(keras.saving.load_model(out))
     assert (written.params, written.fm, written.flops) == (last["params"], last["fm"], last["flops"])
     original = cost_of(trained)

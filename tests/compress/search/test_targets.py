@@ -160,7 +160,9 @@ def test_a_1x1_convolution_takes_the_conv_method_or_svd(model: keras.Model, data
 def test_a_method_that_was_not_explored_is_told(model: keras.Model, database: Database) -> None:
     """TT was not: its convolutions fall back to SVD. T3F was not: dense layers have nothing to fall back to."""
     targets, skipped = found(model, database, conv_method="tt", dense_method="t3f")
-    assert {name for name, target in targets.items() if target.choice and target.choice.method == "svd"} == set(targets)
+    assert {
+        name for name, target in targets.items() if target.configuration and target.configuration.method == "svd"
+    } == set(targets)
     assert skipped["wide"] == "not explored by tt or t3f"
 
 
@@ -169,12 +171,12 @@ def test_a_target_that_has_no_configuration_left_goes_back_to_what_it_was(
 ) -> None:
     target = found(model, database, step=0.5)[0]["wide"]
     seen = []
-    while target.choice:
-        seen.append(target.choice)
+    while target.configuration:
+        seen.append(target.configuration)
         target.advance()
     assert len(seen) == len(set(seen)) >= 2
     target.advance()
-    assert target.choice is None
+    assert target.configuration is None
 
 
 def test_the_threshold_is_that_of_the_layer_s_place(model: keras.Model, database: Database) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rankline.src.dse.error_table import Curves, ErrorTable, from_bytes, to_bytes
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
+from rankline.src.dse.metric import METRICS, Metric
 from rankline.src.dse.options import Options
 from rankline.src.dse.scan.front import front, front_of_many, least_error, with_errors, within_errors
 from rankline.src.dse.scan.intervals import Narrowed, narrowed
@@ -68,7 +69,7 @@ def test_an_error_window_holds_just_the_configurations_inside(
     ]
     assert inside.count == len(wanted)
     ranks = [
-        inside.configuration(line, k)[1]
+        inside.configuration(line, k).ranks
         for line in range(len(inside.lo))
         for k in range(inside.lo[line], inside.hi[line] + 1)
     ]
@@ -76,11 +77,11 @@ def test_an_error_window_holds_just_the_configurations_inside(
 
 
 @settings(max_examples=60, deadline=None)
-@given(layers_with_method(), st.sampled_from(["params", "fm", "flops", "memory"]), st.integers(0, 10**6))
-def test_the_front_holds_the_least_error_at_each_cost(chosen: tuple[Layer, str], metric: str, seed: int) -> None:
+@given(layers_with_method(), st.sampled_from(list(METRICS.values())), st.integers(0, 10**6))
+def test_the_front_holds_the_least_error_at_each_cost(chosen: tuple[Layer, str], metric: Metric, seed: int) -> None:
     found, curves, every = scanned(*chosen, Options(), "useful", seed)
     best: list[tuple[int, float]] = []
-    for cost, error in sorted((value(one, metric), error) for one, error in every):
+    for cost, error in sorted((metric.of(one.cost), error) for one, error in every):
         if not best or error < best[-1][1] - 1e-12:
             best.append((cost, error))
     points = [
@@ -101,11 +102,11 @@ def test_the_front_over_two_costs_is_what_nothing_beats(chosen: tuple[Layer, str
         for point in points
         if not any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)
     }
-    places = front_of_many(found, curves, ["params", "flops"])
+    places = front_of_many(found, curves, [METRICS["params"], METRICS["flops"]])
     got = {
         (
-            cost_at(found, "params", line, k),
-            cost_at(found, "flops", line, k),
+            cost_at(found, METRICS["params"], line, k),
+            cost_at(found, METRICS["flops"], line, k),
             round(float(np.sqrt(curves.at(np.array([line]), np.array([k]))[0])), 9),
         )
         for line, k in places
@@ -137,10 +138,6 @@ def test_tables_survive_being_stored() -> None:
         np.testing.assert_array_equal(again[shape].tables[0], table.tables[0])
 
 
-def value(one: brute.Configuration, metric: str) -> int:
-    return one.cost.params + one.cost.fm if metric == "memory" else int(getattr(one.cost, metric))
-
-
-def cost_at(found: Narrowed, metric: str, line: int, k: int) -> int:
+def cost_at(found: Narrowed, metric: Metric, line: int, k: int) -> int:
     intercept, slope = found.along(metric)
     return int(intercept[line] + slope[line] * k)

@@ -1,0 +1,137 @@
+"""The one run: whoever makes it, its trials are tuned, judged, timed, recorded and told here, and one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import keras
+
+from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.run import Run
+from rankline.src.compress.training.epochs import EpochProgress
+from rankline.src.compress.training.fine_tuning import FineTuning, Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.db.records.runs import (
+    CHOSEN,
+    ORIGINAL,
+    LayerRecord,
+    TrialRecord,
+    choose_trial,
+    record_trial,
+    recorded_end,
+    start_run,
+)
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.plan import Plan
+
+
+class Clock:
+    """When the work on a trial began, and the seconds of it in which its model was made.
+
+    What is between ``start`` and ``pause`` is making; the rest is fine-tuning and judging.
+    """
+
+    def __init__(self) -> None:
+        self.began = self._since = perf_counter()
+        self.making: float | None = 0.0
+
+    def pause(self) -> None:
+        """The model is made, as far as it goes."""
+        self.making = (self.making or 0.0) + perf_counter() - self._since
+
+    def start(self) -> None:
+        """It is worked on again."""
+        self._since = perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning till now."""
+        return perf_counter() - self.began
+
+
+class Recorder:
+    """A run under way. ``trials``: those on record, the original first; label: put before what progress is told."""
+
+    def __init__(self, job: Job, run: int, trials: Sequence[TrialRecord] = ()) -> None:
+        self.job = job
+        self.run = run
+        self.trials = list(trials)
+        self.label = ""
+        self._started = perf_counter()
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Tells how far the work on a trial has come."""
+        self.job.progress(f"{self.label}{label}", done, total)
+
+    def original(self, max_drop: float | None = None) -> TrialRecord:
+        """Judges and records the model as it is. max_drop: of the accuracy, where a run is judged by it; warned of
+        where a model that knows nothing would keep it."""
+        clock, model = Clock(), self.job.model
+        score = self.judged(model)
+        if max_drop is not None and score is not None and self.job.data is not None:
+            warn_of_guesses(model, score, self.job.data.y_validation, max_drop)
+        return self.record(ORIGINAL, cost_of(model), clock, score)
+
+    def tuned(self, model: keras.Model, how: FineTuning, seed: int) -> None:
+        """Fine-tunes a model in place. Raises DivergedError."""
+        callbacks = [*self.job.callbacks, EpochProgress(self.progress)]
+        fine_tune(model, self.job.train, self.job.validation, how, seed, callbacks)
+
+    def judged(self, model: keras.Model) -> Score | None:
+        """A model's score on the validation part; None where there are no labels. Raises DivergedError."""
+        self.progress("judging", 0, 0)
+        return None if self.job.data is None else evaluate(model, *self.job.validation, metric=self.job.metric)
+
+    def record(
+        self,
+        status: str,
+        cost: Cost,
+        clock: Clock,
+        score: Score | None = None,
+        layers: Sequence[LayerRecord] = (),
+        made_by: Mapping[str, Any] | None = None,
+    ) -> TrialRecord:
+        """Puts a trial on record, and tells it. score: None where it diverged, or there are no labels."""
+        accuracy, loss, metric = (None, None, None) if score is None else (score.accuracy, score.loss, score.metric)
+        trial = TrialRecord(
+            len(self.trials), status, accuracy, loss, cost, clock.seconds, tuple(layers), clock.making, metric,
+            made_by or {},
+        )  # fmt: skip
+        return self.taken(trial)
+
+    def taken(self, trial: TrialRecord) -> TrialRecord:
+        """Puts a trial on record that was made elsewhere, and tells it."""
+        trial = replace(trial, number=len(self.trials))
+        record_trial(self.job.database.engine, self.run, trial)
+        self.trials.append(trial)
+        self.job.on_trial(trial)
+        return trial
+
+    def is_late(self, minutes: float | None) -> bool:
+        """Whether the run has taken longer than it may; its first trial is made all the same."""
+        return minutes is not None and len(self.trials) > 1 and perf_counter() - self._started > 60 * minutes
+
+    def chosen(self, number: int) -> TrialRecord:
+        """Marks the trial that the run hands over."""
+        choose_trial(self.job.database.engine, self.run, number)
+        self.trials[number] = replace(self.trials[number], status=CHOSEN)
+        return self.trials[number]
+
+    def finished(
+        self, status: str, model: keras.Model, plan: Plan, chosen: TrialRecord, skipped: Mapping[str, str]
+    ) -> Run:
+        """The run as it is handed over."""
+        return Run(self.run, status, model, plan, self.trials[0], chosen, tuple(self.trials), skipped)
+
+
+@contextmanager
+def recording(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Recorder]:
+    """A new run on record. An exception that ends the block is recorded: ``interrupted`` for Ctrl-C, else ``failed``."""
+    engine = job.database.engine
+    run = start_run(engine, job.database.network_id(job.network), settings, seed)
+    with recorded_end(engine, run):
+        yield Recorder(job, run)

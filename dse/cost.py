@@ -1,0 +1,37 @@
+"""What a layer or network costs for one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Params, feature-map elements and FLOPs (2 x multiply-accumulates) of one sample.
+
+    factors: of how many layers, one after the other; costs that differ in it alone are equal.
+    """
+
+    params: int
+    fm: int
+    flops: int
+    factors: int = field(default=1, compare=False)
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.params + other.params, self.fm + other.fm, self.flops + other.flops, self.factors + other.factors
+        )
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.params - other.params, self.fm - other.fm, self.flops - other.flops, self.factors - other.factors
+        )
+
+
+NOTHING = Cost(0, 0, 0, 0)
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """All of them together."""
+    return sum(costs, NOTHING)

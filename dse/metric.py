@@ -1,0 +1,80 @@
+"""Metrics: the whole numbers that configurations are counted, compared and chosen by.
+
+Each is a sum of params, feature-map elements, FLOPs and factors with fixed whole weights, so it is affine in each
+single rank and runs along a rank line as intercept + slope * k. Whatever asks for a metric looks it up in ``METRICS``:
+adding one is adding one object there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.errors import one_of
+
+REDUCTION = "_reduction"
+"""What the name of a window ends in that is on the saved fraction of a metric."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric with its weights.
+
+    name: as users write it; title: as a figure's axis or a sentence says it; heading: with what it is of, and its
+    unit; params, fm, flops, factor: how much one of each counts; bytes_per_element: what the sum is multiplied by in a
+    metric that counts bytes. Raises ValueError where it would not rise with every rank.
+    """
+
+    name: str
+    title: str
+    heading: str
+    params: int = 0
+    fm: int = 0
+    flops: int = 0
+    factor: int = 0
+    bytes_per_element: int | None = None
+
+    def __post_init__(self) -> None:
+        weights = (self.params, self.fm, self.flops, self.factor)
+        if min(weights) < 0 or not any(weights[:3]):
+            raise ValueError(f"metric '{self.name}' must count params, fm or FLOPs, with weights from 0 up")
+
+    def of(self, cost: Cost) -> int:
+        """Its value at a cost, exact."""
+        return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors))
+
+    def combined(self, params: T, fm: T, flops: T, factors: Any) -> T:
+        """The weighted sum of numbers, arrays, or columns of a table or of SQL alike."""
+        pairs: list[tuple[int, Any]] = [
+            (self.params, params), (self.fm, fm), (self.flops, flops), (self.factor, factors)
+        ]  # fmt: skip
+        terms = [value if weight == 1 else weight * value for weight, value in pairs if weight]
+        whole: Any = sum(terms[1:], start=terms[0])
+        found: T = whole if self.bytes_per_element is None else self.bytes_per_element * whole
+        return found
+
+    def at(self, bytes_per_element: int) -> Metric:
+        """The same for elements of so many bytes; a metric that counts no bytes is the same for all."""
+        return self if self.bytes_per_element is None else replace(self, bytes_per_element=bytes_per_element)
+
+    def reduction(self, cost: Cost, original: Cost) -> float:
+        """The fraction of the original's value that is saved; below 0 for growth."""
+        return 1 - self.of(cost) / self.of(original)
+
+
+PARAMS = Metric("params", "params", "params", params=1)
+FM = Metric("fm", "feature maps", "feature-map elements of one sample", fm=1)
+FLOPS = Metric("flops", "FLOPs", "FLOPs of one sample", flops=1)
+MEMORY = Metric("memory", "memory", "memory of one sample (bytes)", params=1, fm=1, bytes_per_element=4)
+
+METRICS = {one.name: one for one in (PARAMS, FM, FLOPS, MEMORY)}
+
+
+def metric(name: str, bytes_per_element: int = 4, what: str = "metric") -> Metric:
+    """The metric of that name, for elements of so many bytes. Raises UserError, which calls it ``what``."""
+    if name not in METRICS:
+        raise one_of(what, name, list(METRICS))
+    return METRICS[name].at(bytes_per_element)
