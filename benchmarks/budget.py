@@ -26,7 +26,7 @@ from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
 from rankline.src.compress.fit.refit import FitSettings
-from rankline.src.compress.search.search import cost_of
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.dse.metric import METRICS
 
@@ -86,7 +86,7 @@ class Network:
         if key not in self.budgets:
             started = perf_counter()
             budget = CalibratedModel(
-                self.model, [self.images(SAMPLES, seed)], case.methods, case.value, (metric,), seed=seed
+                self.model, [self.images(SAMPLES, seed)], (metric,), methods=case.methods, value=case.value, seed=seed
             )
             budget.options  # noqa: B018
             self.budgets = {key: (budget, perf_counter() - started)}

@@ -24,9 +24,10 @@ import keras
 
 from benchmarks.networks import data_of, model_of
 from benchmarks.rows import keep
+from rankline.api import compress
+from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.duplicate import duplicate
-from rankline.src.compress.runs.compression import Compression, compress
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
 from rankline.src.dse.keras_model.reader import describe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.src.db.queries.solutions import Solutions
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,29 +33,10 @@ def export(solutions: Solutions, path: Path, limit: int, on_count: Callable[[int
             "narrow the windows or raise the limit (--limit)"
         )
     on_count(count)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with WRITERS[path.suffix](partial) as write:
-            for frame in solutions.batches():
-                write(frame)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, WRITERS[path.suffix](partial) as write:
+        for frame in solutions.batches():
+            write(frame)
     return count
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all. Raises UserError where it can't be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from rankline.src.dse import methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.whole_file import write_text
 
 FIELDS = ("method", "ranks", "shape")
 
@@ -31,8 +32,8 @@ def read_plan(path: str | Path) -> Plan:
 
 
 def write_plan(plan: Mapping[str, Configuration], path: str | Path) -> None:
-    """Write the plan as JSON, one layer a line."""
-    Path(path).write_text(plan_to_json(plan), encoding="utf-8")
+    """Writes the plan as JSON, one layer a line, whole or not at all. Raises UserError where it can't be written."""
+    write_text(Path(path), plan_to_json(plan))
 
 
 def plan_from_json(text: str) -> Plan:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rankline.src.compress.budget.budgets import allocate, budget, refit
+    from rankline.api import allocate, budget, compress, refit, resume
     from rankline.src.compress.fit.measured_errors import measure_errors
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.model.surgery import factorize
-    from rankline.src.compress.runs.compression import compress, resume
     from rankline.src.db.database import open_database as open
     from rankline.src.dse.errors import UserError
 
@@ -20,11 +19,11 @@ __all__ = [
 
 _HOMES = {
     "open": ("rankline.src.db.database", "open_database"),
-    "compress": ("rankline.src.compress.runs.compression", "compress"),
-    "resume": ("rankline.src.compress.runs.compression", "resume"),
-    "allocate": ("rankline.src.compress.budget.budgets", "allocate"),
-    "refit": ("rankline.src.compress.budget.budgets", "refit"),
-    "budget": ("rankline.src.compress.budget.budgets", "budget"),
+    "compress": ("rankline.api", "compress"),
+    "resume": ("rankline.api", "resume"),
+    "allocate": ("rankline.api", "allocate"),
+    "refit": ("rankline.api", "refit"),
+    "budget": ("rankline.api", "budget"),
     "FitSettings": ("rankline.src.compress.fit.refit", "FitSettings"),
     "factorize": ("rankline.src.compress.model.surgery", "factorize"),
     "measure_errors": ("rankline.src.compress.fit.measured_errors", "measure_errors"),

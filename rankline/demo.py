@@ -7,10 +7,11 @@ from pathlib import Path
 
 import keras
 
+from rankline.api import compress
 from rankline.cli.present.progress import bar, tell_trial
+from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.model.files import save_model
-from rankline.src.compress.runs.compression import Compression, compress
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.epochs import EpochProgress
 from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune

@@ -13,10 +13,11 @@ from rankline.src.compress.baselines.vbmf import vbmf_plan
 from rankline.src.compress.model.surgery import factor_names, factorize_and_measure
 from rankline.src.compress.runs.facts import facts_of
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.recorder import recording
+from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search.search import Run
 from rankline.src.compress.search.targets import chosen_layers
-from rankline.src.db.records.runs import LayerRecord, recorded_end, start_run
+from rankline.src.db.records.runs import LayerRecord
 from rankline.src.dse.cost import total
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.network_cost import counted_cost
@@ -60,10 +61,8 @@ def _pruned_by(model: keras.Model, criterion: str, layers: Collection[str]) -> F
 
 
 def _recorded(job: Job, settings: Settings, strategy: str, families: Sequence[Family], amounts: Sequence[float]) -> Run:
-    engine, network = job.database.engine, job.database.network_id(job.network)
-    run_id = start_run(engine, network, {**facts_of(job, settings), "strategy": strategy}, settings.seed)
-    with recorded_end(engine, run_id):
-        return smallest_under_drop(job, settings, run_id, families, amounts)
+    with recording(job, {**facts_of(job, settings), "strategy": strategy}, settings.seed) as recorder:
+        return smallest_under_drop(recorder, settings, families, amounts)
 
 
 def _records(made: keras.Model, plan: Plan, errors: Mapping[str, float]) -> tuple[LayerRecord, ...]:

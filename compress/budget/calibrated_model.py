@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.budget.allocate import Allocation, Option, allocate
-from rankline.src.compress.budget.damage import VALUES, damages_of
+from rankline.src.compress.budget.damage import damages_of
 from rankline.src.compress.budget.pricing import priced
+from rankline.src.compress.budget.settings import FITS, BudgetSettings
 from rankline.src.compress.fit.batch_norm import reestimate_all
 from rankline.src.compress.fit.covariance import check_samples, covariances
 from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of, out_of_reach
 from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metrics
-from rankline.src.compress.fit.refit import FitSettings, refit
+from rankline.src.compress.fit.refit import FitSettings, Start, refit
 from rankline.src.compress.model.forward_pass import ForwardPass
 from rankline.src.compress.model.surgery import factorize, refusal
+from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.dse import methods as known_methods
@@ -37,10 +39,6 @@ from rankline.src.dse.metric import metric
 from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
-
-FITS = ("data", "whitened", "weights")
-"""How factors are made: fitted to the original's outputs on data (see ``refit``), to the covariance of the original's
-inputs, or to the weights alone."""
 
 TOLD = 5
 
@@ -54,39 +52,34 @@ NumPy's types."""
 class CalibratedModel:
     """A trained model with calibration samples: an array (n, ..) for each input, without labels.
 
-    methods: those to choose from (default: all); value: see ``damage``; include, exclude: names or patterns of the
-    layers that may change; metrics: the costs that budgets will be given for. ``paths`` are the layers that may change
-    then, ``skipped`` why the others with a kernel may not. Raises UserError where there is nothing to factorize, for
-    unknown names, and samples that the model doesn't take.
+    metrics: the costs that budgets will be given for; settings, changes: ``BudgetSettings``, and fields of them.
+    ``paths`` are the layers that may change then, ``skipped`` why the others with a kernel may not. Raises UserError
+    where there is nothing to factorize, for unknown names, and samples that the model doesn't take.
     """
 
     def __init__(
         self,
         model: keras.Model,
         samples: Sequence[NDArray[Any]],
-        methods: Sequence[str] | None = None,
-        value: str = "damage",
         metrics: Sequence[str] = ("flops",),
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        seed: int = 0,
+        settings: BudgetSettings | None = None,
         progress: Progress = no_progress,
+        **changes: Any,
     ) -> None:
-        if value not in VALUES:
-            raise one_of("value", value, list(VALUES))
+        (how,) = with_changes(changes, settings or BudgetSettings())
         self.wanted = tuple(metric(name, what="budget") for name in metrics)
-        self.methods = tuple(known_methods.get(name).name for name in methods or known_methods.METHODS)
+        self.methods = tuple(known_methods.get(name).name for name in how.methods or known_methods.METHODS)
         if not samples or not len(samples[0]):
             raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
         check_samples(model, samples)
-        self.model, self.samples, self.value, self.seed = model, samples, value, seed
+        self.model, self.samples, self.settings = model, samples, how
         self.progress = progress
         shape = describe(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
         self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
-        wanted = Settings(include=tuple(include), exclude=tuple(exclude))
+        wanted = Settings(include=tuple(how.include), exclude=tuple(how.exclude))
         chosen = chosen_layers([{"name": layer.name} for layer in shape.layers], wanted)
         beyond = out_of_reach(calls)
         self.skipped: dict[str, str] = {}
@@ -109,15 +102,22 @@ class CalibratedModel:
     def metrics(self) -> dict[str, Reals]:
         """G (F, F) of each layer's outputs (see ``output_metric.output_metrics``)."""
         samples = [one[:METRIC_SAMPLES] for one in self.samples]
-        return output_metrics(self.forward, samples, self.seed, self.progress)
+        return output_metrics(self.forward, samples, self.settings.seed, self.progress)
 
     @cached_property
     def options(self) -> dict[str, list[Option]]:
         """Each layer's options; made at the first call, which takes the longest."""
-        metrics = self.metrics if self.value == "damage" else None
+        metrics = self.metrics if self.settings.value == "damage" else None
         self.progress("statistics of the inputs", 0, 0)
         damages = damages_of(
-            self.model, self.forward, self.paths, self.samples, self.value, metrics, self.seed, self.progress
+            self.model,
+            self.forward,
+            self.paths,
+            self.samples,
+            self.settings.value,
+            metrics,
+            self.settings.seed,
+            self.progress,
         )
         return priced(damages, self.layers, self.methods, self.wanted, self.progress)
 
@@ -190,11 +190,11 @@ class CalibratedModel:
         """
         if fit not in FITS:
             raise one_of("fit", fit, list(FITS))
-        settings, told = settings or FitSettings(seed=self.seed), progress or self.progress
+        settings, told = settings or FitSettings(seed=self.settings.seed), progress or self.progress
         if fit == "data":
             metrics, known = self.metrics if settings.metric else {}, self._known(plan)
             made = factorize(self.model, plan, known=known, progress=told)
-            return refit(self.model, plan, self.samples, metrics, settings, made, self.paths, known, told)
+            return refit(self.model, plan, self.samples, metrics, settings, Start(made, known), self.paths, told)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
         made = factorize(self.model, plan, covariances=seen, progress=told)
         if settings.norms:

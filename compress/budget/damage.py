@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rankline.src.compress.budget.settings import VALUES
 from rankline.src.compress.fit.covariance import Covariance, covariances
 from rankline.src.compress.fit.factors import fitted_factors
 from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
@@ -25,8 +26,6 @@ from rankline.src.compress.model.forward_pass import ForwardPass
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import one_of
 from rankline.src.dse.progress import Progress, no_progress
-
-VALUES = ("damage", "energy", "uniform")
 
 PROBE_SAMPLES = 128
 

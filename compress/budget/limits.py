@@ -48,25 +48,22 @@ def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:
     return {metric: float(value) if value <= 1 else int(value) for metric, value in keep.items()}
 
 
-def asked(flops: Keep | None, params: Keep | None, memory: Keep | None) -> dict[str, Keep]:
-    """The budgets that were given, by metric. Raises UserError where there is none, or all three."""
-    keep = {"flops": flops, "params": params, "memory": memory}
-    found = {metric: value for metric, value in keep.items() if value is not None}
-    if not 1 <= len(found) <= 2:
-        raise UserError(
-            "give a budget, or two at once: keep_flops, keep_params, keep_memory (--keep-flops 0.5), or a sweep"
-        )
-    return found
+def budgets_of(keep: Mapping[str, Keep | None], sweep: Mapping[str, Sequence[float]] | None) -> list[dict[str, Keep]]:
+    """What each model may keep, by metric: one by the budgets, or one for each share of a sweep, the smallest first.
 
-
-def budgets_of(
-    flops: Keep | None, params: Keep | None, memory: Keep | None, sweep: Mapping[str, Sequence[float]] | None
-) -> list[dict[str, Keep]]:
-    """What each model may keep: one by the budgets, or one for each share of a sweep, the smallest first."""
+    Raises UserError for an unknown metric, and where there is no budget, or more than two.
+    """
+    given = {name: value for name, value in keep.items() if value is not None}
+    for name in (*given, *(sweep or {})):
+        metric(name, what="budget")
     if sweep is None:
-        return [asked(flops, params, memory)]
-    if (flops, params, memory) != (None, None, None):
+        if not 1 <= len(given) <= 2:
+            raise UserError(
+                "give a budget, or two at once: keep_flops, keep_params, keep_memory (--keep-flops 0.5), or a sweep"
+            )
+        return [given]
+    if given:
         raise UserError("give a budget or a sweep, not both")
     if len(sweep) != 1 or not all(map(len, sweep.values())):
         raise UserError('a sweep is of one metric and at least one share, such as {"flops": [0.3, 0.5]}')
-    return [{metric: float(share)} for metric, shares in sweep.items() for share in sorted(set(shares))]
+    return [{name: float(share)} for name, shares in sweep.items() for share in sorted(set(shares))]

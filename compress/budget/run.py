@@ -1,11 +1,11 @@
-"""A run under budgets: its models made, judged, recorded and written, one after the other."""
+"""A run under budgets: options priced, allocated, fitted to data, judged, recorded and delivered, without training."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,21 +13,28 @@ from typing import Any
 import keras
 
 from rankline.src.compress.budget.allocate import Allocation
-from rankline.src.compress.budget.calibrated_model import CalibratedModel
-from rankline.src.compress.budget.handing_over import hand_over
+from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
+from rankline.src.compress.budget.limits import check_possible, recorded
+from rankline.src.compress.budget.settings import BudgetSettings
 from rankline.src.compress.data.calibration import Calibration
+from rankline.src.compress.data.classifier import frozen_layers
 from rankline.src.compress.fit.covariance import CalibrationWarning
-from rankline.src.compress.fit.refit import FitSettings
+from rankline.src.compress.fit.refit import FitSettings, check_memory
+from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.model.files import check_saving
 from rankline.src.compress.model.similarity import Reference
-from rankline.src.compress.search.search import cost_of
-from rankline.src.compress.training.epochs import EpochProgress
-from rankline.src.compress.training.fine_tuning import FineTuning, Score, evaluate, fine_tune
-from rankline.src.db.database import Database
-from rankline.src.db.records.runs import CHOSEN, ORIGINAL, TRIED, LayerRecord, TrialRecord, record_trial
+from rankline.src.compress.runs.card import Card
+from rankline.src.compress.runs.deliver import Delivered, Delivery
+from rankline.src.compress.runs.facts import versions
+from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.recorder import Clock, Recorder, recording
+from rankline.src.compress.training.fine_tuning import Score
+from rankline.src.db.records.runs import CHOSEN, SUCCESS, TRIED, LayerRecord, TrialRecord
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
-from rankline.src.dse.progress import Progress
 
 SIMILARITY_SAMPLES = 256
 """Calibration samples on which feature maps are compared."""
@@ -37,17 +44,15 @@ SIMILARITY_SAMPLES = 256
 class Point:
     """One budget: what was allocated, the model that came of it, and its last trial on record.
 
-    keep: the budgets as they were asked for; held: the model where it is in memory, not in its file alone; test: the
-    score of the saved and reloaded model on the test part, where there is one; file: where it lies; fit_seconds: of the
-    closed-form fit alone.
+    keep: the budgets as they were asked for; held: the model where it is in memory, not in its file alone; delivered:
+    its files and scores; fit_seconds: of the closed-form fit alone.
     """
 
     keep: Mapping[str, float | int]
     allocation: Allocation
     held: keras.Model | None
     trial: TrialRecord
-    test: Score | None
-    file: Path | None
+    delivered: Delivered
     fit_seconds: float
 
     @property
@@ -60,119 +65,226 @@ class Point:
         """Each factorized layer's method and ranks."""
         return self.allocation.plan
 
+    @property
+    def file(self) -> Path | None:
+        """Where the model lies; None where it is in memory alone."""
+        return self.delivered.model
 
-@dataclass(eq=False)
-class BudgetRun:
-    """A run under way: makes, judges, records and writes one model after the other.
+    @property
+    def test(self) -> Score | None:
+        """The score of the saved and reloaded model on the test part, where there is one."""
+        return self.delivered.test
 
-    models: how many it makes; fit, fit_settings: how (see ``CalibratedModel.fit``).
+
+@dataclass(frozen=True, eq=False)
+class Budgeted:
+    """A finished run under one budget, or a sweep over some: a point for each.
+
+    originals: the cost of each layer that might change; total: of the whole model as it was; test: the original's
+    score on the test part; seconds: of ``statistics``, ``allocation`` and ``fit``; skipped: why layers were left out.
     """
 
-    database: Database
     run: int
-    engine: CalibratedModel
+    network: str
+    original: keras.Model
     calibration: Calibration
-    models: int
-    fit: str
-    fit_settings: FitSettings
-    fine_tuning: FineTuning | None
-    on_trial: Callable[[TrialRecord], None]
-    callbacks: Sequence[keras.callbacks.Callback]
-    progress: Progress
-    count: int = 0
+    total: Cost
+    originals: Mapping[str, Cost]
+    before: TrialRecord
+    test: Score | None
+    points: tuple[Point, ...]
+    seconds: Mapping[str, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        samples = self.calibration.samples
+    @property
+    def model(self) -> keras.Model:
+        """The model under the budget; of a sweep the one under the largest."""
+        return self.points[-1].model
+
+    @property
+    def plan(self) -> Plan:
+        """Its plan."""
+        return self.points[-1].plan
+
+
+def run_budget(
+    job: Job,
+    calibration: Calibration,
+    keeps: Sequence[Mapping[str, Keep]],
+    settings: BudgetSettings,
+    out: Path | None,
+    is_sweep: bool,
+) -> Budgeted:
+    """The job's model under each of some budgets of the same metrics, the smallest first, which share all but the fit.
+
+    out: the .keras file to write, of a sweep the folder; None: the models stay in memory. The network is explored first
+    by the methods that its database lacks. Raises UserError, where it can before the work.
+    """
+    if settings.fine_tuning is not None and calibration.data is None:
+        raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
+    metrics = tuple(keeps[0])
+    engine = CalibratedModel(job.model, calibration.samples, metrics, settings, job.progress)
+    for one in keeps:
+        check_possible(engine, one)
+    check_saving(job.model, calibration.samples)
+    if settings.fit == "data":
+        check_memory(engine.forward.calls, len(calibration.samples[0]))
+    job.database.explore_missing(job.model, job.network, engine.methods, job.progress)
+    started = perf_counter()
+    with told_once():
+        _ = engine.options
+    seconds = {"statistics": perf_counter() - started}
+    started = perf_counter()
+    allocations = engine.sweep(keeps, settings.solver)
+    seconds["allocation"] = perf_counter() - started
+    plain = [recorded(keep) for keep in keeps]
+    facts = {
+        **_facts(job, engine, calibration),
+        "keep": {name: [keep[name] for keep in plain] if is_sweep else plain[0][name] for name in metrics},
+        "is_sweep": is_sweep,
+        "damages": _damages(allocations, settings),
+    }
+    with recording(job, facts, settings.seed) as recorder:
+        made = _Points(recorder, engine, calibration, len(keeps))
+        before = recorder.original()
+        delivery = Delivery(recorder, calibration.samples)
+        points = []
+        for number, (keep, allocation) in enumerate(zip(plain, allocations, strict=True), start=1):
+            path = out if not is_sweep or out is None else out / f"{metrics[0]}-{keep[metrics[0]]:g}.keras"
+            points.append(made.point(number, keep, allocation, delivery, path, is_chosen=not is_sweep))
+        seconds["fit"] = sum(point.fit_seconds for point in points)
+        delivery.close(SUCCESS, None if is_sweep else points[-1].delivered)
+    originals = {path: some[0].cost for path, some in engine.options.items()}
+    return Budgeted(
+        recorder.run, job.network, job.model, calibration, engine.total, originals, before, delivery.original_test,
+        tuple(points), seconds, facts, engine.skipped,
+    )  # fmt: skip
+
+
+class _Points:
+    """The models of a run under way, made, judged, recorded and written one after the other."""
+
+    def __init__(self, recorder: Recorder, engine: CalibratedModel, calibration: Calibration, count: int) -> None:
+        self.recorder = recorder
+        self.engine = engine
+        self.calibration = calibration
+        self.count = count
+        samples = calibration.samples
         # The feature maps of a network with several inputs aren't compared.
         alone = samples[0][:SIMILARITY_SAMPLES] if len(samples) == 1 else None
-        self.reference = None if alone is None else Reference(self.engine.model, self.engine.paths, alone)
-
-    def original(self) -> TrialRecord:
-        """The model as it is, on record."""
-        started = perf_counter()
-        return self._record(ORIGINAL, self._score(self.engine.model), self.engine.total, started, ())
+        self.reference = None if alone is None else Reference(engine.model, engine.paths, alone)
 
     def point(
-        self, number: int, keep: Mapping[str, float | int], allocation: Allocation, path: Path | None, is_chosen: bool
+        self,
+        number: int,
+        keep: Mapping[str, float | int],
+        allocation: Allocation,
+        delivery: Delivery,
+        path: Path | None,
+        is_chosen: bool,
     ) -> Point:
         """The model of an allocation: fitted, fine-tuned if that is wanted, on record and in its file.
 
         number: of this model among all, from 1; is_chosen: whether it is the run's result, and not one of a sweep,
         whose models are let go of as soon as they are written.
         """
-        started = perf_counter()
-        of = "" if self.models == 1 else f"model {number} of {self.models}: "
-
-        def progress(label: str, done: int, total: int) -> None:
-            self.progress(f"{of}{label}", done, total)
-
-        progress(f"fitting to {'data' if self.fit == 'data' else 'weights'}", 0, 0)
-        with silent() if self.engine.value != "uniform" else told_once():
-            model = self.engine.fit(allocation.plan, self.fit, self.fit_settings, progress)
-        fitted = perf_counter() - started
-        progress("judging", 0, 0)
+        recorder, settings = self.recorder, self.engine.settings
+        recorder.label = "" if self.count == 1 else f"model {number} of {self.count}: "
+        clock = Clock()
+        recorder.progress(f"fitting to {'data' if settings.fit == 'data' else 'weights'}", 0, 0)
+        with silent() if settings.value != "uniform" else told_once():
+            model = self.engine.fit(allocation.plan, settings.fit, settings.fit_settings, recorder.progress)
+        clock.pause()
+        fitted = clock.making or 0.0
         # Taken with the fit alone: fine-tuning moves feature maps on purpose.
         layers = self._layers(allocation, model)
         last = CHOSEN if is_chosen else TRIED
-        made_by: dict[str, Any] = {f"keep_{metric}": value for metric, value in keep.items()}
+        made_by: dict[str, Any] = {f"keep_{name}": value for name, value in keep.items()}
         made_by["damage"] = float(f"{allocation.damage:.4g}")
-        status = last if self.fine_tuning is None else TRIED
-        trial = self._record(status, self._score(model), cost_of(model), started, layers, fitted, made_by)
-        if self.fine_tuning is not None and self.calibration.data is not None:
-            data, started = self.calibration.data, perf_counter()
-            train, validation = (data.x_train, data.y_train), (data.x_validation, data.y_validation)
-            callbacks = [*self.callbacks, EpochProgress(progress)]
-            fine_tune(model, train, validation, self.fine_tuning, self.engine.seed, callbacks)
-            made_by |= {"fine_tuned": f"{self.fine_tuning.epochs} epochs"}
-            trial = self._record(last, self._score(model), cost_of(model), started, layers, 0.0, made_by)
-        written = model
+        status = last if settings.fine_tuning is None else TRIED
+        trial = recorder.record(status, cost_of(model), clock, recorder.judged(model), layers, made_by)
+        if settings.fine_tuning is not None:
+            clock = Clock()
+            recorder.tuned(model, settings.fine_tuning, settings.seed)
+            made_by |= {"fine_tuned": f"{settings.fine_tuning.epochs} epochs"}
+            trial = recorder.record(last, cost_of(model), clock, recorder.judged(model), layers, made_by)
         if path is not None:
-            progress("writing", 0, 0)
             path.parent.mkdir(parents=True, exist_ok=True)
-            written = hand_over(model, allocation.plan, allocation.cost, path, self.calibration.samples)
-        test = None if self.calibration.data is None else evaluate(written, *labelled_test(self.calibration))
-        held = model if is_chosen or path is None else None
-        return Point(keep, allocation, held, trial, test, path, fitted)
-
-    def _score(self, model: keras.Model) -> Score | None:
-        """On the validation part, where there is one."""
-        data = self.calibration.data
-        return None if data is None else evaluate(model, data.x_validation, data.y_validation)
+        card = self._card(keep, allocation, trial)
+        delivered = delivery.deliver(model, allocation.plan, allocation.cost, path, card)
+        return Point(keep, allocation, model if is_chosen or path is None else None, trial, delivered, fitted)
 
     def _layers(self, allocation: Allocation, model: keras.Model) -> tuple[LayerRecord, ...]:
         plan = allocation.plan
         alike = self.reference.similarities(model, plan) if self.reference is not None and plan else {}
-        records = []
-        for path, option in allocation.options.items():
-            # Fitted to data, a layer that keeps its shape has other weights.
-            same = None if self.fit == "data" else 1.0
-            similarity = same if option.configuration is None else alike.get(path)
-            records.append(LayerRecord(path, option.configuration, option.cost, similarity))
-        return tuple(records)
+        # Fitted to data, a layer that keeps its shape has other weights.
+        same = None if self.engine.settings.fit == "data" else 1.0
+        return tuple(
+            LayerRecord(path, one.configuration, one.cost, same if one.configuration is None else alike.get(path))
+            for path, one in allocation.options.items()
+        )
 
-    def _record(
-        self,
-        status: str,
-        score: Score | None,
-        cost: Cost,
-        started: float,
-        layers: tuple[LayerRecord, ...],
-        making: float = 0.0,
-        made_by: Mapping[str, Any] | None = None,
-    ) -> TrialRecord:
-        accuracy, loss = (score.accuracy, score.loss) if score else (None, None)
-        seconds = perf_counter() - started
-        trial = TrialRecord(self.count, status, accuracy, loss, cost, seconds, layers, making, made_by=made_by or {})
-        record_trial(self.database.engine, self.run, trial)
-        self.count += 1
-        self.on_trial(trial)
-        return trial
+    def _card(self, keep: Mapping[str, float | int], allocation: Allocation, trial: TrialRecord) -> Card:
+        settings, data = self.engine.settings, self.calibration.data
+        asked = " and ".join(
+            f"{100 * value:g} % of the {metric(name).title}"
+            if isinstance(value, float)
+            else f"{value:,} {metric(name).title}"
+            for name, value in keep.items()
+        )
+        tuned = settings.fine_tuning
+        how = f"then fine-tuned for at most {tuned.epochs} epochs" if tuned else "without training"
+        judged = (
+            "No accuracy is known: there were no labels."
+            if data is None
+            else f"Judged on {len(data.x_validation):,} other samples, and on {len(data.x_test):,} to test, which were "
+            "used for nothing else."
+        )
+        notes = [
+            f"Calibrated on {len(self.calibration.samples[0]):,} samples of {self.calibration.name}, without their "
+            f"labels; factors fitted to {settings.fit}, chosen by {settings.value}. {judged}"
+        ]
+        if self.engine.skipped:
+            notes.append(f"Left as they are: {by_reason(self.engine.skipped)}.")
+        if settings.fit == "data" and allocation.plan:
+            notes.append("Layers that are not in the table have the shape they had; their weights may be fitted too.")
+        made = f"Made by Rankline in run {self.recorder.run}: at most {asked}, {how}."
+        return Card(self.engine.model.name, made, self.recorder.trials[0], trial, notes)
 
 
-def labelled_test(calibration: Calibration) -> tuple[Any, Any]:
-    """Inputs and labels that are used for nothing but the figures that are told."""
-    assert calibration.data is not None
-    return calibration.data.x_test, calibration.data.y_test
+def _facts(job: Job, engine: CalibratedModel, calibration: Calibration) -> dict[str, Any]:
+    """How the run was made, as plain values."""
+    how = engine.settings
+    return {
+        "strategy": "budget",
+        "methods": list(engine.methods),
+        "value": how.value,
+        "fit": how.fit,
+        "fit_settings": asdict(how.fit_settings or FitSettings(seed=how.seed)),
+        "solver": how.solver,
+        "samples": len(calibration.samples[0]),
+        "include": list(how.include),
+        "exclude": list(how.exclude),
+        "skipped": engine.skipped,
+        "seed": how.seed,
+        "fine_tuning": None if how.fine_tuning is None else asdict(how.fine_tuning),
+        "data": calibration.name,
+        "preparation": dict(calibration.preparation),
+        "frozen": frozen_layers(job.model),
+        "versions": versions(),
+        **job.request,
+    }
+
+
+def _damages(allocations: Sequence[Allocation], settings: BudgetSettings) -> dict[str, dict[str, float]]:
+    """The predicted damage of each layer, by the trials' numbers."""
+    each = 1 if settings.fine_tuning is None else 2
+    return {
+        str(1 + each * number + extra): {path: float(option.damage) for path, option in one.options.items()}
+        for number, one in enumerate(allocations)
+        for extra in range(each)
+    }
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import keras
@@ -60,31 +60,37 @@ class FitSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a fit begins with: the factorized model, which is fitted in place; and by path known factors, of methods
+    whose last factor alone is fitted (see ``fitted_factors``)."""
+
+    compressed: keras.Model
+    factors: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
 def refit(
     model: keras.Model,
     plan: Plan,
     samples: Sequence[NDArray[Any]],
     metrics: Mapping[str, Reals] | None = None,
     settings: FitSettings | None = None,
-    compressed: keras.Model | None = None,
+    start: Start | None = None,
     paths: Collection[str] | None = None,
-    known: Mapping[str, Sequence[Any]] | None = None,
     progress: Progress = no_progress,
 ) -> keras.Model:
     """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
 
     samples: an array for each input of the model, without labels; metrics: G (F, F) by path, what errors of a layer's
-    outputs matter (see ``output_metric.output_metrics``); without, all outputs matter the same. compressed: the model
-    that is fitted, in place, by default ``factorize(model, plan)``; paths: the layers that are fitted, by default all.
-    known: by path factors to begin with, of methods whose last factor alone is fitted (see ``fitted_factors``).
-    progress: is told of the layers that are done.
+    outputs matter (see ``output_metric.output_metrics``); without, all outputs matter the same. start: what the fit
+    begins with; paths: the layers that are fitted, by default all. progress: is told of the layers that are done.
     Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
     it; a BatchNorm behind them gets the moments of what it really is given.
     """
     calls = trace(model)
     forward = ForwardPass(calls, fitted_layers_of(calls))
-    compressed = compressed or factorize(model, plan, known=known)
-    fit = _Refit(forward, plan, compressed, metrics or {}, settings or FitSettings(), paths, known or {})
+    start = start or Start(factorize(model, plan))
+    fit = _Refit(forward, plan, start, metrics or {}, settings or FitSettings(), paths)
     return fit.run(samples, progress)
 
 
@@ -99,17 +105,16 @@ class _Refit:
         self,
         forward: ForwardPass,
         plan: Plan,
-        compressed: keras.Model,
+        start: Start,
         metrics: Mapping[str, Reals],
         settings: FitSettings,
         paths: Collection[str] | None,
-        known: Mapping[str, Sequence[Any]],
     ) -> None:
-        self.known = known
+        self.known = start.factors
         self.forward = forward
         self.calls = forward.calls
         self.plan = plan
-        self.compressed = compressed
+        self.compressed = start.compressed
         self.metrics = metrics
         self.settings = settings
         self.paths = set(forward.fitted_layers) if paths is None else set(paths)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.whole_file import whole_file
 
 SOME = 64
 """Samples on which the outputs of a file and of the model in memory are compared."""
@@ -30,17 +31,20 @@ def check_target(path: Path) -> None:
         raise UserError(f"cannot write {path}: the folder {path.parent} is read-only; give another")
 
 
+def check_folder(folder: Path) -> None:
+    """Raises UserError where files can't be written into a folder, which may not be there yet."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"a sweep is written into a folder; {folder} is a file")
+    first = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not os.access(first, os.W_OK):
+        raise UserError(f"cannot write {folder}: the folder {first} is read-only; give another")
+
+
 def save_model(model: keras.Model, path: Path) -> None:
     """Writes a .keras file whole or not at all, without the optimizer. Raises UserError on a bad name or folder."""
     check_target(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
+    with whole_file(path) as partial:
         factorize(model, {}).save(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def saved_and_loaded(model: keras.Model, path: Path, samples: Sequence[NDArray[Any]]) -> keras.Model:

@@ -2,49 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import keras
 
-from rankline.src.compress.data.sets import Data
 from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.layers.tt_matrix import TTMatrix
-from rankline.src.compress.search.search import Run
 from rankline.src.compress.training.fine_tuning import Score
+from rankline.src.db.records.runs import TrialRecord
+from rankline.src.dse.metric import METRICS
+from rankline.src.dse.numbers import change, percent, points
+from rankline.src.dse.plan import Plan
 
 
-def model_card(run: Run, network: str, data: Data, test: Score, before: Score) -> str:
-    """Markdown: what the model is made of, what it gained and cost, and on which data that was found."""
-    then, now = run.original, run.chosen
-    lines = [
-        f"# {network}, compressed",
-        "",
-        f"Made by Rankline in run {run.id}, which ended with: {run.status}. {len(run.trials) - 1} models were tried.",
-        "",
-        "| | original | compressed | change |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {was:,} | {is_now:,} | {is_now / was - 1:+.1%} |"
-            for name, was, is_now in (
-                ("params", then.cost.params, now.cost.params),
-                ("FLOPs of one sample", then.cost.flops, now.cost.flops),
-                ("feature-map elements of one sample", then.cost.fm, now.cost.fm),
-            )
-        ),
-        *(
-            f"| {name} | {was:.2%} | {is_now:.2%} | {100 * (is_now - was):+.2f} points |"
-            for name, was, is_now in (
-                ("validation accuracy", then.accuracy, now.accuracy),
-                ("test accuracy of the saved file", before.accuracy, test.accuracy),
-            )
-            if was is not None and is_now is not None
-        ),
-        "",
-        f"Data: {data.name}, {len(data.x_train):,} samples to train, {len(data.x_validation):,} to choose, "
-        f"{len(data.x_test):,} to report on; the last were used for nothing else.",
-        "",
-        *how_to_load(run.model),
-        *_layers(run),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
+@dataclass(frozen=True)
+class Card:
+    """What a page says that the model itself doesn't: made: how it came about, in a sentence; before, after: the trials
+    of the original and of the model; notes: paragraphs on the data and on what was left as it is."""
+
+    title: str
+    made: str
+    before: TrialRecord
+    after: TrialRecord
+    notes: Sequence[str]
+
+    def text(self, model: keras.Model, plan: Plan, test: Score | None, original_test: Score | None) -> str:
+        """Markdown: what the model is made of, what it gained and cost, and on which data that was found."""
+        lines = [
+            f"# {self.title}, compressed",
+            "",
+            self.made,
+            "",
+            "| | original | compressed | change |",
+            "|---|---|---|---|",
+            *self._costs(),
+            *self._scores(test, original_test),
+            "",
+            *(line for note in self.notes for line in (note, "")),
+            *(how_to_load(model) if plan else []),
+            *_layers(plan),
+        ]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def _costs(self) -> list[str]:
+        rows = [(one.heading, one.of(self.before.cost), one.of(self.after.cost)) for one in METRICS.values()]
+        return [f"| {name} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |" for name, was, now in rows]
+
+    def _scores(self, test: Score | None, original_test: Score | None) -> list[str]:
+        rows = [
+            ("validation accuracy", self.before.accuracy, self.after.accuracy),
+            (
+                "test accuracy of the saved file",
+                None if original_test is None else original_test.accuracy,
+                None if test is None else test.accuracy,
+            ),
+        ]
+        return [
+            f"| {name} | {percent(was)} | {percent(now)} | {points(now - was)} |"
+            for name, was, now in rows
+            if was is not None and now is not None
+        ]
 
 
 def how_to_load(model: keras.Model) -> list[str]:
@@ -58,13 +76,13 @@ def _has_own_layers(layer: keras.Layer) -> bool:
     return isinstance(layer, TTMatrix | DepthwiseAlongAxis) or any(map(_has_own_layers, getattr(layer, "layers", ())))
 
 
-def _layers(run: Run) -> list[str]:
-    if not run.plan:
+def _layers(plan: Plan) -> list[str]:
+    if not plan:
         return ["No layer is factorized."]
-    shaped = any(one.shape for one in run.plan.values())
+    shaped = any(one.shape for one in plan.values())
     head = ["layer", "method", "ranks", *(["tensor shape"] if shaped else [])]
     rows = [
         [path, one.method, " ".join(map(str, one.ranks)), *([one.shape or ""] if shaped else [])]
-        for path, one in run.plan.items()
+        for path, one in plan.items()
     ]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

@@ -24,15 +24,20 @@ BUDGET = ("max_trials", "max_minutes")
 """Settings that say when to stop, not what is tried."""
 
 
+def versions() -> dict[str, str]:
+    """What of VERSIONS is installed."""
+    return {package: version(package) for package in VERSIONS}
+
+
 def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
     """A run's settings and circumstances, and how it was asked for, as plain values."""
     return {
         **asdict(settings),
         **({} if job.metric is None else {"own_metric": _name(job.metric)}),
-        "data": job.data.name,
-        "preparation": job.data.preparation,
+        "data": job.labelled.name,
+        "preparation": job.labelled.preparation,
         "frozen": frozen_layers(job.model),
-        "versions": {package: version(package) for package in VERSIONS},
+        "versions": versions(),
         **job.request,
     }
 
@@ -51,7 +56,7 @@ def key_of(job: Job, settings: Settings) -> str:
         found.update(f"{weight.name} {weight.shape}".encode())
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
     for part in ("x_train", "y_train", "x_validation", "y_validation"):
-        array = np.ascontiguousarray(getattr(job.data, part))
+        array = np.ascontiguousarray(getattr(job.labelled, part))
         found.update(f"{part} {array.shape} {array.dtype}".encode())
         found.update(array.data)
     return found.hexdigest()

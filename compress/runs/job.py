@@ -9,20 +9,17 @@ from typing import Any
 import keras
 
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.training.epochs import EpochProgress
+from rankline.src.compress.runs.watch import ignore_trial
 from rankline.src.compress.training.fine_tuning import ScoreFunction
 from rankline.src.db.database import Database
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.progress import Progress, no_progress
 
 
-def _not_told(trial: TrialRecord) -> None:
-    """For who needn't be told of trials."""
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A trained model, the data to tune and judge it on, and the database that has the configurations of ``network``.
+    """A trained model, the data to tune and judge it on (None: there are no labels), and the database that has the
+    configurations of ``network``.
 
     on_trial: is told every trial when it is on record; callbacks: Keras's, of every fine-tuning; metric: a user's
     own, of labels and outputs, the higher the better, to judge by instead of that of the settings; request: what is
@@ -30,25 +27,28 @@ class Job:
     """
 
     model: keras.Model
-    data: Data
+    data: Data | None
     database: Database
     network: str
-    on_trial: Callable[[TrialRecord], None] = _not_told
+    on_trial: Callable[[TrialRecord], None] = ignore_trial
     callbacks: Sequence[keras.callbacks.Callback] = ()
     metric: ScoreFunction | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = no_progress
 
     @property
+    def labelled(self) -> Data:
+        """The data, where labels are known."""
+        if self.data is None:
+            raise ValueError("this job has no labels")
+        return self.data
+
+    @property
     def train(self) -> tuple[Any, Any]:
         """Inputs and labels to train on."""
-        return self.data.x_train, self.data.y_train
+        return self.labelled.x_train, self.labelled.y_train
 
     @property
     def validation(self) -> tuple[Any, Any]:
         """Inputs and labels that choose."""
-        return self.data.x_validation, self.data.y_validation
-
-    def tuning_callbacks(self) -> list[keras.callbacks.Callback]:
-        """Keras's callbacks of a fine-tuning: those that were given, and one that tells of the epochs."""
-        return [*self.callbacks, EpochProgress(self.progress)]
+        return self.labelled.x_validation, self.labelled.y_validation

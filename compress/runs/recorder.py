@@ -23,6 +23,7 @@ from rankline.src.db.records.runs import (
     choose_trial,
     record_trial,
     recorded_end,
+    reopen_run,
     start_run,
 )
 from rankline.src.dse.cost import Cost
@@ -56,10 +57,10 @@ class Clock:
 class Recorder:
     """A run under way. ``trials``: those on record, the original first; label: put before what progress is told."""
 
-    def __init__(self, job: Job, run: int, trials: Sequence[TrialRecord] = ()) -> None:
+    def __init__(self, job: Job, run: int) -> None:
         self.job = job
         self.run = run
-        self.trials = list(trials)
+        self.trials: list[TrialRecord] = []
         self.label = ""
         self._started = perf_counter()
 
@@ -130,8 +131,17 @@ class Recorder:
 
 @contextmanager
 def recording(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Recorder]:
-    """A new run on record. An exception that ends the block is recorded: ``interrupted`` for Ctrl-C, else ``failed``."""
+    """A new run on record. What ends the block early is recorded: Ctrl-C as ``interrupted``, all else as ``failed``."""
     engine = job.database.engine
     run = start_run(engine, job.database.network_id(job.network), settings, seed)
     with recorded_end(engine, run):
+        yield Recorder(job, run)
+
+
+@contextmanager
+def resumed(job: Job, run: int) -> Iterator[Recorder]:
+    """A run on record that goes on, its trials still to be taken up; ends as ``recording`` does."""
+    engine = job.database.engine
+    with recorded_end(engine, run):
+        reopen_run(engine, run)
         yield Recorder(job, run)

@@ -12,7 +12,7 @@ import numpy as np
 from rankline.src.compress.data.sets import Array, Data
 from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of
 from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metrics
-from rankline.src.compress.fit.refit import FitSettings, refit
+from rankline.src.compress.fit.refit import FitSettings, Start, refit
 from rankline.src.compress.model.forward_pass import ForwardPass
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.dse.keras_model.graph import trace
@@ -45,7 +45,7 @@ class DataFit:
     def __call__(self, made: keras.Model, plan: Plan, paths: Collection[str] | None = None) -> None:
         """Fits a model of that plan, in place: the layers at these paths, by default all (see ``refit``)."""
         settings = FitSettings(seed=self.seed)
-        refit(self.model, plan, [self.samples], self._metrics, settings, made, paths, progress=self.progress)
+        refit(self.model, plan, [self.samples], self._metrics, settings, Start(made), paths, self.progress)
 
     @cached_property
     def _metrics(self) -> dict[str, Reals]:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from time import perf_counter
 
 import keras
 
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize_and_measure
 from rankline.src.compress.runs.facts import facts_of
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.recorder import Clock, Recorder, recording
+from rankline.src.compress.runs.run import Run, plan_of
 from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.runs.watch import OnPart
 from rankline.src.compress.search.data_fit import DataFit, samples_of
 from rankline.src.compress.search.pair_search import PairSearch, model_of, pairs_of
-from rankline.src.compress.search.search import Run, cost_of, plan_of
-from rankline.src.compress.search.side_by_side import OnPart, searched
-from rankline.src.compress.training.fine_tuning import DivergedError, evaluate, fine_tune
+from rankline.src.compress.search.side_by_side import searched
+from rankline.src.compress.training.fine_tuning import DivergedError
 from rankline.src.db.records.runs import (
-    CHOSEN,
     FAILED,
     FELL_SHORT,
     ORIGINAL,
@@ -30,10 +31,6 @@ from rankline.src.db.records.runs import (
     TRIED,
     LayerRecord,
     TrialRecord,
-    choose_trial,
-    record_trial,
-    recorded_end,
-    start_run,
 )
 from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
@@ -63,7 +60,7 @@ def hybrid(
     ``max_trials`` and ``max_minutes`` are those of each search. ``on_part`` and ``jobs``: see ``searched``. Raises
     UserError as ``search``, and KeyboardInterrupt: what was found till then is taken over next time.
     """
-    database, own = job.database, job.metric is not None
+    own = job.metric is not None
     pairs, skipped = pairs_of(job, settings, conv_methods, dense_methods)
     parts = searched(job, pairs, on_part, jobs)
     passed = [part for part in parts if part.status == SUCCESS]
@@ -77,30 +74,18 @@ def hybrid(
         "strategy": "hybrid",
         "parts": {f"{part.settings.conv_method} {part.settings.dense_method}": part.run for part in parts},
     }
-    run_id = start_run(database.engine, database.network_id(job.network), values, settings.seed)
-    with recorded_end(database.engine, run_id):
-        trials, made, good = _tuned(job, run_id, parts[0].original, layers, settings)
+    with recording(job, values, settings.seed) as recorder:
+        made, good = _tuned(recorder, parts[0].original, layers, settings)
         if not good and passed:
             smallest = min(passed, key=lambda part: metric(settings.objective).of(part.chosen.cost))
             taken, made = model_of(smallest, job)
-            _record(job, run_id, trials, replace(taken, number=len(trials), status=TRIED))
+            recorder.taken(replace(taken, status=TRIED))
             good = True
-        if trials[-1].status == FAILED:
+        if recorder.trials[-1].status == FAILED:
             raise DivergedError("neither a search nor the hybrid gave a model that is good enough; the last diverged")
-        choose_trial(database.engine, run_id, trials[-1].number)
-        trials[-1] = replace(trials[-1], status=CHOSEN)
-    status = SUCCESS if good else FELL_SHORT
-    return Run(
-        run_id,
-        status,
-        made,
-        plan_of(trials[-1]),
-        trials[0],
-        trials[-1],
-        tuple(trials),
-        skipped,
-        tuple(one.run for one in parts),
-    )
+        chosen = recorder.chosen(len(recorder.trials) - 1)
+    run = recorder.finished(SUCCESS if good else FELL_SHORT, made, plan_of(chosen), chosen, skipped)
+    return replace(run, parts=tuple(one.run for one in parts))
 
 
 def _best_layers(parts: Sequence[PairSearch], objective: str) -> tuple[LayerRecord, ...]:
@@ -115,41 +100,28 @@ def _best_layers(parts: Sequence[PairSearch], objective: str) -> tuple[LayerReco
 
 
 def _tuned(
-    job: Job, run_id: int, original: TrialRecord, layers: tuple[LayerRecord, ...], settings: Settings
-) -> tuple[list[TrialRecord], keras.Model, bool]:
-    """The hybrid's trials, the last model, and whether it is good enough."""
-    trials: list[TrialRecord] = []
-    _record(job, run_id, trials, replace(original, number=0, status=ORIGINAL))
+    recorder: Recorder, original: TrialRecord, layers: tuple[LayerRecord, ...], settings: Settings
+) -> tuple[keras.Model, bool]:
+    """Makes the hybrid's trials: the last model, and whether it is good enough."""
+    job = recorder.job
+    recorder.taken(replace(original, status=ORIGINAL))
     plan: Plan = plan_of(replace(original, layers=layers))
-    started = perf_counter()
+    clock = Clock()
     keras.utils.set_random_seed(settings.seed)
     made, errors = factorize_and_measure(job.model, plan, progress=job.progress)
     if settings.fit == "data":
-        DataFit(job.model, samples_of(job.data, settings), settings.seed, job.progress)(made, plan)
-    constructed = perf_counter() - started
-    measured = tuple(
-        replace(one, similarity=None, error=errors[one.layer]) if one.configuration else one for one in layers
-    )
+        DataFit(job.model, samples_of(job.labelled, settings), settings.seed, job.progress)(made, plan)
+    clock.pause()
+    measured = [replace(one, similarity=None, error=errors[one.layer]) if one.configuration else one for one in layers]
     good = False
-    while not good and len(trials) <= ROUNDS:
-        trial = TrialRecord(len(trials), FAILED, None, None, cost_of(made), 0.0, measured, constructed)
+    while not good and len(recorder.trials) <= ROUNDS:
         try:
-            seed = settings.seed + len(trials)
-            fine_tune(made, job.train, job.validation, settings.fine_tuning, seed, job.tuning_callbacks())
-            job.progress("judging", 0, 0)
-            score = evaluate(made, *job.validation, metric=job.metric)
+            recorder.tuned(made, settings.fine_tuning, settings.seed + len(recorder.trials))
+            score = recorder.judged(made)
         except DivergedError:
-            _record(job, run_id, trials, replace(trial, seconds=perf_counter() - started))
+            recorder.record(FAILED, cost_of(made), clock, None, measured)
             break
-        found = {"accuracy": score.accuracy, "loss": score.loss, "metric": score.metric}
-        trial = replace(trial, status=TRIED, seconds=perf_counter() - started, **found)  # type: ignore[arg-type]
-        _record(job, run_id, trials, trial)
+        trial = recorder.record(TRIED, cost_of(made), clock, score, measured)
         good = settings.is_good(trial, original, job.metric is not None)
-        started, constructed = perf_counter(), 0.0
-    return trials, made, good
-
-
-def _record(job: Job, run_id: int, trials: list[TrialRecord], trial: TrialRecord) -> None:
-    record_trial(job.database.engine, run_id, trial)
-    trials.append(trial)
-    job.on_trial(trial)
+        clock = Clock()
+    return made, good

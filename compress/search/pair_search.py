@@ -16,8 +16,9 @@ import keras
 from rankline.src.compress.runs.checkpoints import checkpoints_of
 from rankline.src.compress.runs.facts import key_of
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search.search import Run, search
+from rankline.src.compress.search.search import search
 from rankline.src.compress.search.targets import targets_of
 from rankline.src.compress.training.fine_tuning import DivergedError
 from rankline.src.db.records.runs import (

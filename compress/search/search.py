@@ -7,64 +7,39 @@ it, so that a run that was stopped, however, goes on as if it had not been.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from time import perf_counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import keras
 
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.similarity import Reference
 from rankline.src.compress.model.surgery import factorize_and_measure
 from rankline.src.compress.runs.checkpoints import Checkpoints, checkpoints_of
 from rankline.src.compress.runs.facts import facts_of, key_of
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.recorder import Clock, Recorder, recording, resumed
+from rankline.src.compress.runs.run import Run, plan_of
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.data_fit import DataFit, samples_of
 from rankline.src.compress.search.targets import Target, targets_of
-from rankline.src.compress.training.fine_tuning import DivergedError, Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.compress.training.fine_tuning import DivergedError
 from rankline.src.db.records.runs import (
     CHOSEN,
     FAILED,
     FELL_SHORT,
     INTERRUPTED,
-    ORIGINAL,
     SUCCESS,
     TRIED,
     LayerRecord,
     TrialRecord,
-    choose_trial,
-    record_trial,
-    recorded_end,
-    reopen_run,
     run_settings,
-    start_run,
     trial_records,
 )
 from rankline.src.dse.configuration import Configuration
-from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: the chosen model with its plan, and all trials as recorded, the original first.
-
-    skipped: why layers were left as they are; parts: the runs that this one was put together from.
-    """
-
-    id: int
-    status: str
-    model: keras.Model
-    plan: Plan
-    original: TrialRecord
-    chosen: TrialRecord
-    trials: tuple[TrialRecord, ...]
-    skipped: Mapping[str, str]
-    parts: tuple[int, ...] = ()
 
 
 def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
@@ -81,58 +56,61 @@ def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
     trial to return yet.
     """
     _check_weights(job.model)
+    targets, skipped = targets_of(job.model, job.database, job.network, settings)
+    with _on_record(job, settings, skipped, resume) as recorder:
+        checkpoints = checkpoints_of(job.database.location, recorder.run)
+        return _Search(recorder, settings, targets, checkpoints).run(skipped)
+
+
+@contextmanager
+def _on_record(job: Job, settings: Settings, skipped: Mapping[str, str], resume: int | None) -> Iterator[Recorder]:
+    """The run, held by this process: a new one, or the one that goes on."""
     database, key = job.database, key_of(job, settings)
-    targets, skipped = targets_of(job.model, database, job.network, settings)
     if resume is None:
-        values = {**facts_of(job, settings), "skipped": skipped, "key": key}
-        run_id = start_run(database.engine, database.network_id(job.network), values, settings.seed)
-    else:
-        run_id = resume
-        if run_settings(database.engine, run_id)[1].get("key") != key:
-            raise UserError(f"run {run_id} was made with another model, data or settings; it can't go on with these")
-    checkpoints = checkpoints_of(database.location, run_id)
-    if resume is not None and checkpoints is None:
+        with recording(job, {**facts_of(job, settings), "skipped": skipped, "key": key}, settings.seed) as recorder:
+            checkpoints = checkpoints_of(database.location, recorder.run)
+            with checkpoints.locked() if checkpoints else nullcontext():
+                yield recorder
+        return
+    if run_settings(database.engine, resume)[1].get("key") != key:
+        raise UserError(f"run {resume} was made with another model, data or settings; it can't go on with these")
+    checkpoints = checkpoints_of(database.location, resume)
+    if checkpoints is None:
         raise UserError("runs go on from the models next to an SQLite file; this database is none")
-    held = checkpoints.locked() if checkpoints else nullcontext()
-    ending = recorded_end(database.engine, run_id)
-    # A new run whose folder can't be made has failed; one that another process is at has not.
-    with ending if resume is None else held, held if resume is None else ending:
-        if resume is not None:
-            reopen_run(database.engine, run_id)
-        return _Search(job, settings, targets, run_id, checkpoints).run(skipped)
+    # Not the other way round: a run that another process is at has not failed.
+    with checkpoints.locked(), resumed(job, resume) as recorder:
+        yield recorder
 
 
 class _Search:
     """One run under way."""
 
     def __init__(
-        self,
-        job: Job,
-        settings: Settings,
-        targets: Mapping[str, Target],
-        run_id: int,
-        checkpoints: Checkpoints | None,
+        self, recorder: Recorder, settings: Settings, targets: Mapping[str, Target], checkpoints: Checkpoints | None
     ) -> None:
+        job = recorder.job
+        self.recorder = recorder
         self.job = job
         self.model = job.model
-        self.engine = job.database.engine
         self.settings = settings
         self.targets = targets
-        self.run_id = run_id
         self.checkpoints = checkpoints
-        samples = samples_of(job.data, settings)
+        samples = samples_of(job.labelled, settings)
         self.reference = Reference(job.model, targets, samples)
         self.data_fit = DataFit(job.model, samples, settings.seed, job.progress)
-        self.started = perf_counter()
         self.errors: dict[tuple[str, Configuration], float | None] = {}
-        self.trials: list[TrialRecord] = []
         self.models: dict[int, keras.Model] = {}  # of the last trial and the best one
         self.last: int | None = None
         self.best: int | None = None
 
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """Those on record, the original first."""
+        return self.recorder.trials
+
     def run(self, skipped: Mapping[str, str]) -> Run:
         """Trial by trial until one is good enough, nothing is left to try, or Ctrl-C."""
-        recorded = trial_records(self.engine, self.run_id)
+        recorded = trial_records(self.job.database.engine, self.recorder.run)
         try:
             status = self._climb(self._retraced(recorded) if recorded else self._original())
         except KeyboardInterrupt:
@@ -143,18 +121,13 @@ class _Search:
             raise DivergedError(
                 f"all {len(self.trials) - 1} trials diverged: their loss is NaN or infinite; lower the learning rate"
             )
-        chosen = self.trials[self.best] = replace(self.trials[self.best], status=CHOSEN)
-        choose_trial(self.engine, self.run_id, self.best)
-        model = self._model(self.best)
-        return Run(self.run_id, status, model, plan_of(chosen), self.trials[0], chosen, tuple(self.trials), skipped)
+        chosen = self.recorder.chosen(self.best)
+        return self.recorder.finished(status, self._model(self.best), plan_of(chosen), chosen, skipped)
 
     def _original(self) -> bool:
         """Records the original. Returns whether the run is at its end: never."""
-        started = perf_counter()
-        score = self._evaluate(self.model)
-        if self.settings.metric == "accuracy" and self.job.metric is None:
-            warn_of_guesses(self.model, score, self.job.data.y_validation, self.settings.max_drop)
-        self._record(ORIGINAL, score, self.model, started, 0.0, ())
+        by_accuracy = self.settings.metric == "accuracy" and self.job.metric is None
+        self.recorder.original(self.settings.max_drop if by_accuracy else None)
         return False
 
     def _retraced(self, recorded: Sequence[TrialRecord]) -> bool:
@@ -163,7 +136,7 @@ class _Search:
         for record in recorded[1:]:
             if plan_of(record) != self._plan():
                 raise UserError(
-                    f"run {self.run_id} can't go on: the database now has other configurations of its layers"
+                    f"run {self.recorder.run} can't go on: the database now has other configurations of its layers"
                 )
             errors = {one.layer: one.error for one in record.layers}
             self.errors |= {(path, choice): errors[path] for path, choice in plan_of(record).items()}
@@ -175,7 +148,11 @@ class _Search:
     def _climb(self, done: bool) -> str:
         """Tries until a trial is good enough; returns how that ended."""
         while not done:
-            if not self._plan() or len(self.trials) > self.settings.max_trials or self._is_late():
+            if (
+                not self._plan()
+                or len(self.trials) > self.settings.max_trials
+                or self.recorder.is_late(self.settings.max_minutes)
+            ):
                 return FELL_SHORT
             done = self._taken_up(self._try())
             if self.checkpoints:
@@ -184,26 +161,27 @@ class _Search:
 
     def _try(self) -> TrialRecord:
         """Makes, fine-tunes, evaluates, compares and records the next trial."""
-        number, plan, started = len(self.trials), self._plan(), perf_counter()
+        number, plan, clock = len(self.trials), self._plan(), Clock()
         keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
         # Only now, because a model that is loaded from its file draws numbers too.
         keras.utils.set_random_seed(self.settings.seed + number)
         compressed = None
         try:
             compressed = self._constructed(plan, keep, number)
-            constructed = perf_counter() - started
+            clock.pause()
             self._fine_tune(compressed, number)
-            score = self._evaluate(compressed)
+            score = self.recorder.judged(compressed)
         except DivergedError:
             compressed = compressed or self._factorized(plan)  # not there yet where a layer's own tuning diverged
-            return self._record(FAILED, None, compressed, started, None, self._layers(plan, {}))
-        comparing = perf_counter()
+            clock.making = None
+            return self.recorder.record(FAILED, cost_of(compressed), clock, None, self._layers(plan, {}))
+        clock.start()
         alike = self.reference.similarities(compressed, plan)
-        constructed += perf_counter() - comparing
+        clock.pause()
         self.models[number] = compressed
         if self.checkpoints:
             self.checkpoints.save(number, compressed)
-        return self._record(TRIED, score, compressed, started, constructed, self._layers(plan, alike))
+        return self.recorder.record(TRIED, cost_of(compressed), clock, score, self._layers(plan, alike))
 
     def _taken_up(self, record: TrialRecord) -> bool:
         """Moves the layers on by what a trial has shown. Returns whether it is good enough."""
@@ -250,7 +228,7 @@ class _Search:
             self.data_fit(made, plan)
             return made
         self.data_fit(made, plan, [path for path in self.targets if plan.get(path) != keep[1].get(path)])
-        return min(made, self._factorized(plan), key=lambda model: self._evaluate(model).loss)
+        return min(made, self._factorized(plan), key=self._loss)
 
     def _model(self, number: int) -> keras.Model:
         if number not in self.models:
@@ -272,35 +250,11 @@ class _Search:
             self.targets[path].advance()
 
     def _fine_tune(self, model: keras.Model, number: int) -> None:
-        job, seed = self.job, self.settings.seed + number
-        fine_tune(model, job.train, job.validation, self.settings.fine_tuning, seed, job.tuning_callbacks())
+        self.recorder.tuned(model, self.settings.fine_tuning, self.settings.seed + number)
 
-    def _evaluate(self, model: keras.Model) -> Score:
-        self.job.progress("judging", 0, 0)
-        return evaluate(model, *self.job.validation, metric=self.job.metric)
-
-    def _is_late(self) -> bool:
-        minutes = self.settings.max_minutes
-        return minutes is not None and len(self.trials) > 1 and perf_counter() - self.started > 60 * minutes
-
-    def _record(
-        self,
-        status: str,
-        score: Score | None,
-        model: keras.Model,
-        started: float,
-        constructed: float | None,
-        layers: tuple[LayerRecord, ...],
-    ) -> TrialRecord:
-        accuracy, loss, metric = (score.accuracy, score.loss, score.metric) if score else (None, None, None)
-        seconds = perf_counter() - started
-        record = TrialRecord(
-            len(self.trials), status, accuracy, loss, cost_of(model), seconds, layers, constructed, metric
-        )
-        record_trial(self.engine, self.run_id, record)
-        self.trials.append(record)
-        self.job.on_trial(record)
-        return record
+    def _loss(self, model: keras.Model) -> float:
+        score = self.recorder.judged(model)
+        return math.inf if score is None else score.loss
 
     def _layers(self, plan: Plan, alike: Mapping[str, float]) -> tuple[LayerRecord, ...]:
         """Every target's choice; those that went back to what they were have no method."""
@@ -313,17 +267,6 @@ class _Search:
             error = self.errors[path, plan[path]]
             records.append(LayerRecord(path, one.configuration, one.cost, alike.get(path), error))
         return tuple(records)
-
-
-def plan_of(record: TrialRecord) -> Plan:
-    """The plan that a trial was made by."""
-    return {one.layer: one.configuration for one in record.layers if one.configuration}
-
-
-def cost_of(model: keras.Model) -> Cost:
-    """Params, feature-map elements and FLOPs of one sample through a model, counted from its layers."""
-    shape = describe(model)
-    return network_cost(shape.params, shape.layers)
 
 
 def _without(plan: Plan, path: str) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from rankline.src.compress.model.similarity import KEPT_BYTES, MAP_BYTES
 from rankline.src.compress.runs.facts import key_of
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.runs.watch import OnPart
 from rankline.src.compress.search.pair_search import PairSearch, part_of
 from rankline.src.compress.training.fine_tuning import DivergedError, ScoreFunction
 from rankline.src.db.backends.engine import sqlite_path
@@ -34,9 +35,6 @@ from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import INTERRUPTED, RUNNING, TrialRecord, finish_run
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
-
-OnPart = Callable[[Settings, int, int], None]
-"""Is told the settings of a search, its number from 1, and how many there are."""
 
 PROCESS_BYTES = 2**30
 """Of a process with TensorFlow, before it has a model or data."""
@@ -104,7 +102,7 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         objects = dict(keras.saving.get_custom_objects())
         location = sqlite_path(job.database.location)
         assert location is not None
-        sent = _Sent(str(path), job.data, str(location.absolute()), job.network, job.callbacks, job.metric, objects)
+        sent = _Sent(str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, objects)
         try:
             # As many threads as here: sums of numbers depend on how they are split.
             with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=os.cpu_count()):
@@ -155,7 +153,7 @@ def _check_sendable(job: Job) -> None:
 
 def _fitting(job: Job) -> int:
     """How many searches memory has room for at once, at least one."""
-    arrays = (value for value in vars(job.data).values() if hasattr(value, "nbytes"))
+    arrays = (value for value in vars(job.labelled).values() if hasattr(value, "nbytes"))
     weights = sum(weight.size * 4 for weight in map(keras.ops.convert_to_numpy, job.model.weights))
     # The data is copied once to train on; of the model there are the original, two trials, and Adam's moments.
     needed = PROCESS_BYTES + MAP_BYTES + KEPT_BYTES + sum(array.nbytes for array in arrays) + 8 * weights

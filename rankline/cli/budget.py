@@ -123,9 +123,9 @@ def budget(
     tell_replaced(out, ".plan.json", ".md")
     chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
+    from rankline.api import budget as run_budget
     from rankline.cli.present.budget import budget_summary, write_budget
     from rankline.cli.present.progress import bar
-    from rankline.src.compress.budget.budgets import budget as run_budget
     from rankline.src.compress.data.calibration import named
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.fit.covariance import CalibrationWarning

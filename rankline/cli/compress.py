@@ -120,12 +120,12 @@ def compress(
     """
     tell_replaced(out, ".plan.json", ".md")
     load_keras()
+    from rankline.api import compress as run_compression
+    from rankline.api import resume as run_on
     from rankline.cli.present.progress import bar, tell_search, tell_trial
     from rankline.cli.present.summary import summary, write_summary
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import load
-    from rankline.src.compress.runs.compression import compress as run_compression
-    from rankline.src.compress.runs.compression import resume as run_on
     from rankline.src.compress.runs.settings import Settings
     from rankline.src.compress.training.fine_tuning import FineTuning, GuessWarning
     from rankline.src.db.records.runs import INTERRUPTED
@@ -170,7 +170,7 @@ def compress(
         write_json(found)
     else:
         write_summary(found, as_csv)
-        written = done.delivered
-        note(f"wrote {written.model}, {written.plan.name} and {written.card.name}; run {done.run.id} is in {db}")
+        file, plan, card = done.delivered.files
+        note(f"wrote {file}, {plan.name} and {card.name}; run {done.run.id} is in {db}")
     if done.run.status == INTERRUPTED:
         raise typer.Exit(130)

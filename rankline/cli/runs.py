@@ -166,7 +166,7 @@ def export(
     """
     import json
 
-    from rankline.src.db.export import write_text
+    from rankline.src.dse.whole_file import write_text
 
     if out.suffix != ".json":
         raise UserError(f"a run is exported as .json; got '{out.name}'")

@@ -9,8 +9,8 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
+from rankline.api import compress
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.runs.compression import compress
 from rankline.src.compress.training.fine_tuning import FineTuning, evaluate, fine_tune
 from tests.helpers import killed
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from rankline.src.compress.data.sets import Data, data_from
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search.search import Run, search
+from rankline.src.compress.search.search import search
 from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
 from rankline.src.db.database import open_database
 

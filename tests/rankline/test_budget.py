@@ -21,9 +21,9 @@ import pytest
 
 import rankline
 from rankline.cli.budget import kept, swept
-from rankline.src.compress.budget.budgets import Budgeted
+from rankline.src.compress.budget.run import Budgeted
 from rankline.src.compress.data.sets import Data, load
-from rankline.src.compress.search.search import cost_of
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.training.fine_tuning import FineTuning, evaluate
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError

@@ -198,7 +198,8 @@ def test_a_folder_that_is_not_there_is_a_user_error(explored: Database, tmp_path
 
 
 def test_importing_the_room_imports_neither_plotly_nor_pandas() -> None:
-    code = "import sys, rankline.src.reports.report.html; sys.exit(bool({'plotly', 'pandas', 'keras'} & set(sys.modules)))"
+    code = "import sys, rankline.src.reports.report.html\n"
+    code += "sys.exit(bool({'plotly', 'pandas', 'keras'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

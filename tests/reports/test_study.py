@@ -179,7 +179,7 @@ def test_measures_match_brute_force(case: Case) -> None:
         if not every:
             assert found.extremes is None
             continue
-        memory = [one.cost.params + one.cost.fm for one in every]
+        memory = [4 * (one.cost.params + one.cost.fm) for one in every]
         assert found.extremes is not None
         assert found.extremes["memory"] == (min(memory), max(memory))
         assert found.extremes["params"] == _ends([one.cost.params for one in every])

@@ -8,9 +8,8 @@ from typing import Any
 from rankline.cli.output import note, write_table
 from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
-from rankline.src.compress.budget.budgets import Budgeted
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
-from rankline.src.compress.budget.run import Point
+from rankline.src.compress.budget.run import Budgeted, Point
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import FLOPS, MEMORY, METRICS, PARAMS

@@ -13,10 +13,10 @@ import keras
 
 from rankline.cli.output import note, write_table
 from rankline.cli.present.table import Shown, rounded, share
+from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.classifier import frozen_layers
 from rankline.src.compress.data.sets import Array
 from rankline.src.compress.model.files import save_model
-from rankline.src.compress.runs.compression import Compression
 from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import MEMORY
@@ -43,8 +43,8 @@ def summary(done: Compression) -> dict[str, Any]:
         original_bytes = path.stat().st_size
     batch = done.data.x_test[:LATENCY_BATCH]
     figures = {
-        "original": (done.run.original, done.original, done.delivered.original_test.accuracy, original_bytes),
-        "compressed": (done.run.chosen, done.model, done.delivered.test.accuracy, done.delivered.bytes_on_disk),
+        "original": (done.run.original, done.original, done.delivered.original_accuracy, original_bytes),
+        "compressed": (done.run.chosen, done.model, done.delivered.accuracy, done.delivered.bytes_on_disk),
     }
     return {
         "run": done.run.id,

@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import pytest
 
+from rankline.api import compress
 from rankline.src.compress.baselines.vbmf import vbmf_plan
+from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize
-from rankline.src.compress.runs.compression import Compression, compress
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search.search import cost_of
 from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FELL_SHORT, SUCCESS, TrialRecord

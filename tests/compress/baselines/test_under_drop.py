@@ -11,13 +11,14 @@ import keras
 import numpy as np
 import pytest
 
-from rankline.src.compress.baselines import under_drop as module
 from rankline.src.compress.baselines.pruning import prune
 from rankline.src.compress.baselines.under_drop import Made, smallest_under_drop
 from rankline.src.compress.data.sets import Data
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.recorder import recording
+from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search.search import Run, cost_of
 from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, evaluate
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import (
@@ -29,7 +30,6 @@ from rankline.src.db.records.runs import (
     SUCCESS,
     TRIED,
     TrialRecord,
-    start_run,
 )
 
 AMOUNTS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -48,9 +48,8 @@ def smallest(trained: keras.Model, digits: Data) -> Iterator[Smallest]:
     def run(
         *families: Any, settings: Settings = QUICK, amounts: tuple[float, ...] = AMOUNTS, **told: Any
     ) -> tuple[Run, Database]:
-        run_id = start_run(database.engine, database.network_id("tiny"), {}, settings.seed)
-        job = Job(trained, digits, database, "tiny", **told)
-        return smallest_under_drop(job, settings, run_id, families or (by_l1(trained),), amounts), database
+        with recording(Job(trained, digits, database, "tiny", **told), {}, settings.seed) as recorder:
+            return smallest_under_drop(recorder, settings, families or (by_l1(trained),), amounts), database
 
     yield run
     database.close()
@@ -165,7 +164,7 @@ def test_a_trial_that_diverges_is_recorded_and_less_is_tried(
         if len(calls) == 1:
             raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr(module, "fine_tune", diverge_first)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", diverge_first)
     run, _ = smallest(settings=replace(QUICK, max_drop=1.0))
     failed, after, *_ = run.trials[1:]
     assert (failed.status, failed.accuracy, failed.made_by) == (FAILED, None, {"removed": 0.5})

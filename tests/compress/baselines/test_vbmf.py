@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rankline.src.compress.baselines.vbmf import vbmf_plan, vbmf_rank
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize
-from rankline.src.compress.search.search import cost_of
 from rankline.src.dse.errors import UserError
 
 layers = keras.layers

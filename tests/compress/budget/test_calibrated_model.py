@@ -18,8 +18,8 @@ from rankline.src.compress.budget.calibrated_model import FITS, CalibratedModel,
 from rankline.src.compress.budget.damage import VALUES
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize
-from rankline.src.compress.search.search import cost_of
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import METRICS
@@ -48,7 +48,7 @@ def budget(
     value: str = "damage", metrics: tuple[str, ...] = ("flops",), methods: tuple[str, ...] = FIRST
 ) -> CalibratedModel:
     model = small()
-    return CalibratedModel(model, samples_of(model), methods, value, metrics)
+    return CalibratedModel(model, samples_of(model), metrics, methods=methods, value=value)
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -241,7 +241,7 @@ def test_layers_out_of_reach_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
     x = layers.Conv2D(8, 1, name="fine")(layers.Conv2D(8, 1, name="out")(x))
     x = layers.Dense(5, name="wide")(layers.Flatten()(layers.DepthwiseConv2D(3, name="depthwise")(x)))
     model = randomized(keras.Model(inputs, layers.Dense(3, name="head")(x), name="many"))
-    one = CalibratedModel(model, samples_of(model, 40), FIRST, exclude=["out"])
+    one = CalibratedModel(model, samples_of(model, 40), methods=FIRST, exclude=["out"])
     assert one.paths == ["fine", "head"]
     assert list(one.skipped) == ["twice", "grouped", "out", "depthwise", "wide"]
     assert one.skipped["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
@@ -250,7 +250,7 @@ def test_layers_out_of_reach_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
     assert "depthwise" in one.skipped["depthwise"].lower()
     assert one.skipped["wide"] == "its patches have 32 dimensions, and layers are fitted up to 31"
     with pytest.raises(UserError, match=r"twice: it is called at 2 places, .*; .*: left out by include"):
-        CalibratedModel(model, samples_of(model, 40), FIRST, include=["twice"])
+        CalibratedModel(model, samples_of(model, 40), methods=FIRST, include=["twice"])
 
 
 def test_many_layers_of_one_reason_are_told_together() -> None:
@@ -263,7 +263,9 @@ def test_many_layers_of_one_reason_are_told_together() -> None:
 def test_progress_is_told_of_every_part() -> None:
     model = small()
     told: dict[str, tuple[int, int]] = {}
-    one = CalibratedModel(model, samples_of(model), FIRST, progress=lambda label, *done: told.update({label: done}))
+    one = CalibratedModel(
+        model, samples_of(model), methods=FIRST, progress=lambda label, *done: told.update({label: done})
+    )
     one.fit(one.allocate({"flops": 0.5}).plan)
     count = len(one.samples[0])
     assert told["samples sent back"] == (count, count)
@@ -296,11 +298,11 @@ def test_activations_that_are_not_finite_are_told_by_layer(value: str) -> None:
     samples = samples_of(model, 20)
     model.get_layer("a").bias.assign(np.full(10, np.inf))
     with pytest.raises(UserError, match="layer 'b' gets NaN or infinity on the calibration samples"):
-        _ = CalibratedModel(model, samples, FIRST, value).options
+        _ = CalibratedModel(model, samples, methods=FIRST, value=value).options
     model, samples = small(), samples_of(small(), 20)
     samples[0][3, 0, 0, 0] = np.nan
     with pytest.raises(UserError, match="layer 'a' gets NaN or infinity"):
-        _ = CalibratedModel(model, samples, FIRST, value).options
+        _ = CalibratedModel(model, samples, methods=FIRST, value=value).options
 
 
 def test_a_fit_to_samples_that_are_not_finite_is_told_by_layer() -> None:
@@ -308,19 +310,19 @@ def test_a_fit_to_samples_that_are_not_finite_is_told_by_layer() -> None:
     samples = samples_of(model, 20)
     samples[0][3, 0, 0, 0] = np.nan
     with pytest.raises(UserError, match="layer 'a' gets NaN or infinity"):
-        CalibratedModel(model, samples, FIRST).fit({"a": Configuration("svd", (3,))})
+        CalibratedModel(model, samples, methods=FIRST).fit({"a": Configuration("svd", (3,))})
 
 
 def test_too_few_samples_are_warned_of_with_the_numbers() -> None:
     model = small()
-    one = CalibratedModel(model, samples_of(model, 4), FIRST)
+    one = CalibratedModel(model, samples_of(model, 4), methods=FIRST)
     with pytest.warns(CalibrationWarning, match="layer 'b': 144 patches of 90 dimensions, fewer than 10 for each"):
         _ = one.options
 
 
 def test_enough_samples_are_not_warned_of() -> None:
     model = small()
-    one = CalibratedModel(model, samples_of(model, 40), FIRST, exclude=["head"])
+    one = CalibratedModel(model, samples_of(model, 40), methods=FIRST, exclude=["head"])
     with warnings.catch_warnings():
         warnings.simplefilter("error", CalibrationWarning)
         _ = one.options
@@ -331,16 +333,18 @@ def test_samples_of_another_type_are_cast(dtype: str) -> None:
     model = small()
     samples = [np.clip(60 * one + 60, 0, 255).astype(dtype) for one in samples_of(model, 20)]
     as_floats = [one.astype("float32") for one in samples]
-    found, wanted = (CalibratedModel(model, some, ("svd",)).allocate({"flops": 0.5}) for some in (samples, as_floats))
+    found, wanted = (
+        CalibratedModel(model, some, methods=("svd",)).allocate({"flops": 0.5}) for some in (samples, as_floats)
+    )
     assert found.plan == wanted.plan
-    made = CalibratedModel(model, samples, ("svd",)).fit(found.plan)
+    made = CalibratedModel(model, samples, methods=("svd",)).fit(found.plan)
     assert np.isfinite(outputs_of(made, as_floats)[0]).all()
 
 
 @pytest.mark.parametrize("kind", ["shared", "operations", "inner", "tokens", "gated", "unscaled", "volume"])
 def test_every_kind_of_graph_is_allocated_and_fitted(kind: str) -> None:
     model, _ = network(kind)
-    one = CalibratedModel(model, samples_of(model), FIRST)
+    one = CalibratedModel(model, samples_of(model), methods=FIRST)
     found = one.allocate({"flops": 0.8})
     made = one.fit(found.plan)
     assert cost_of(made) == found.cost
@@ -394,6 +398,6 @@ def test_half_precision_is_summed_in_single() -> None:
     finally:
         keras.config.set_dtype_policy("float32")
     samples = [np.random.default_rng(0).normal(size=(64, 6, 6, 3)).astype(np.float32)]
-    budget = CalibratedModel(model, samples, ["svd"])
+    budget = CalibratedModel(model, samples, methods=["svd"])
     made = budget.fit(budget.allocate({"flops": 0.7}).plan)
     assert distance(outputs_of(made, samples), outputs_of(model, samples)) < 0.5

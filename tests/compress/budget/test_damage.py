@@ -111,8 +111,8 @@ def test_dead_inputs_cost_nothing() -> None:
     forward, samples = ForwardPass(calls, fitted_layers_of(calls)), samples_of(model)
     samples[0][...] = 0
     found = damages_of(model, forward, ["a"], samples, "damage", output_metrics(forward, samples))["a"]
-    assert found.damage(np.zeros_like(found.weights)) == 0
-    assert found.damage(np.ones_like(found.weights)) == 0
+    assert found.of(np.zeros_like(found.weights)) == 0
+    assert found.of(np.ones_like(found.weights)) == 0
 
 
 def test_unknown_values_are_refused() -> None:

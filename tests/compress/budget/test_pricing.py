@@ -129,7 +129,7 @@ def test_a_front_holds_the_best_at_every_cost() -> None:
         cost = branch.polynomials.cost(ranks)
         if cost.flops >= space.original.flops:
             continue
-        damage = damages["a"].damage(damages["a"].factors(Configuration("tucker", ranks))[1])
+        damage = damages["a"].of(damages["a"].factors(Configuration("tucker", ranks))[1])
         cheaper = [one.damage for one in front if one.cost.flops <= cost.flops]
         assert min(cheaper) <= damage * (1 + 1e-6)
 

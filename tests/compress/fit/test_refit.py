@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from rankline.src.compress.fit.batch_norm import reestimate_all
 from rankline.src.compress.fit.fitted_layer import fitted_layers_of
-from rankline.src.compress.fit.refit import FitSettings, fitting_order, refit
+from rankline.src.compress.fit.refit import FitSettings, Start, fitting_order, refit
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factor_chain, factorize
-from rankline.src.compress.search.search import cost_of
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.plan import Plan
@@ -290,7 +290,7 @@ def test_a_fit_of_one_layer_sees_what_the_tuned_layers_before_it_give() -> None:
     tuned = factorize(model, {})
     kernel, bias = tuned.get_layer("before").get_weights()
     tuned.get_layer("before").set_weights([2 * kernel, bias])
-    refit(model, {}, samples, compressed=tuned, paths=["it"])
+    refit(model, {}, samples, start=Start(tuned), paths=["it"])
     assert distance(outputs_of(tuned, samples), outputs_of(model, samples)) < 1e-2
 
 
@@ -304,6 +304,6 @@ def test_a_batch_norm_that_is_not_folded_is_told_the_same_by_every_fit() -> None
     plan: Plan = {"a": Configuration("svd", (1,))}
     made = refit(model, plan, samples)
     once = made.get_layer("norm").get_weights()
-    refit(model, plan, samples, compressed=made, paths=["a"])
+    refit(model, plan, samples, start=Start(made), paths=["a"])
     for one, other in zip(made.get_layer("norm").get_weights(), once, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

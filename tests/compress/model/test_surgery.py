@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factor_chain, factor_names, factorize
-from rankline.src.compress.search.search import cost_of
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError

@@ -10,13 +10,14 @@ import pytest
 
 from rankline.src.compress.baselines.strategies import vbmf
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.fit.refit import refit
+from rankline.src.compress.fit.refit import Start, refit
 from rankline.src.compress.model.surgery import factorize, factorize_and_measure
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.data_fit import DataFit, samples_of
 from rankline.src.compress.search.hybrid import hybrid
-from rankline.src.compress.search.search import Run, search
+from rankline.src.compress.search.search import search
 from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.db.database import open_database
 from rankline.src.dse.configuration import Configuration
@@ -70,7 +71,7 @@ def test_layers_that_are_taken_over_are_not_told(trained: keras.Model, told: Tol
 
 
 def test_each_layer_that_is_fitted_is_told(trained: keras.Model, few: Data, told: Told) -> None:
-    refit(trained, PLAN, [few.x_train[:50]], compressed=factorize(trained, PLAN), progress=told)
+    refit(trained, PLAN, [few.x_train[:50]], start=Start(factorize(trained, PLAN)), progress=told)
     assert told.all == [("layers fitted", *one) for one in rising(len(FITTED))]
 
 

@@ -12,15 +12,15 @@ import keras
 import numpy as np
 import pytest
 
+from rankline.api import compress
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.runs.compression import compress
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search import hybrid as module
 from rankline.src.compress.search import pair_search as parts
 from rankline.src.compress.search.hybrid import ROUNDS, _best_layers, hybrid
 from rankline.src.compress.search.pair_search import PairSearch
-from rankline.src.compress.search.search import Run, cost_of
 from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, Score
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import CHOSEN, FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, LayerRecord, TrialRecord
@@ -163,7 +163,7 @@ def test_settings_that_decide_otherwise_are_searched_anew(again: Hybrid) -> None
 
 def never_good(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the hybrid's own trials fall short; the searches' are judged as ever."""
-    monkeypatch.setattr(module, "evaluate", lambda *_, **__: Score(0.0, 9.0))
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.evaluate", lambda *_, **__: Score(0.0, 9.0))
 
 
 def test_a_hybrid_that_falls_short_hands_over_the_smallest_part(
@@ -243,7 +243,7 @@ def test_a_pair_that_diverges_is_passed_over(again: Hybrid, monkeypatch: pytest.
             raise DivergedError("NaN")
         return evaluate(model, *arguments, **more)
 
-    monkeypatch.setattr("rankline.src.compress.search.search.evaluate", diverge)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.evaluate", diverge)
     run, database = again(seed=9, conv=("tucker", "svd"), dense=("svd",))
     rows = [row for row in database.runs() if row["seed"] == 9]
     assert [row["status"] for row in rows[:2]] == [FAILED, SUCCESS]
@@ -255,7 +255,7 @@ def test_a_hybrid_that_diverges_hands_over_the_smallest_part(again: Hybrid, monk
     def diverge(*_: Any, **__: Any) -> None:
         raise DivergedError("NaN")
 
-    monkeypatch.setattr(module, "evaluate", diverge)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.evaluate", diverge)
     run, database = again()
     assert [row["status"] for row in database.trials(run.id)] == ["original", "failed", "chosen"]
     assert run.status == SUCCESS
@@ -266,7 +266,7 @@ def test_ctrl_c_while_the_hybrid_itself_is_tuned_is_on_record(again: Hybrid, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "fine_tune", interrupt)
+        patched.setattr("rankline.src.compress.runs.recorder.fine_tune", interrupt)
         with pytest.raises(KeyboardInterrupt):
             again()
     run, database = again()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rankline.src.compress.runs.checkpoints import Checkpoints, checkpoints_of
-from rankline.src.compress.search.search import Run
+from rankline.src.compress.runs.run import Run
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import FAILED, FELL_SHORT, finish_run
 from rankline.src.dse.errors import UserError

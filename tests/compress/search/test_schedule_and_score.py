@@ -15,12 +15,13 @@ import pytest
 from rankline.src.compress.data.sets import Array, Data
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.run import Run, plan_of
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.search import search as module
 from rankline.src.compress.search.data_fit import DataFit, samples_of
-from rankline.src.compress.search.search import Run, cost_of, plan_of, search
+from rankline.src.compress.search.search import search
 from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, ScoreFunction
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FAILED, FELL_SHORT, ORIGINAL, SUCCESS
@@ -59,7 +60,7 @@ def test_layer_by_layer_makes_the_same_first_model_and_takes_longer(
         tuned.append(cost_of(model).params)
         sleep(PAUSE)
 
-    monkeypatch.setattr(module, "fine_tune", tune)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", tune)
     one_shot, _ = searched(max_trials=1)
     iterative, database = searched(max_trials=1, schedule="iterative")
     assert plan_of(iterative.trials[1]) == plan_of(one_shot.trials[1])
@@ -76,8 +77,11 @@ def test_layer_by_layer_only_what_has_changed_is_tuned_after(
     searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned: list[keras.Model] = []
-    monkeypatch.setattr(module, "fine_tune", lambda model, *_: tuned.append(model))
-    monkeypatch.setattr(module.Reference, "similarities", lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1})
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", lambda model, *_: tuned.append(model))
+    monkeypatch.setattr(
+        "rankline.src.compress.search.search.Reference.similarities",
+        lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1},
+    )
     run, _ = searched(schedule="iterative")
     assert len(tuned) == 3 + 2
     first, second = (plan_of(trial) for trial in run.trials[1:])
@@ -103,7 +107,7 @@ def test_a_trial_with_a_fit_to_data_is_fitted_anew_from_the_original_where_that_
         for variable in model.trainable_variables:
             variable.assign(0.5 * variable)
 
-    monkeypatch.setattr(module, "fine_tune", spoil)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", spoil)
     run, _ = searched(fit="data")
     plan = plan_of(run.trials[2])
     assert plan_of(run.trials[1]) != plan
@@ -129,7 +133,7 @@ def test_a_trial_with_a_fit_to_data_keeps_what_has_not_changed_where_that_is_bet
         starts.append(model.get_weights())
 
     monkeypatch.setattr(DataFit, "__call__", spoil_anew)
-    monkeypatch.setattr(module, "fine_tune", tune)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", tune)
     searched(fit="data")
     assert len(starts) == 2
     assert any(np.any(weight) for weight in starts[1])
@@ -151,7 +155,7 @@ def test_a_tuning_that_diverges_is_a_failed_trial(
         if len(calls) == 1:
             raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr(module, "fine_tune", diverge_first)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", diverge_first)
     run, database = searched(schedule=schedule)
     failed = database.trials(run.id)[1]
     assert (failed["status"], failed["accuracy"], failed["construct_seconds"]) == (FAILED, None, None)
@@ -237,7 +241,10 @@ def test_no_layer_is_decomposed_twice_for_a_trial(
         return decompose(self, weights, ranks, *more, **named)
 
     monkeypatch.setattr(Decomposition, "decompose", counted)
-    monkeypatch.setattr(module.Reference, "similarities", lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1})
+    monkeypatch.setattr(
+        "rankline.src.compress.search.search.Reference.similarities",
+        lambda *_: {"conv": 0.99, "branch": 0.1, "hidden": 0.1},
+    )
     run, _ = searched()
     assert len(decomposed) == 3 + 2
     for trial in run.trials[1:]:

@@ -12,13 +12,15 @@ import keras
 import numpy as np
 import pytest
 
+from rankline.api import compress
+from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
+from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize
-from rankline.src.compress.runs.compression import Compression, compress
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.candidates import candidates
-from rankline.src.compress.search.search import cost_of, search
+from rankline.src.compress.search.search import search
 from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, evaluate, fine_tune
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord
@@ -266,7 +268,7 @@ def test_a_trial_that_diverges_is_recorded_and_the_next_one_tried(
         if len(calls) == 2:
             raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr("rankline.src.compress.search.search.fine_tune", diverge_once)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", diverge_once)
     database = open_database(str(tmp_path / "space.db"))
     settings = replace(BRIEF, max_trials=3, max_drop=0)
     result = compress(trained, digits, database, settings=settings)
@@ -284,7 +286,7 @@ def test_a_run_of_diverging_trials_alone_fails(
     def diverge(*_: object) -> None:
         raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr("rankline.src.compress.search.search.fine_tune", diverge)
+    monkeypatch.setattr("rankline.src.compress.runs.recorder.fine_tune", diverge)
     database = open_database(str(tmp_path / "space.db"))
     with pytest.raises(UserError, match="all 1 trials diverged.*lower the learning rate"):
         compress(trained, digits, database, settings=BRIEF)
