@@ -6,36 +6,60 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rankline.api import allocate, budget, compress, refit, resume
+    from rankline.src.compress.budget.settings import BudgetSettings
+    from rankline.src.compress.data.sets import Data, Scaling
     from rankline.src.compress.fit.measured_errors import measure_errors
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.model.surgery import factorize
+    from rankline.src.compress.runs.settings import Settings
+    from rankline.src.compress.training.fine_tuning import FineTuning
     from rankline.src.db.database import open_database as open
+    from rankline.src.db.queries.sql import run_sql
+    from rankline.src.dse.configuration import Configuration
     from rankline.src.dse.errors import UserError
 
+    __version__: str
+
 __all__ = [
-    "FitSettings", "UserError", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit",
-    "resume",
+    "BudgetSettings", "Configuration", "Data", "FineTuning", "FitSettings", "Scaling", "Settings", "UserError", "__version__", "allocate",
+    "budget", "compress", "factorize", "measure_errors", "open", "refit", "resume", "run_sql",
 ]  # fmt: skip
 
 _HOMES = {
     "open": ("rankline.src.db.database", "open_database"),
+    "run_sql": ("rankline.src.db.queries.sql", "run_sql"),
+    "measure_errors": ("rankline.src.compress.fit.measured_errors", "measure_errors"),
     "compress": ("rankline.api", "compress"),
     "resume": ("rankline.api", "resume"),
+    "Settings": ("rankline.src.compress.runs.settings", "Settings"),
+    "FineTuning": ("rankline.src.compress.training.fine_tuning", "FineTuning"),
+    "Data": ("rankline.src.compress.data.sets", "Data"),
+    "Scaling": ("rankline.src.compress.data.sets", "Scaling"),
+    "factorize": ("rankline.src.compress.model.surgery", "factorize"),
+    "Configuration": ("rankline.src.dse.configuration", "Configuration"),
+    "budget": ("rankline.api", "budget"),
     "allocate": ("rankline.api", "allocate"),
     "refit": ("rankline.api", "refit"),
-    "budget": ("rankline.api", "budget"),
+    "BudgetSettings": ("rankline.src.compress.budget.settings", "BudgetSettings"),
     "FitSettings": ("rankline.src.compress.fit.refit", "FitSettings"),
-    "factorize": ("rankline.src.compress.model.surgery", "factorize"),
-    "measure_errors": ("rankline.src.compress.fit.measured_errors", "measure_errors"),
     "UserError": ("rankline.src.dse.errors", "UserError"),
 }
+"""Where each public name lives, in the order of the reference."""
 
 
 def __getattr__(name: str) -> Any:
     """Loads on first use, so that the import stays quick."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("rankline")
     if name not in _HOMES:
         raise AttributeError(f"module 'rankline' has no attribute '{name}'")
     from importlib import import_module
 
     module, attribute = _HOMES[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What the pages take from the program at build time: formulas, counts, the command line, and files of the checkout.
+"""What the pages take from the program at build time: formulas, counts, the references, and files of the checkout.
 
 A line ``{{ name arguments }}`` of a page is replaced by what the function of that name in ``PARTS`` writes.
 """
@@ -17,6 +17,7 @@ INNER_LINK = re.compile(r"!?\[([^\]]+)\]\((?!https?:|#)[^)]+\)")
 
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+import api  # noqa: E402
 import commands  # noqa: E402
 import formulas  # noqa: E402
 
@@ -28,6 +29,7 @@ def file(path: str) -> str:
 
 
 PARTS: dict[str, Callable[..., str]] = {
+    "api": api.reference,
     "commands": commands.reference,
     "costs": formulas.costs,
     "counts": formulas.counts,

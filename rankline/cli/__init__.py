@@ -6,10 +6,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import typer
 
+import rankline
 from rankline.cli import (
     bench,
     budget,
@@ -64,7 +64,7 @@ app.add_typer(maintain.app, name="db")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"rankline {version('rankline')}")
+        print(f"rankline {rankline.__version__}")
         raise typer.Exit
 
 

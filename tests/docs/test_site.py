@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rankline
 from rankline.src.dse.methods import METHODS
 from tests.helpers.browser import SIZES, tab
 
@@ -19,14 +21,25 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
-LOOKED_AT = ("index", "methods", "concepts", "cli", "benchmarks", "how-to/budget")
+LOOKED_AT = ("index", "methods", "concepts", "cli", "reference/python", "benchmarks", "how-to/budget")
+
+HEAVY = ("keras", "tensorflow")
+"""What the build must not load: it takes long, and isn't installed where only the pages are built."""
+
+NOWHERE = "http://127.0.0.1:9"
+"""A proxy that nobody answers at, so that nothing can be asked for from elsewhere."""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs") / "site"
+    """The site, built without a network, and where importing what is HEAVY fails."""
+    folder, instead = tmp_path_factory.mktemp("docs") / "site", tmp_path_factory.mktemp("instead")
+    for name in HEAVY:
+        (instead / f"{name}.py").write_text(f"raise RuntimeError('the pages load {name}')\n")
+    path = os.pathsep.join([str(instead), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        env={**os.environ, "PYTHONPATH": path, "http_proxy": NOWHERE, "https_proxy": NOWHERE},
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -76,6 +89,34 @@ def test_the_formulas_are_drawn(site: Path, browser: Browser) -> None:
         )
         assert len(sizes) > 40
         assert min(sizes) > 5
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """What a page says under each heading, by the heading's anchor."""
+    text = page.read_text(encoding="utf-8")
+    return dict(re.findall(r'<h[23] id="([^"]+)"(.*?)(?=<h[23] id=|</article>)', text, flags=re.DOTALL))
+
+
+def test_the_reference_has_every_public_name_with_its_signature_and_docstring(site: Path) -> None:
+    sections = _sections(site / "reference" / "python.html")
+    for name in set(rankline.__all__) - {"__version__"}:
+        shown = unescape(re.sub(r"<[^>]+>", "", sections[f"rankline.{name}"]))
+        public = getattr(rankline, name)
+        assert f"{name}(" in shown or (isinstance(public, type) and issubclass(public, Exception)), name
+        told = re.sub(r"`|\s", "", str(public.__doc__).partition(".")[0])
+        assert told in re.sub(r"\s", "", shown), name
+
+
+def test_the_reference_tells_of_the_classes_that_public_functions_return(site: Path) -> None:
+    sections = _sections(site / "reference" / "python.html")
+    names = {anchor.rpartition(".")[2] for anchor in sections if anchor.startswith("rankline.src.")}
+    for name in rankline.__all__:
+        found = str(getattr(getattr(rankline, name), "__annotations__", {}).get("return", ""))
+        home = vars(sys.modules[getattr(rankline, name).__module__]) if found else {}
+        for one in re.findall(r"\w+", found):
+            if str(getattr(home.get(one), "__module__", "")).startswith("rankline.") and isinstance(home[one], type):
+                assert one in names, f"{name} returns {one}"
+    assert {"Database", "Solutions", "Solution"} <= names
 
 
 def _commands() -> list[tuple[str, Any]]:
