@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+import rankline
 from rankline.cli import main
 from tests.helpers.demo_database import make
 from tests.helpers.docs_page import PAGES, Step, is_ours, steps
 
 NEVER_ENDS = {"serve": "it serves until it is stopped, and has tests of its own"}
 """Commands that are not run here, with the reason."""
+
+RETRAINED = re.compile(r"(tucker 8x12) +[\d.]+ %")
+"""What differs in its last digits wherever mine.keras is trained anew: the error of a factorization."""
 
 SHELL = re.compile(r"^[A-Z_]+=| [<>|] ")
 """What needs a shell, and so a process of its own."""
@@ -70,7 +74,28 @@ def test_what_a_page_says_to_do_works(
             capsys.readouterr()
             _run(step)
             shown, printed = _lines(step.output), _lines(capsys.readouterr().out)
-            assert not shown or shown == printed, step.text
+            if shown and "error=" in step.text:
+                _check_errors(step.text, _cells(shown), _cells(printed))
+            elif shown:
+                assert shown == printed, step.text
+
+
+def _check_errors(command: str, shown: list[list[str]], printed: list[list[str]]) -> None:
+    """Other ranks may meet the window where mine.keras is trained anew: those shown have the costs and errors shown."""
+    highest = float(re.search("error=:([0-9.]+)", command)[1])  # type: ignore[index]
+    assert shown[:2] == printed[:2], command
+    assert [(row[0], row[-1]) for row in shown[3:]] == [(row[0], row[-1]) for row in printed[3:]], command
+    database = rankline.open("rankline.db")
+    for row in shown[3:]:
+        told = dict(zip(shown[1], row, strict=True))
+        solutions = database.solutions(shlex.split(command)[2], told["method"])
+        one = solutions.configuration([int(rank) for rank in told["ranks"].split(" ")])
+        costs = [f"{number:,}" for number in (one.params, one.fm, one.flops, one.memory)]
+        saved = [f"{100 * one.reduction(metric):.1f} %" for metric in ("params", "flops")]
+        assert row[2:8] == [*costs, *saved], row
+        error = float(told["error"].strip("<=~ %")) / 100
+        assert error <= highest
+        assert one.error == pytest.approx(error, abs=0.05)
 
 
 def test_little_is_left_out() -> None:
@@ -78,7 +103,7 @@ def test_little_is_left_out() -> None:
     commands = [step.text for page in PAGES for step in steps(page) if is_ours(step.text)]
     left_out = {text for text in commands if text.split()[1] in NEVER_ENDS}
     assert left_out == {"rankline serve"}
-    assert len(commands) > 40
+    assert len(commands) > 60
 
 
 def test_the_function_for_pytorch_reads_layers_with_pytorch_s_attributes(reader: Path) -> None:
@@ -175,4 +200,8 @@ def _run(step: Step) -> None:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
+    return [RETRAINED.sub(r"\1 ERROR", line).rstrip() for line in text.splitlines() if line.strip()]
+
+
+def _cells(lines: list[str]) -> list[list[str]]:
+    return [re.split(" {2,}", line.strip()) for line in lines]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
-LOOKED_AT = ("index", "methods", "concepts", "cli", "reference/python", "benchmarks", "how-to/budget")
+LOOKED_AT = ("index", "methods", "concepts", "cli", "reference/python", "benchmarks", "how-to/budget", "contributing")
 
 HEAVY = ("keras", "tensorflow")
 """What the build must not load: it takes long, and isn't installed where only the pages are built."""
