@@ -47,7 +47,7 @@ def test_the_readme_has_commands_to_check() -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda text: text[:40])
 def test_the_program_takes_each_command_of_the_readme(command: str) -> None:
     found, words = typer.main.get_command(app), shlex.split(command)[1:]
-    while words[0] in getattr(found, "commands", {}):
+    while words and words[0] in getattr(found, "commands", {}):
         found = found.commands[words.pop(0)]  # type: ignore[attr-defined]
     found.make_context(command, words)
 
