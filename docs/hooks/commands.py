@@ -78,12 +78,12 @@ def _table(title: str, rows: list[tuple[str, Any]]) -> str:
     for text, one in rows:
         told = MARKUP.sub("", one.help or "").replace("|", "\\|")
         if one.envvar:
-            told += f" `${one.envvar}` is used where it is set."
+            told += f" Environment variable: `${one.envvar}`."
         lines.append(f"| {text} | {told} {_default(one)} |")
     return "\n".join(lines)
 
 
 def _default(one: Any) -> str:
     if one.required:
-        return "Needed."
+        return "Required."
     return "" if one.default in (None, False, [], ()) or callable(one.default) else f"Default: `{one.default}`."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -54,3 +55,10 @@ def test_the_changelog_has_a_section_for_what_is_unreleased_and_for_the_version(
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "\n## [Unreleased]\n" in text
     assert f"\n## [{rankline.__version__}]" in text
+
+
+def test_what_type_checkers_and_the_reference_read_are_the_homes_of_the_public_names() -> None:
+    tree = ast.parse((ROOT / "rankline" / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [one for one in tree.body if isinstance(one, ast.If) and ast.unparse(one.test) == "TYPE_CHECKING"]
+    imports = [(one.module, name) for one in block.body if isinstance(one, ast.ImportFrom) for name in one.names]
+    assert {name.asname or name.name: (module, name.name) for module, name in imports} == rankline._HOMES
