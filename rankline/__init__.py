@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "BudgetSettings", "Configuration", "Data", "FineTuning", "FitSettings", "Scaling", "Settings", "UserError", "__version__", "allocate",
-    "budget", "compress", "factorize", "measure_errors", "open", "refit", "resume", "run_sql",
+    "BudgetSettings", "Configuration", "Data", "FineTuning", "FitSettings", "Scaling", "Settings", "UserError",
+    "__version__", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit", "resume",
+    "run_sql",
 ]  # fmt: skip
 
 _HOMES = {
