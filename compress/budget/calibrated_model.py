@@ -99,7 +99,7 @@ class CalibratedModel:
             raise UserError(f"model '{model.name}' has no layer left that can be factorized{reasons}")
 
     @cached_property
-    def metrics(self) -> dict[str, Reals]:
+    def output_metrics(self) -> dict[str, Reals]:
         """G (F, F) of each layer's outputs (see ``output_metric.output_metrics``)."""
         samples = [one[:METRIC_SAMPLES] for one in self.samples]
         return output_metrics(self.forward, samples, self.settings.seed, self.progress)
@@ -107,7 +107,7 @@ class CalibratedModel:
     @cached_property
     def options(self) -> dict[str, list[Option]]:
         """Each layer's options; made at the first call, which takes the longest."""
-        metrics = self.metrics if self.settings.value == "damage" else None
+        metrics = self.output_metrics if self.settings.value == "damage" else None
         self.progress("statistics of the inputs", 0, 0)
         damages = damages_of(
             self.model,
@@ -192,7 +192,7 @@ class CalibratedModel:
             raise one_of("fit", fit, list(FITS))
         settings, told = settings or FitSettings(seed=self.settings.seed), progress or self.progress
         if fit == "data":
-            metrics, known = self.metrics if settings.metric else {}, self._known(plan)
+            metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
             made = factorize(self.model, plan, known=known, progress=told)
             return refit(self.model, plan, self.samples, metrics, settings, Start(made, known), self.paths, told)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}

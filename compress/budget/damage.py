@@ -37,14 +37,15 @@ PROBED = (0.3, 0.6)
 class Damage:
     """What an error of a layer is measured by: ``scale`` x tr(G (W - W')^T C (W - W')).
 
-    weights: W (K C, F); covariance: C of its patches, the identity without; metric: G of its outputs, the identity
+    weights: W (K C, F); covariance: C of its patches, the identity without; output_metric: G of its outputs, the
+    identity
     without.
     """
 
     fitted: FittedLayer
     weights: Reals
     covariance: Reals | None
-    metric: Reals | None
+    output_metric: Reals | None
     scale: float
 
     def of(self, weights: Reals) -> float:
@@ -55,11 +56,11 @@ class Damage:
         """tr(G W^T C W)."""
         seen = weights if self.covariance is None else self.covariance @ weights
         gram = weights.T @ seen
-        return max(0.0, float(np.trace(gram) if self.metric is None else np.sum(gram * self.metric)))
+        return max(0.0, float(np.trace(gram) if self.output_metric is None else np.sum(gram * self.output_metric)))
 
     def factors(self, choice: Configuration) -> tuple[list[Any], Reals]:
         """The factors of a choice that do the least damage, as far as its method can, and their product (K C, F)."""
-        return fitted_factors(choice, self.fitted, self.weights, self.covariance, self.metric)
+        return fitted_factors(choice, self.fitted, self.weights, self.covariance, self.output_metric)
 
 
 def damages_of(
@@ -68,14 +69,14 @@ def damages_of(
     paths: Sequence[str],
     samples: Sequence[NDArray[Any]] = (),
     value: str = "damage",
-    metrics: Mapping[str, Reals] | None = None,
+    output_metrics: Mapping[str, Reals] | None = None,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Damage]:
     """The damage of each of some layers, by path, under a value function (one of VALUES).
 
-    samples: an array for each input of the model (not needed for ``uniform``); metrics: G of each layer's outputs
-    (needed for ``damage``); progress: is told of the batches that were looked at, and of the samples that were probed.
+    samples: an array for each input of the model (not needed for ``uniform``); output_metrics: G of each layer (needed
+    for ``damage``); progress: is told of the batches that were looked at, and of the samples that were probed.
     """
     if value not in VALUES:
         raise one_of("value", value, list(VALUES))
@@ -95,7 +96,7 @@ def damages_of(
         }
         return {path: _as_share(damage) for path, damage in plain.items()}
     damages = {
-        path: Damage(fitted, fitted.kernel(), _covariance(fitted, seen[path]), (metrics or {})[path], 1.0)
+        path: Damage(fitted, fitted.kernel(), _covariance(fitted, seen[path]), (output_metrics or {})[path], 1.0)
         for path, fitted in fitted_layers.items()
     }
     return _calibrated(forward, damages, [one[:PROBE_SAMPLES] for one in samples], seen, progress)

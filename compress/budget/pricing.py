@@ -121,8 +121,8 @@ def _option(found: Narrowed, place: tuple[int, int], damage: float) -> Option:
 
 
 def _turned(damage: Damage) -> Any:
-    """The weights as a kernel whose outputs' plain error is that in the metric."""
-    root = np.eye(damage.weights.shape[1]) if damage.metric is None else metric_roots(damage.metric)[0]
+    """The weights as a kernel whose outputs' plain error is that in the output metric."""
+    root = np.eye(damage.weights.shape[1]) if damage.output_metric is None else metric_roots(damage.output_metric)[0]
     return tl.tensor((damage.weights @ root).reshape(tuple(damage.fitted.layer.kernel.shape)))
 
 

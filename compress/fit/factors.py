@@ -19,7 +19,7 @@ def fitted_factors(
     fitted: FittedLayer,
     weights: Reals,
     covariance: Reals | None,
-    metric: Reals | None,
+    output_metric: Reals | None,
     known: Sequence[Any] | None = None,
 ) -> tuple[list[Any], Reals]:
     """The factors of a choice, and their product (K C, F), that come nearest to ``weights`` (K C, F) in the outputs.
@@ -32,7 +32,7 @@ def fitted_factors(
         return [weights], weights
     method = get(choice.method)
     shape = tuple(fitted.layer.kernel.shape)
-    weighed = metric if metric is not None and metric.any() and method.ends_in_outputs else None
+    weighed = output_metric if output_metric is not None and output_metric.any() and method.ends_in_outputs else None
     root, back = (None, None) if weighed is None else metric_roots(weighed)
     turned = weights if root is None else weights @ root
     given = None if covariance is None else tl.tensor(covariance)
@@ -58,8 +58,8 @@ def _last(method: Decomposition, factors: list[Any], weights: Reals, covariance:
     return tl.tensor(np.linalg.lstsq(seen @ first, seen @ weights, rcond=None)[0])
 
 
-def metric_roots(metric: Reals) -> tuple[Reals, Reals]:
-    """The symmetric root of a metric, and its inverse."""
-    values, vectors = np.linalg.eigh(metric)
+def metric_roots(output_metric: Reals) -> tuple[Reals, Reals]:
+    """The symmetric root of an output metric, and its inverse."""
+    values, vectors = np.linalg.eigh(output_metric)
     scales = np.sqrt(np.maximum(values, values[-1] * np.finfo(np.float32).eps))
     return vectors * scales @ vectors.T, vectors / scales @ vectors.T

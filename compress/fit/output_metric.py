@@ -1,4 +1,4 @@
-"""How much an error of a layer's outputs costs the network: the Gauss-Newton metric, and a probe that calibrates it.
+"""What an error of a layer's outputs costs the network: the Gauss-Newton output metric, and a probe to calibrate it.
 
 The squared error of the logits is predicted by alpha tr(G E): E is the covariance of the error of the layer's outputs
 at a position, G = E[sum over positions of g g^T] with g the gradient of v . logits with respect to them, v normal
@@ -23,10 +23,10 @@ from rankline.src.dse.keras_model.graph import Call
 from rankline.src.dse.progress import Progress, no_progress
 
 METRIC_SAMPLES = 512
-"""As many are enough for a metric."""
+"""As many are enough for an output metric."""
 
 MIXED = 0.1
-"""Share of the mean of its diagonal that is added to a metric's diagonal, so that no output is free."""
+"""Share of the mean of its diagonal that is added to an output metric's diagonal, so that no output is free."""
 
 
 def output_metrics(
@@ -116,5 +116,5 @@ def _holding(calls: Sequence[Call]) -> int:
     return max(1, MAP_BYTES // (4 * elements))
 
 
-def _mixed(metric: Reals) -> Reals:
-    return np.asarray(metric + MIXED * float(np.trace(metric)) / len(metric) * np.eye(len(metric)))
+def _mixed(total: Reals) -> Reals:
+    return np.asarray(total + MIXED * float(np.trace(total)) / len(total) * np.eye(len(total)))

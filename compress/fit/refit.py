@@ -73,7 +73,7 @@ def refit(
     model: keras.Model,
     plan: Plan,
     samples: Sequence[NDArray[Any]],
-    metrics: Mapping[str, Reals] | None = None,
+    output_metrics: Mapping[str, Reals] | None = None,
     settings: FitSettings | None = None,
     start: Start | None = None,
     paths: Collection[str] | None = None,
@@ -81,8 +81,8 @@ def refit(
 ) -> keras.Model:
     """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
 
-    samples: an array for each input of the model, without labels; metrics: G (F, F) by path, what errors of a layer's
-    outputs matter (see ``output_metric.output_metrics``); without, all outputs matter the same. start: what the fit
+    samples: an array for each input of the model, without labels; output_metrics: G (F, F) by path, how much each of a
+    layer's outputs matters (see ``output_metric``); without, all matter the same. start: what the fit
     begins with; paths: the layers that are fitted, by default all. progress: is told of the layers that are done.
     Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
     it; a BatchNorm behind them gets the moments of what it really is given.
@@ -90,7 +90,7 @@ def refit(
     calls = trace(model)
     forward = ForwardPass(calls, fitted_layers_of(calls))
     start = start or Start(factorize(model, plan))
-    fit = _Refit(forward, plan, start, metrics or {}, settings or FitSettings(), paths)
+    fit = _Refit(forward, plan, start, output_metrics or {}, settings or FitSettings(), paths)
     return fit.run(samples, progress)
 
 
@@ -106,7 +106,7 @@ class _Refit:
         forward: ForwardPass,
         plan: Plan,
         start: Start,
-        metrics: Mapping[str, Reals],
+        output_metrics: Mapping[str, Reals],
         settings: FitSettings,
         paths: Collection[str] | None,
     ) -> None:
@@ -115,7 +115,7 @@ class _Refit:
         self.calls = forward.calls
         self.plan = plan
         self.compressed = start.compressed
-        self.metrics = metrics
+        self.output_metrics = output_metrics
         self.settings = settings
         self.paths = set(forward.fitted_layers) if paths is None else set(paths)
         self.ours: dict[int, Batches] = {}
@@ -232,7 +232,9 @@ class _Refit:
         factors: Sequence[Any] | None = self.known.get(fitted.path)
         for step in range(relu_steps + 1):
             best = best_weights(found, weights, self.settings.ridge)
-            factors, product = fitted_factors(choice, fitted, best, found.xx, self.metrics.get(fitted.path), factors)
+            factors, product = fitted_factors(
+                choice, fitted, best, found.xx, self.output_metrics.get(fitted.path), factors
+            )
             if step < relu_steps:
                 offset = found.t_mean - found.x_mean @ product
                 found = moments(rows.x, rows.target_before_relu(product, offset), fitted.is_centred, found)

@@ -61,7 +61,7 @@ def test_uniform_looks_at_the_weights_alone() -> None:
         np.testing.assert_array_equal(damage.weights, kernel)
         assert damage.of(0.5 * kernel) == pytest.approx(0.25)
         assert damage.covariance is None
-        assert damage.metric is None
+        assert damage.output_metric is None
         assert damages_of(model, forward, [path], value="uniform")[path].scale == damage.scale
 
 
