@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.numbers import MISSING, count
+from rankline.src.dse.whole_file import write_text
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.report.benchmark_times import measured_times
-from rankline.src.reports.report.html import environment, write_page
+from rankline.src.reports.report.html import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,8 @@ def write_benchmarks(folder: Path, path: Path) -> Path:
     if path.suffix.lower() != ".html":
         raise UserError(f"benchmark results become a page; name an .html file, not '{path.name}'")
     found = read_benchmarks(folder)
-    return write_page(path, environment().get_template("benchmarks.html").render(benchmarks=found))
+    write_text(path, environment().get_template("benchmarks.html").render(benchmarks=found))
+    return path
 
 
 def read_benchmarks(folder: Path) -> list[Benchmark]:

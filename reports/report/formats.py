@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.whole_file import write_text
 from rankline.src.reports.figures.images import Picture
 from rankline.src.reports.report.content import Content
-from rankline.src.reports.report.html import render, write_page
+from rankline.src.reports.report.html import render
 from rankline.src.reports.report.latex import escaped, included, latex
 from rankline.src.reports.report.markdown import markdown
 from rankline.src.reports.report.tables import layer_table, report_tables
@@ -44,4 +45,5 @@ def write_as(path: Path, content: Content, pictures: Sequence[Picture] = ()) -> 
     ``pictures`` are shown by the formats that have no figures of their own. Raises UserError.
     """
     near = [Picture(Path(os.path.relpath(one.path, path.parent)), one.label) for one in pictures]
-    return write_page(path, writer_for(path)(content, near))
+    write_text(path, writer_for(path)(content, near))
+    return path

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankline.src.dse import numbers
+from rankline.src.dse.whole_file import write_text
 from rankline.src.reports.report.plotly_script import packed_plotly
 
 if TYPE_CHECKING:
@@ -31,28 +31,8 @@ def write_report(
     """
     from rankline.src.reports.report.content import content
 
-    return write_page(path, render(content(database, network, run, seed)))
-
-
-def write_page(path: Path, text: str) -> Path:
-    """Writes a text file whole or not at all; returns ``path``. Raises UserError where it can't be written."""
-    from rankline.src.dse.errors import UserError
-
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; name a file in a folder that you can write") from error
+    write_text(path, render(content(database, network, run, seed)))
     return path
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def render(found: Content) -> str:

@@ -8,10 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import percent
-from rankline.src.reports.report.html import environment, write_whole
+from rankline.src.dse.whole_file import write_texts
+from rankline.src.reports.report.html import environment
 
 COLUMNS = (
     "asked",
@@ -69,13 +69,7 @@ def share_of(point: Found) -> float:
 
 def write_sweep(found: Found, folder: Path) -> list[Path]:
     """Writes ``sweep.html`` and ``sweep.csv`` into a folder that is there; returns their paths. Raises UserError."""
-    texts = {"sweep.html": page(found), "sweep.csv": as_csv(found)}
-    try:
-        for name, text in texts.items():
-            write_whole(folder / name, text)
-    except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror}; name a folder that you can write") from error
-    return [folder / name for name in texts]
+    return write_texts(folder, {"sweep.html": page(found), "sweep.csv": as_csv(found)})
 
 
 def as_csv(found: Found) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rankline.src.dse.errors import UserError
-from rankline.src.reports.report.html import environment, write_whole
+from rankline.src.dse.whole_file import write_texts
+from rankline.src.reports.report.html import environment
 from rankline.src.reports.report.latex import latex
 from rankline.src.reports.study.study import Study
 
@@ -22,13 +22,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
         texts[f"{table.name}.csv"] = table.csv()
         texts[f"{table.name}.tex"] = latex(table)
     texts[PAGE] = page(study)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            write_whole(folder / name, text)
-    except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror}; name a folder that you can write") from error
-    return [folder / name for name in texts]
+    return write_texts(folder, texts)
 
 
 def page(study: Study) -> str:
