@@ -68,7 +68,7 @@ def share_of(point: Found) -> float:
 
 
 def write_sweep(found: Found, folder: Path) -> list[Path]:
-    """Writes ``sweep.html`` and ``sweep.csv`` into a folder that is there; returns their paths. Raises UserError."""
+    """Writes ``sweep.html`` and ``sweep.csv`` into a folder, which is made; returns their paths. Raises UserError."""
     return write_texts(folder, {"sweep.html": page(found), "sweep.csv": as_csv(found)})
 
 

@@ -96,8 +96,9 @@ def test_a_budget_that_loses_nothing_has_no_place_on_a_logarithm() -> None:
 
 def test_the_files_are_written_whole_or_a_user_error_is_raised(tmp_path: Path) -> None:
     assert [one.name for one in write_sweep(FOUND, tmp_path)] == ["sweep.html", "sweep.csv"]
+    assert all(one.exists() for one in write_sweep(FOUND, tmp_path / "new"))
     with pytest.raises(UserError, match="cannot write into"):
-        write_sweep(FOUND, tmp_path / "missing")
+        write_sweep(FOUND, tmp_path / "sweep.csv")
 
 
 def recorded(database: Database, trials: list[TrialRecord]) -> int:
