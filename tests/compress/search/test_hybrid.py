@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 from rankline.api import compress
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.runs import recorder
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.recorder import Recorder, recording
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search import pair_search as parts
@@ -97,7 +100,7 @@ def test_each_layer_has_the_method_that_left_it_with_the_lowest_objective(done: 
 
 def part_of(pair: tuple[str, str], **params: tuple[str | None, int]) -> PairSearch:
     layers = tuple(
-        LayerRecord(layer, method, method and (1,), None, Cost(count, 10 - count, 0))  # type: ignore[arg-type]
+        LayerRecord(layer, None if method is None else Configuration(method, (1,)), Cost(count, 10 - count, 0))
         for layer, (method, count) in params.items()
     )
     chosen = TrialRecord(1, CHOSEN, 0.9, 0.1, Cost(9, 9, 9), 1.0, layers)
@@ -163,7 +166,14 @@ def test_settings_that_decide_otherwise_are_searched_anew(again: Hybrid) -> None
 
 def never_good(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the hybrid's own trials fall short; the searches' are judged as ever."""
-    monkeypatch.setattr("rankline.src.compress.runs.recorder.evaluate", lambda *_, **__: Score(0.0, 9.0))
+
+    @contextmanager
+    def harsh(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Recorder]:
+        with recording(job, settings, seed) as one:
+            monkeypatch.setattr(one, "judged", lambda model: Score(0.0, 9.0))
+            yield one
+
+    monkeypatch.setattr(module, "recording", harsh)
 
 
 def test_a_hybrid_that_falls_short_hands_over_the_smallest_part(
@@ -234,7 +244,7 @@ def test_ctrl_c_ends_the_hybrid_which_goes_on_when_it_is_asked_for_again(again: 
 
 
 def test_a_pair_that_diverges_is_passed_over(again: Hybrid, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = parts.search.__globals__["evaluate"]
+    evaluate = recorder.evaluate
     calls: list[str] = []
 
     def diverge(model: keras.Model, *arguments: Any, **more: Any) -> Score:
