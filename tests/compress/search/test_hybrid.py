@@ -173,7 +173,7 @@ def never_good(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(one, "judged", lambda model: Score(0.0, 9.0))
             yield one
 
-    monkeypatch.setattr(module, "recording", harsh)
+    monkeypatch.setattr("rankline.src.compress.search.hybrid.recording", harsh)
 
 
 def test_a_hybrid_that_falls_short_hands_over_the_smallest_part(
