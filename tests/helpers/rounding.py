@@ -36,6 +36,16 @@ def rounding_bound(layers: Sequence[keras.Layer], x: NDArray[np.float32]) -> NDA
     return gamma(roundings) * size.astype(np.float64)
 
 
+def assert_same_up_to_rounding(ours: NDArray[Any], theirs: NDArray[Any], roundings: int = 500) -> None:
+    """Float32 outputs of whole networks are the same but for roundings of values as large as the largest output.
+
+    roundings: about the terms of all sums between input and output; 500 are five layers of 100 terms. Errors are
+    measured against the largest value, for what is next to zero among the outputs is a difference of large terms.
+    """
+    largest = float(np.abs(theirs).max())
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=gamma(roundings) * largest)
+
+
 def gamma(roundings: int) -> float:
     """The relative error of a sum of positive terms after that many roundings: n u / (1 - n u)."""
     return roundings * UNIT / (1 - roundings * UNIT)

@@ -38,8 +38,8 @@ def model_of(chain: list[Factor], input_shape: tuple[int, ...]) -> keras.Model:
     return model
 
 
-def assert_same_up_to_rounding(chain: list[Factor], layer: keras.Layer, x: NDArray[np.float32]) -> None:
-    """What the chain computes is what the layer does, but for the roundings of both."""
+def assert_chain_computes(chain: list[Factor], layer: keras.Layer, x: NDArray[np.float32]) -> None:
+    """The chain's outputs are the layer's, but for the roundings of both."""
     outputs, expected = run(chain, x)[-1], keras.ops.convert_to_numpy(layer(x))
     allowed = rounding_bound([factor.layer for factor in chain], x) + rounding_bound([layer], x)
     np.testing.assert_array_less(np.abs(outputs - expected), allowed)
@@ -67,7 +67,7 @@ def test_chain_computes_what_the_reconstructed_kernel_computes(method: str, seed
         decomposition, x = methods.get(method), input_of(numbers, rng)
         factors = decomposition.decompose(layer.get_weights()[0], random_ranks(method, numbers, rng))
         kernel = decomposition.reconstruct([factor.astype("float64") for factor in factors])
-        assert_same_up_to_rounding(decomposition.factor_layers(layer, factors), with_kernel(layer, kernel, x), x)
+        assert_chain_computes(decomposition.factor_layers(layer, factors), with_kernel(layer, kernel, x), x)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,7 +77,7 @@ def test_full_rank_gives_the_original_outputs(method: str) -> None:
         decomposition, x = methods.get(method), input_of(numbers, rng)
         factors = decomposition.decompose(layer.get_weights()[0], polynomials(method, numbers).caps)
         assert decomposition.error(layer.get_weights()[0], factors) < 1e-6
-        assert_same_up_to_rounding(decomposition.factor_layers(layer, factors), layer, x)
+        assert_chain_computes(decomposition.factor_layers(layer, factors), layer, x)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "qr"])
@@ -121,7 +121,7 @@ def test_channels_first_is_honoured(method: str, kernel: tuple[int, int], stride
     x = rng.standard_normal((2, numbers.in_channels, 7, 6)).astype("float32")
     decomposition = methods.get(method)
     factors = decomposition.decompose(layer.get_weights()[0], polynomials(method, numbers).caps)
-    assert_same_up_to_rounding(decomposition.factor_layers(layer, factors), layer, x)
+    assert_chain_computes(decomposition.factor_layers(layer, factors), layer, x)
 
 
 @pytest.mark.parametrize("method", METHODS)

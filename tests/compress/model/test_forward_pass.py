@@ -12,6 +12,7 @@ from rankline.src.compress.fit.fitted_layer import FittedLayer, fitted_layers_of
 from rankline.src.compress.model.forward_pass import ForwardPass, batches_of, unchanged
 from rankline.src.dse.keras_model.graph import trace
 from tests.helpers.networks import NETWORKS, network, outputs_of, randomized, samples_of
+from tests.helpers.rounding import assert_same_up_to_rounding
 
 layers = keras.layers
 
@@ -32,7 +33,7 @@ def test_the_logits_are_the_models_outputs(kind: str) -> None:
     model, _ = network(kind)
     samples = samples_of(model, 5)
     for ours, theirs in zip(run(passage_of(model), samples), outputs_of(model, samples), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        assert_same_up_to_rounding(ours, theirs)
 
 
 @pytest.mark.parametrize("last", [layers.Softmax(), layers.Activation("softmax"), layers.Activation("sigmoid"), None])
@@ -45,7 +46,7 @@ def test_a_last_softmax_or_sigmoid_is_left_out(last: keras.Layer | None) -> None
     (logits,) = run(passage_of(model), samples)
     squash = keras.activations.sigmoid if last is not None and "sigmoid" in str(last.get_config()) else None
     wanted = (squash or keras.activations.softmax)(keras.ops.convert_to_tensor(logits))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(wanted), outputs_of(model, samples)[0], atol=1e-5)
+    assert_same_up_to_rounding(keras.ops.convert_to_numpy(wanted), outputs_of(model, samples)[0])
     assert np.abs(logits.sum(axis=1) - 1).max() > 0.1
 
 
@@ -63,7 +64,7 @@ def test_a_change_is_made_before_the_activation_and_behind_the_batch_norm(kind: 
     assert list(seen) == list(forward.fitted_layers)
     fitted = forward.fitted_layers["b"]
     x = keras.Model(model.inputs, fitted.layer.input)(keras.ops.convert_to_tensor(samples[0]), training=False)
-    np.testing.assert_allclose(seen["b"], keras.ops.convert_to_numpy(fitted.whole(x)), atol=1e-4)
+    assert_same_up_to_rounding(seen["b"], keras.ops.convert_to_numpy(fitted.whole(x)))
     assert (seen["b"] < 0).any()
 
 
@@ -84,7 +85,7 @@ def test_only_what_depends_on_a_changed_unit_is_run_again(kind: str) -> None:
         new = forward.changed(values, fitted, outputs[path] * 1.5, forward.after(fitted.end))
         wanted = run(forward, samples, lambda one, y, path=path: y * 1.5 if one.path == path else y)
         for a, b in zip(forward.logits(new), wanted, strict=True):
-            np.testing.assert_allclose(keras.ops.convert_to_numpy(a), b, atol=1e-4)
+            assert_same_up_to_rounding(keras.ops.convert_to_numpy(a), b)
     for a, b in zip(forward.logits(values), before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), b)
 
