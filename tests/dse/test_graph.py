@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from rankline.src.dse.keras_model.graph import feature_maps, peak_elements, trace
+from tests.helpers.rounding import assert_same_up_to_rounding
 
 layers = keras.layers
 
@@ -55,7 +56,7 @@ def test_the_maps_are_those_of_the_model() -> None:
     feature_maps(model, [keras.ops.convert_to_tensor(samples)], range(len(calls)), receive)
     for path in ("a", "b"):
         wanted = keras.Model(model.inputs, model.get_layer(path).output).predict(samples, verbose=0)
-        assert np.allclose(found[path], wanted, atol=1e-6)
+        assert_same_up_to_rounding(found[path], wanted, roundings=100)
 
 
 def test_calls_run_one_by_one_are_the_model() -> None:
@@ -76,7 +77,7 @@ def test_calls_run_one_by_one_are_the_model() -> None:
         assert tuple(values[-1][0].shape[1:]) == call.out_shapes[0]
     ends = [value[0] for value, call in zip(values, calls, strict=True) if call.is_output]
     for ours, theirs in zip(ends, model(samples), strict=True):
-        assert np.allclose(ours, theirs, atol=1e-6)
+        assert_same_up_to_rounding(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs), roundings=200)
 
 
 def test_sources_say_which_of_the_outputs_goes_in() -> None:

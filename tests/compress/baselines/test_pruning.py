@@ -18,6 +18,7 @@ from rankline.src.compress.baselines.pruning import prune
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from tests.helpers.rounding import assert_same_up_to_rounding
 
 layers = keras.layers
 
@@ -177,7 +178,7 @@ def test_filters_that_do_nothing_go_without_a_trace(network: str, criterion: str
     silence(model, prune(model, 0.6, criterion, dense=True).kept)
     x, before = samples(model), model.get_weights()
     pruned = prune(model, 0.6, criterion, dense=True).model
-    np.testing.assert_allclose(outputs(pruned, x), outputs(model, x), rtol=1e-5, atol=1e-5)
+    assert_same_up_to_rounding(outputs(pruned, x), outputs(model, x))
     assert pruned.count_params() < model.count_params()
     for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
@@ -194,7 +195,7 @@ def test_the_copy_that_keeps_everything_gives_the_same_outputs(network: str, cri
     assert type(pruned.model) is type(model)
     assert pruned.model.name == model.name
     assert [layer.name for layer in pruned.model.layers] == [layer.name for layer in model.layers]
-    np.testing.assert_allclose(outputs(pruned.model, samples(model)), outputs(model, samples(model)), rtol=1e-5)
+    assert_same_up_to_rounding(outputs(pruned.model, samples(model)), outputs(model, samples(model)))
 
 
 EXPECTED: dict[str, tuple[float, dict[str, int], int]] = {
@@ -300,7 +301,7 @@ def test_what_is_not_understood_is_left_as_it_is_with_the_reason() -> None:
         "classes": "gives an output of the model",
     }
     whole = prune(model, 1.0).model
-    np.testing.assert_allclose(outputs(whole, samples(model)), outputs(model, samples(model)), rtol=1e-5, atol=1e-5)
+    assert_same_up_to_rounding(outputs(whole, samples(model)), outputs(model, samples(model)))
 
 
 def test_a_sum_with_the_input_keeps_all_filters() -> None:

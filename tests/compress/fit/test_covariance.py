@@ -15,6 +15,7 @@ from rankline.src.compress.fit.covariance import CalibrationWarning, Covariance,
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from tests.helpers.channels_first import skip_if_refused
 from tests.helpers.rounding import rounding_bound
 
 layers = keras.layers
@@ -66,6 +67,7 @@ def correlated(count: int, size: tuple[int, ...], seed: int = 1) -> NDArray[np.f
 def test_patches_times_the_kernel_are_what_the_layer_computes(template: keras.Layer, size: tuple[int, ...]) -> None:
     model, x = model_of(template, size), correlated(3, size)
     (layer,) = model.layers
+    skip_if_refused(layer)
     view = patches(layer, x)
     kernel, bias = layer.get_weights()
     rows = view.reshape(-1, kernel[..., 0].size)

@@ -19,6 +19,7 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.options import Options
 from rankline.src.dse.space import Space
 from rankline.src.dse.symbols import layer_shape
+from tests.helpers.channels_first import skip_if_refused
 from tests.helpers.rounding import rounding_bound
 
 layers = keras.layers
@@ -77,6 +78,7 @@ def test_layer_computes_the_reconstructed_kernel_at_the_formulas_cost(
 ) -> None:
     rng = np.random.default_rng(0)
     layer = original(template, size, rng)
+    skip_if_refused(layer)
     tt_matrix = replaced(layer, size, shape, ranks)
     products = []
     times = keras.ops.matmul
@@ -109,6 +111,7 @@ def test_full_rank_gives_the_original_outputs(
 ) -> None:
     rng = np.random.default_rng(0)
     layer = original(template, size, rng)
+    skip_if_refused(layer)
     x = rng.standard_normal((3, *size)).astype("float32")
     for shape, ranks in [("3x4:4x2", (8,)), ("2x2x3:2x2x2", (4, 6))]:
         both = replaced(layer, size, shape, ranks), layer
