@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from rankline.src.compress import methods
+from rankline.src.compress.fit.covariance import patches
+from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
+from rankline.src.compress.layers.tt_matrix import TTMatrix
 
 UNIT = 2.0**-24
 """The unit round-off of float32: the largest relative error of one operation."""
@@ -28,12 +35,11 @@ def rounding_bound(layers: Sequence[keras.Layer], x: NDArray[np.float32]) -> NDA
     layers: built Dense, convolution, depthwise or TTMatrix layers with float32 weights. Activations are 0 at 0 and
     nowhere steeper than 1 (linear, ReLU, tanh), so that they enlarge neither an error nor a map.
     """
-    size, roundings = np.abs(x), ACTIVATION
+    size, roundings = np.abs(x).astype(np.float64), ACTIVATION
     for layer in layers:
-        terms = _with_weights(layer, np.ones_like, np.ones_like(size))
-        roundings += int(terms.max()) + 1
-        size = _with_weights(layer, np.abs, size)
-    return gamma(roundings) * size.astype(np.float64)
+        size, terms = _sizes(layer, size)
+        roundings += terms + 1
+    return gamma(roundings) * size
 
 
 def assert_same_up_to_rounding(ours: NDArray[Any], theirs: NDArray[Any], roundings: int = 500) -> None:
@@ -51,11 +57,30 @@ def gamma(roundings: int) -> float:
     return roundings * UNIT / (1 - roundings * UNIT)
 
 
-def _with_weights(layer: keras.Layer, change: Callable[[Any], Any], x: NDArray[Any]) -> NDArray[Any]:
-    """What the layer gives without its activation and with every weight changed; of ones, the terms of its sums."""
-    config = layer.get_config()
-    linear = {"activation": None} if "activation" in config else {}
-    other = type(layer).from_config({**config, **linear})
-    other.build(x.shape)
-    other.set_weights([change(weight) for weight in layer.get_weights()])
-    return keras.ops.convert_to_numpy(other(x))
+def _sizes(layer: keras.Layer, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """|A| |x| + |b| of one layer without its activation, and how many terms are summed for an output."""
+    first, *more = (np.abs(weight).astype(np.float64) for weight in layer.get_weights())
+    if isinstance(layer, TTMatrix):
+        cores = [first, *more][: len(layer.cores)]
+        kernel = methods.get("t3f").reconstruct(cores)
+        terms = sum(core.shape[2] * core.shape[3] for core in cores)
+        x = np.moveaxis(x, 1, -1) if layer.data_format == "channels_first" else x
+        outputs = x[(slice(None), *(slice(None, None, step) for step in layer.strides))] @ kernel
+    elif isinstance(layer, DepthwiseAlongAxis | keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
+        moves = _along_axis(layer, x.ndim - 2) if isinstance(layer, DepthwiseAlongAxis) else layer
+        taps = first.reshape(*moves.kernel_size, -1)
+        outputs, terms = (patches(moves, x) * taps).sum(axis=tuple(range(-taps.ndim, -1))), taps[..., 0].size
+    else:
+        rows = patches(layer, x)
+        kernel, terms = first.reshape(-1, first.shape[-1]), prod(first.shape[:-1])
+        outputs = rows.reshape(*rows.shape[: rows.ndim - first.ndim + 1], -1) @ kernel
+    if getattr(layer, "use_bias", False):
+        outputs, terms = outputs + np.abs(keras.ops.convert_to_numpy(layer.bias)), terms + 1
+    return np.moveaxis(outputs, -1, 1) if getattr(layer, "data_format", "") == "channels_first" else outputs, terms
+
+
+def _along_axis(layer: DepthwiseAlongAxis, axes: int) -> SimpleNamespace:
+    """How the layer moves, told for all axes as Keras's own layers do."""
+    names = ("kernel_size", "strides", "dilation_rate")
+    steps = {name: tuple(getattr(layer, name) if j == layer.axis else 1 for j in range(axes)) for name in names}
+    return SimpleNamespace(**steps, padding=layer.padding, data_format=layer.data_format)
