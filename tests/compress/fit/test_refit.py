@@ -19,7 +19,7 @@ from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factor_chain, factorize
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.graph import trace
-from rankline.src.dse.plan import Configuration, Plan
+from rankline.src.dse.plan import Plan
 from tests.helpers.channels_first import skip_if_refused
 from tests.helpers.models import full_rank
 from tests.helpers.networks import NETWORKS, distance, network, outputs_of, randomized, samples_of
