@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, select
 
 from rankline.src.db.backends.engine import check_location, connect, sqlite_path
 from rankline.src.db.explore.network import Explored, explore_layers, spaces_to_explore
-from rankline.src.db.queries.across_methods import best_by_method, best_of_layers, pareto_of_layer, totals
+from rankline.src.db.queries.across_methods import best_of_layer, lowest_of, methods_by_layer, pareto_of_layer, totals
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
 from rankline.src.db.queries.windows import Bounds
-from rankline.src.db.records import runs as records
+from rankline.src.db.records import networks, runs
 from rankline.src.db.records.error_tables import known_errors
-from rankline.src.db.schema import layer, layer_space, network, space
+from rankline.src.db.records.networks import LayerRow, NetworkRow, SpaceRow
+from rankline.src.db.records.runs import RunRow, TrialRecord
+from rankline.src.db.schema import layer_space, space
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
-from rankline.src.dse.methods import METHODS
 from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -110,43 +110,31 @@ class Database:
         Raises UserError where the database has a network of that name with other layers.
         """
         stored = set()
-        if name in {row["name"] for row in self.networks()}:
-            stored = {row["method"] for row in self.spaces(name)}
+        if name in networks.network_ids(self.engine):
+            stored = {row.method for row in self.spaces(name)}
         missing = [method for method in dict.fromkeys(methods) if method not in stored]
         return self.explore(model, name=name, methods=missing, progress=progress)
 
-    def networks(self) -> list[dict[str, Any]]:
+    def networks(self) -> list[NetworkRow]:
         """Every network: name, source, input_shape, layers, params, fm, flops."""
-        count = select(func.count()).where(layer.c.network == network.c.id).scalar_subquery()
-        columns = [network.c[name] for name in ("name", "source", "input_shape", "params", "fm", "flops")]
-        return self._rows(select(*columns, count.label("layers")).order_by(network.c.id))
+        return networks.networks(self.engine)
 
-    def network(self, name: str | None = None) -> dict[str, Any]:
+    def network(self, name: str | None = None) -> NetworkRow:
         """One network's row (the only one's where no name is given). Raises UserError."""
-        return self._rows(select(network).where(network.c.id == self.network_id(name)))[0]
+        wanted = self.network_id(name)
+        return next(row for row in self.networks() if row.id == wanted)
 
-    def layers(self, name: str | None = None) -> list[dict[str, Any]]:
+    def layers(self, name: str | None = None) -> list[LayerRow]:
         """Every layer of a network (the only one where no name is given), with its costs and, if kept, why."""
-        return self._rows(select(layer).where(layer.c.network == self.network_id(name)).order_by(layer.c.position))
+        return networks.layers(self.engine, self.network_id(name))
 
     def layer_shapes(self, name: str | None = None) -> list[Layer]:
         """The layers of a network (the only one where no name is given) as ``Layer`` objects."""
-        return [_as_layer(row) for row in self.layers(name)]
+        return [row.shape for row in self.layers(name)]
 
-    def spaces(self, name: str | None = None) -> list[dict[str, Any]]:
+    def spaces(self, name: str | None = None) -> list[SpaceRow]:
         """Every space of a network's layers: layer, method, options (JSON), n_total, n_better, n_useful, n_lines."""
-        columns = [space.c[name] for name in ("options", "n_total", "n_better", "n_useful", "n_lines")]
-        query = (
-            select(layer.c.name.label("layer"), space.c.method, *columns)
-            .join_from(layer, layer_space)
-            .join(space)
-            .where(layer.c.network == self.network_id(name))
-            .order_by(layer.c.position)
-        )
-        rows = self._rows(query)
-        order = {row["layer"]: position for position, row in reversed(list(enumerate(rows)))}
-        listed = list(METHODS)
-        return sorted(rows, key=lambda row: (order[row["layer"]], listed.index(row["method"])))
+        return networks.spaces(self.engine, self.network_id(name))
 
     def solutions(self, layer: str, method: str, network: str | None = None) -> Solutions:
         """The lazy query over all configurations of a layer by a method.
@@ -155,16 +143,16 @@ class Database:
         Raises UserError on an unknown or ambiguous name.
         """
         found = self._layer(layer, network)
-        if found["kept_because"]:
-            raise UserError(f"layer '{layer}' is kept as it is: {found['kept_because']}")
+        if found.kept_because:
+            raise UserError(f"layer '{layer}' is kept as it is: {found.kept_because}")
         columns = [space.c[column.name] for column in fields(StoredSpace)]
-        query = select(space.c.method, *columns).join(layer_space).where(layer_space.c.layer == found["id"])
-        stored = {row.pop("method"): StoredSpace(**row) for row in self._rows(query)}
+        query = select(space.c.method, *columns).join(layer_space).where(layer_space.c.layer == found.id)
+        with self.engine.connect() as connection:
+            stored = {row.method: StoredSpace(*row[1:]) for row in connection.execute(query)}
         if method not in stored:
             raise one_of(f"method for layer '{layer}'", method, list(stored))
-        original = Cost(found["params"], found["fm"], found["flops"])
-        errors = known_errors(self.engine, found["id"], method)
-        return Solutions(self.engine, layer, method, stored[method], original, errors=errors)
+        errors = known_errors(self.engine, found.id, method)
+        return Solutions(self.engine, layer, method, stored[method], found.cost, errors=errors)
 
     def best(
         self,
@@ -178,13 +166,21 @@ class Database:
 
         None where no method has any. Windows as in ``Solutions.where``. Raises UserError.
         """
-        return best_of_layers(self, network, lowest, within, methods, windows)
+        explored = methods_by_layer(self.spaces(network), methods)
+        return {
+            layer: best_of_layer([self.solutions(layer, one, network).within(within) for one in names], lowest, windows)
+            for layer, names in explored.items()
+        }
 
     def best_by_method(
         self, layer: str, lowest: str = "flops", network: str | None = None, within: str = "useful", **windows: Bounds
     ) -> dict[str, Solution | None]:
-        """For each method of a layer, its configuration with the lowest metric in the windows; None without any."""
-        return best_by_method(self, layer, network, lowest, within, windows)
+        """For each method of a layer, its configuration with the lowest metric in the windows.
+
+        None where it has none, and under an error window where its errors aren't known. Raises UserError.
+        """
+        asked = self._by_every_method(layer, network, within)
+        return {method: lowest_of(one, lowest, windows) for method, one in asked.items()}
 
     def pareto(
         self,
@@ -199,57 +195,53 @@ class Database:
 
         See ``Solutions.pareto``. Raises UserError where no error is known.
         """
-        return pareto_of_layer(self, layer, network, costs or ("params",), within, windows, methods)
+        asked = self._by_every_method(layer, network, within)
+        for name in methods or []:
+            if name not in asked:
+                raise one_of(f"method for layer '{layer}'", name, list(asked))
+        chosen = [one for name, one in asked.items() if not methods or name in methods]
+        return pareto_of_layer(layer, chosen, costs or ("params",), windows)
 
     def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
         """A network's cost as it is, and with one configuration for some of its layers. Raises UserError."""
-        return totals(self, network, choice)
+        return totals(self.network(network), [row.name for row in self.layers(network)], choice)
 
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self) -> list[RunRow]:
         """Every compression run: id, network, status, started, seed, settings, accuracy, loss, trials."""
-        return records.runs(self.engine)
+        return runs.runs(self.engine)
 
-    def trials(self, run: int) -> list[dict[str, Any]]:
+    def trials(self, run: int) -> list[TrialRecord]:
         """A run's trials, each with its layers' choices. Raises UserError for an unknown run."""
-        return records.trials(self.engine, run)
+        return runs.trials(self.engine, run)
 
     def network_id(self, name: str | None) -> int:
         """The id of a network; without a name, of the only one. Raises UserError."""
-        ids = {row["name"]: row["id"] for row in self._rows(select(network.c.name, network.c.id))}
+        ids = networks.network_ids(self.engine)
         if not ids:
             raise UserError("the database has no network yet; add one with: rankline explore MODEL")
         if name is None and len(ids) > 1:
             raise UserError(f"the database has {len(ids)} networks; choose one with --network: {', '.join(ids)}")
         if name is not None and name not in ids:
             raise one_of("network", name, list(ids))
-        return int(ids[name] if name is not None else next(iter(ids.values())))
+        return ids[name] if name is not None else next(iter(ids.values()))
 
-    def _layer(self, name: str, network_name: str | None) -> dict[str, Any]:
-        query = select(layer, network.c.name.label("network_name")).join(network).where(layer.c.name == name)
-        if network_name is not None:
-            query = query.where(layer.c.network == self.network_id(network_name))
-        rows = self._rows(query)
-        if not rows:
-            known = select(layer.c.name).distinct()
-            if network_name is not None:
-                known = known.where(layer.c.network == self.network_id(network_name))
-            raise one_of("layer", name, [row["name"] for row in self._rows(known)])
-        if len(rows) > 1:
-            owners = ", ".join(row["network_name"] for row in rows)
+    def _layer(self, name: str, network_name: str | None) -> LayerRow:
+        network = None if network_name is None else self.network_id(network_name)
+        found = networks.layers_named(self.engine, name, network)
+        if not found:
+            raise one_of("layer", name, networks.layer_names(self.engine, network))
+        if len(found) > 1:
+            owners = ", ".join(owner for owner, _ in found)
             raise UserError(f"several networks have a layer '{name}'; choose one with network (--network): {owners}")
-        return rows[0]
+        return found[0][1]
 
-    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _as_layer(row: Mapping[str, Any]) -> Layer:
-    plain = ("name", "kind", "in_channels", "out_channels", "padding", "groups", "positions", "kept_because")
-    sizes = ("kernel", "in_size", "out_size", "strides", "dilation")
-    values: dict[str, Any] = {key: row[key] for key in plain}
-    values |= {key: tuple(json.loads(row[key])) for key in sizes}
-    if row["kept_because"] is not None:
-        macs = None if row["flops"] is None else row["flops"] // 2
-        values |= {"kept_params": row["params"], "kept_fm": row["fm"], "kept_macs": macs}
-    return Layer(**values, sequential=bool(row["sequential"]))
+    def _by_every_method(self, layer: str, network: str | None, within: str) -> dict[str, Solutions]:
+        """The set of each method that a layer is explored by. Raises UserError where there is none."""
+        known = [row.method for row in self.spaces(network) if row.layer == layer]
+        if known:
+            return {method: self.solutions(layer, method, network).within(within) for method in known}
+        layers = {row.name: row for row in self.layers(network)}
+        if layer not in layers:
+            raise one_of("layer", layer, list(layers))
+        bare = "it has no configurations by the methods and options it was explored with"
+        raise UserError(f"layer '{layer}' has no solution space: {layers[layer].kept_because or bare}")

@@ -29,9 +29,9 @@ AMOUNTS = tuple(step / 20 for step in range(1, 21))
 
 def vbmf(job: Job, settings: Settings) -> Run:
     """The ranks of VBMF, weakened as little as the settings allow (see ``vbmf_plan``); errors as ``pruning``."""
-    rows = job.database.layers(job.network)
-    layers = chosen_layers(rows, settings)
-    left_out = {row["name"]: "left out by include or exclude" for row in rows if row["name"] not in layers}
+    names = [row.name for row in job.database.layers(job.network)]
+    layers = chosen_layers(names, settings)
+    left_out = {name: "left out by include or exclude" for name in names if name not in layers}
 
     def family(weaken: float) -> Made:
         plan, skipped = vbmf_plan(job.model, layers, weaken)
@@ -47,7 +47,8 @@ def pruning(job: Job, settings: Settings) -> Run:
     The amounts are shares of the filters of each convolution. See ``smallest_under_drop`` for how it ends. Raises
     UserError for a name or pattern that fits no layer, and where no filters can be pruned.
     """
-    layers = {name.removesuffix("/pointwise") for name in chosen_layers(job.database.layers(job.network), settings)}
+    names = [row.name for row in job.database.layers(job.network)]
+    layers = {name.removesuffix("/pointwise") for name in chosen_layers(names, settings)}
     families = [_pruned_by(job.model, criterion, layers) for criterion in CRITERIA]
     return _recorded(job, settings, "pruning", families, AMOUNTS[:-1])
 

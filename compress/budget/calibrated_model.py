@@ -80,7 +80,7 @@ class CalibratedModel:
         calls = trace(model)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
         wanted = Settings(include=tuple(how.include), exclude=tuple(how.exclude))
-        chosen = chosen_layers([{"name": layer.name} for layer in shape.layers], wanted)
+        chosen = chosen_layers([layer.name for layer in shape.layers], wanted)
         beyond = out_of_reach(calls)
         self.skipped: dict[str, str] = {}
         for layer in shape.layers:

@@ -28,6 +28,7 @@ from rankline.src.compress.methods.method import Decomposition
 from rankline.src.compress.model.surgery import find_layer, refusal
 from rankline.src.db.database import Database
 from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS, store_errors, stored_digests
+from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.error_table import ErrorTable
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.options import Options
@@ -134,19 +135,19 @@ def _jobs(
     covariances: Mapping[str, NDArray[np.float64]],
 ) -> list[_Job]:
     chosen = {get(name).name for name in methods or DECOMPOSITIONS}
-    rows = {row["name"]: row for row in database.layers(network)}
+    rows = {row.name: row for row in database.layers(network)}
     kernels: dict[str, NDArray[np.float32]] = {}
     jobs = []
     for space in database.spaces(network):
-        name = space["layer"]
-        if space["method"] not in chosen or refusal(model, name):
+        name = space.layer
+        if space.method not in chosen or refusal(model, name):
             continue
-        method = DECOMPOSITIONS[space["method"]]
+        method = DECOMPOSITIONS[space.method]
         if name not in kernels:
             kernels[name] = _kernel(model, rows[name])
         covariance = covariances.get(name) if method.uses_covariance else None
-        options = Space.from_definition(json.loads(space["options"])).options
-        jobs.append(_Job(name, rows[name]["id"], method, options, kernels[name], covariance))
+        options = Space.from_definition(json.loads(space.options)).options
+        jobs.append(_Job(name, rows[name].id, method, options, kernels[name], covariance))
     if not jobs:
         raise UserError("no layer of the network is both in the model and explored; explore the model first")
     silent = {job.layer for job in jobs if job.covariance is not None and not _puts_out(job.kernel, job.covariance)}
@@ -159,13 +160,13 @@ def _jobs(
     return [replace(job, covariance=None) if job.layer in silent else job for job in jobs]
 
 
-def _kernel(model: keras.Model, row: Mapping[str, Any]) -> NDArray[np.float32]:
+def _kernel(model: keras.Model, row: LayerRow) -> NDArray[np.float32]:
     """The weights of a layer of the database. Raises UserError where they are of another shape."""
-    layer: Any = find_layer(model, row["name"])
+    layer: Any = find_layer(model, row.name)
     kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(layer.kernel)
-    if kernel.shape != (*json.loads(row["kernel"]), row["in_channels"], row["out_channels"]):
+    if kernel.shape != (*row.kernel, row.in_channels, row.out_channels):
         raise UserError(
-            f"layer '{row['name']}' has a kernel of shape {kernel.shape} in the model and another in the "
+            f"layer '{row.name}' has a kernel of shape {kernel.shape} in the model and another in the "
             "database; give the model that was explored"
         )
     return kernel

@@ -43,7 +43,7 @@ def measure_errors(
     trained = load_model(model) if isinstance(model, str) else model
     database = open_database(db, create=False) if isinstance(db, str) else db
     name = network or (network_name(model) if isinstance(model, str) else trained.name)
-    known = [row["name"] for row in database.networks()]
+    known = [row.name for row in database.networks()]
     if name not in known:
         raise UserError(
             f"network '{name}' is not explored (the database has: {', '.join(known) or 'none'}); give its name, or "
@@ -61,7 +61,7 @@ def _calibrated(trained: keras.Model, database: Database, network: str, methods:
     """The layers that a method can tell the error of the outputs of. Raises UserError where there is none."""
     able = [name for name, one in DECOMPOSITIONS.items() if one.uses_covariance]
     asked = {get(name).name for name in methods or able}
-    paths = {row["layer"] for row in database.spaces(network) if row["method"] in asked & set(able)}
+    paths = {row.layer for row in database.spaces(network) if row.method in asked & set(able)}
     found = sorted(path for path in paths if refusal(trained, path) is None)
     if not found:
         raise UserError(

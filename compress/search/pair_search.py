@@ -7,9 +7,8 @@ more than then, go on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 
@@ -26,9 +25,10 @@ from rankline.src.db.records.runs import (
     FELL_SHORT,
     INTERRUPTED,
     SUCCESS,
+    RunRow,
     TrialRecord,
     finish_run,
-    trial_records,
+    trials,
 )
 from rankline.src.dse.errors import UserError
 
@@ -76,17 +76,17 @@ def part_of(job: Job, settings: Settings) -> PairSearch | DivergedError:
     """The search with these settings, that is on record, goes on, or is made; the error where it only diverges."""
     key, resume = key_of(job, settings), None
     for row in job.database.runs():
-        if row["settings"].get("key") != key:
+        if row.settings.get("key") != key:
             continue
-        checkpoints = checkpoints_of(job.database.location, row["id"])
+        checkpoints = checkpoints_of(job.database.location, row.id)
         kept = checkpoints is not None and checkpoints.folder.exists()
-        if row["status"] == SUCCESS or (row["status"] == FELL_SHORT and not (kept and _may_go_on(row, settings))):
-            records = trial_records(job.database.engine, row["id"])
+        if row.status == SUCCESS or (row.status == FELL_SHORT and not (kept and _may_go_on(row, settings))):
+            records = trials(job.database.engine, row.id)
             chosen = next((one for one in records if one.status == CHOSEN), None)
             if chosen is not None:
-                return PairSearch(row["id"], settings, row["status"], records[0], chosen)
+                return PairSearch(row.id, settings, row.status, records[0], chosen)
         elif kept:
-            resume = row["id"]
+            resume = row.id
     try:
         run = _search(job, settings, resume)
     except DivergedError as error:
@@ -94,10 +94,10 @@ def part_of(job: Job, settings: Settings) -> PairSearch | DivergedError:
     return PairSearch(run.id, settings, run.status, run.original, run.chosen)
 
 
-def _may_go_on(row: Mapping[str, Any], settings: Settings) -> bool:
+def _may_go_on(row: RunRow, settings: Settings) -> bool:
     """Whether a run that fell short had fewer trials or minutes than these settings allow."""
-    trials, minutes = row["settings"]["max_trials"], row["settings"]["max_minutes"]
-    return trials <= row["trials"] < settings.max_trials or (
+    most, minutes = row.settings["max_trials"], row.settings["max_minutes"]
+    return most <= row.trials < settings.max_trials or (
         minutes is not None and (settings.max_minutes or math.inf) > minutes
     )
 

@@ -35,7 +35,7 @@ from rankline.src.db.records.runs import (
     LayerRecord,
     TrialRecord,
     run_settings,
-    trial_records,
+    trials,
 )
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
@@ -110,7 +110,7 @@ class _Search:
 
     def run(self, skipped: Mapping[str, str]) -> Run:
         """Trial by trial until one is good enough, nothing is left to try, or Ctrl-C."""
-        recorded = trial_records(self.job.database.engine, self.recorder.run)
+        recorded = trials(self.job.database.engine, self.recorder.run)
         try:
             status = self._climb(self._retraced(recorded) if recorded else self._original())
         except KeyboardInterrupt:

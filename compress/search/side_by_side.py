@@ -134,8 +134,8 @@ def _close(job: Job, pairs: Sequence[Settings]) -> None:
     """Records that searches whose process was ended before them were interrupted."""
     keys = {key_of(job, pair) for pair in pairs}
     for row in job.database.runs():
-        if row["status"] == RUNNING and row["settings"].get("key") in keys:
-            finish_run(job.database.engine, row["id"], INTERRUPTED)
+        if row.status == RUNNING and row.settings.get("key") in keys:
+            finish_run(job.database.engine, row.id, INTERRUPTED)
 
 
 def _check_sendable(job: Job) -> None:

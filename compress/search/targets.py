@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import keras
 
@@ -14,6 +13,7 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.candidates import candidates
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
+from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
@@ -50,14 +50,14 @@ def targets_of(
     Raises UserError where there are none, and for a name or pattern that fits no layer.
     """
     rows = database.layers(network)
-    stored = {(row["layer"], row["method"]) for row in database.spaces(network)}
-    chosen = chosen_layers(rows, settings)
+    stored = {(row.layer, row.method) for row in database.spaces(network)}
+    chosen = chosen_layers([row.name for row in rows], settings)
     skipped: dict[str, str] = {}
     found: dict[str, Target] = {}
     for row in rows:
-        name, method = row["name"], _method_for(row, stored, settings)
-        if row["kept_because"]:
-            skipped[name] = row["kept_because"]
+        name, method = row.name, _method_for(row, stored, settings)
+        if row.kept_because:
+            skipped[name] = row.kept_because
         elif name not in chosen:
             skipped[name] = "left out by include or exclude"
         elif reason := refusal(model, name):
@@ -74,29 +74,28 @@ def targets_of(
     if not found:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise UserError(f"no layer of '{network}' can be made smaller ({reasons})")
-    return found, {row["name"]: skipped[row["name"]] for row in rows if row["name"] in skipped}
+    return found, {row.name: skipped[row.name] for row in rows if row.name in skipped}
 
 
-def chosen_layers(rows: Sequence[Mapping[str, Any]], settings: Settings) -> set[str]:
-    """The names of the layers that ``include`` and ``exclude`` leave; rows: those of a network in the database.
+def chosen_layers(names: Sequence[str], settings: Settings) -> set[str]:
+    """The names of the layers of a network that ``include`` and ``exclude`` leave.
 
     Raises UserError for a name or pattern that fits no layer.
     """
-    names = [row["name"] for row in rows]
     included = _matching(names, settings.include) if settings.include else set(names)
     return included - _matching(names, settings.exclude)
 
 
-def _target(database: Database, network: str, row: Mapping[str, Any], method: str, settings: Settings) -> Target | None:
-    solutions = database.solutions(row["name"], method, network)
+def _target(database: Database, network: str, row: LayerRow, method: str, settings: Settings) -> Target | None:
+    solutions = database.solutions(row.name, method, network)
     upcoming = candidates(
         solutions, settings.objective, settings.step, settings.max_solutions, settings.tolerance, settings.seed
     )
     first = next(upcoming, None)
     if first is None or first.reduction(settings.objective) <= 0:
         return None
-    threshold = settings.sequential_threshold if row["sequential"] else settings.other_threshold
-    return Target(threshold, Cost(row["params"], row["fm"], row["flops"]), upcoming, first)
+    threshold = settings.sequential_threshold if row.sequential else settings.other_threshold
+    return Target(threshold, row.cost, upcoming, first)
 
 
 def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
@@ -114,7 +113,7 @@ def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
     return found
 
 
-def _method_for(row: Mapping[str, Any], stored: set[tuple[str, str]], settings: Settings) -> str | None:
+def _method_for(row: LayerRow, stored: set[tuple[str, str]], settings: Settings) -> str | None:
     """The run's method for the layer's kind; SVD for a convolution that the run's conv method does not apply to."""
-    wanted = (settings.conv_method, "svd") if row["kind"] == "conv" else (settings.dense_method,)
-    return next((method for method in wanted if (row["name"], method) in stored), None)
+    wanted = (settings.conv_method, "svd") if row.kind == "conv" else (settings.dense_method,)
+    return next((method for method in wanted if (row.name, method) in stored), None)

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from rankline.src.db.queries.stored_lines import StoredLines
+from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-
-if TYPE_CHECKING:
-    from rankline.src.db.queries.solutions import Solutions
-    from rankline.src.db.queries.stored_lines import StoredLines
+from rankline.src.dse.metric import Metric
 
 
 class NoSolutionError(UserError):
     """No configuration meets the windows."""
 
 
-def no_solution(asked: Solutions, whole: StoredLines) -> NoSolutionError:
-    """The error of a query without an answer, with what its set has; ``whole`` is that set without windows."""
+def no_solution(
+    what: str, chosen: str, metrics: Iterable[Metric], original: Cost, whole: StoredLines, least_error: float | None
+) -> NoSolutionError:
+    """The error of a query without an answer, with what its set has of the metrics that were asked for.
+
+    ``whole`` is that set without windows; ``least_error`` is told where it is known.
+    """
     spans = []
-    for metric in dict.fromkeys(one.metric for one in asked.windows):
+    for metric in dict.fromkeys(metrics):
         low, high = (whole.extreme(metric, highest) for highest in (False, True))
         if low is not None and high is not None:
-            original = metric.of(asked.original)
+            before = metric.of(original)
             spans.append(
-                f"{metric.name} {low:,} to {high:,} (reduction {1 - high / original:.3f} to {1 - low / original:.3f})"
+                f"{metric.name} {low:,} to {high:,} (reduction {1 - high / before:.3f} to {1 - low / before:.3f})"
             )
-    if asked.error_bounds and whole.count():
-        least = replace(asked, windows=(), error_bounds=()).min_error().error
-        spans.append(f"error from {least:.4g} up")
-    possible = f"its {asked.chosen} ones span {'; '.join(spans)}" if spans else f"it has no {asked.chosen} ones"
-    return NoSolutionError(
-        f"no configuration of '{asked.layer}' by {asked.method} meets the windows; {possible}: widen the windows"
-    )
+    if least_error is not None:
+        spans.append(f"error from {least_error:.4g} up")
+    possible = f"its {chosen} ones span {'; '.join(spans)}" if spans else f"it has no {chosen} ones"
+    return NoSolutionError(f"no configuration of {what} meets the windows; {possible}: widen the windows")
 
 
 def unknown_errors(what: str) -> UserError:

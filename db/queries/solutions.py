@@ -328,4 +328,8 @@ class Solutions:
         return metric(name, self.bytes_per_element)
 
     def _no_solution(self) -> NoSolutionError:
-        return no_solution(self, self._stored(()))
+        whole, what = self._stored(()), f"'{self.layer}' by {self.method}"
+        least = None
+        if self.error_bounds and whole.count():
+            least = replace(self, windows=(), error_bounds=()).min_error().error
+        return no_solution(what, self.chosen, (one.metric for one in self.windows), self.original, whole, least)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
 
 from rankline.src.db.backends.engine import writing
+from rankline.src.db.records.row import Row
 from rankline.src.db.schema import layer, network, run, trial, trial_layer
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
@@ -24,9 +25,28 @@ RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell 
 MADE_BY = "made_by"
 """Under which a run's settings hold what else made its trials, by their numbers."""
 
+COUNTS = ("params", "fm", "flops")
+"""The columns of a cost."""
+
 
 @dataclass(frozen=True)
-class LayerRecord:
+class RunRow(Row):
+    """A run of a network: how it ended, and with what (see ``finish_run``); trials: how many, without the original."""
+
+    network: str
+    id: int
+    status: str
+    started: str
+    seed: int
+    settings: Mapping[str, Any]
+    accuracy: float | None
+    loss: float | None
+    original_accuracy: float | None
+    trials: int
+
+
+@dataclass(frozen=True)
+class LayerRecord(Row):
     """One layer in a trial: its configuration (None: as it is), cost, and how close it is to the original.
 
     similarity: mean cosine of feature maps; error: relative Frobenius error of the kernel.
@@ -38,15 +58,41 @@ class LayerRecord:
     similarity: float | None = None
     error: float | None = None
 
+    @property
+    def method(self) -> str | None:
+        """The configuration's method; None for a layer as it is."""
+        return None if self.configuration is None else self.configuration.method
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The configuration's ranks; none for a layer as it is."""
+        return () if self.configuration is None else self.configuration.ranks
+
+    @property
+    def shape(self) -> str | None:
+        """The configuration's tensor shape."""
+        return None if self.configuration is None else self.configuration.shape
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "layer": self.layer,
+            "method": self.method,
+            "ranks": None if self.configuration is None else list(self.ranks),
+            "shape": self.shape,
+            **_counts(self.cost),
+            "similarity": self.similarity,
+            "error": self.error,
+        }
+
 
 @dataclass(frozen=True)
-class TrialRecord:
+class TrialRecord(Row):
     """One model: accuracy as a fraction and loss on validation data (None: it diverged, its status is ``failed``),
     whole-model counts, and its layers.
 
     construct_seconds: the part of the seconds in which the model was made, all but its last fine-tuning and its
     evaluation; metric: a user's own, where the run is judged by one; made_by: what else made the model, such as a
-    pruning's criterion, as plain values.
+    pruning's criterion, as plain values; id, run: of a trial that is on record.
     """
 
     number: int
@@ -59,6 +105,24 @@ class TrialRecord:
     construct_seconds: float | None = None
     metric: float | None = None
     made_by: Mapping[str, Any] = field(default_factory=dict)
+    id: int | None = field(default=None, compare=False)
+    run: int | None = field(default=None, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "run": self.run,
+            "number": self.number,
+            "status": self.status,
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            **_counts(self.cost),
+            "seconds": self.seconds,
+            "construct_seconds": self.construct_seconds,
+            "metric": self.metric,
+            "made_by": dict(self.made_by),
+            "layers": [one.as_dict() for one in self.layers],
+        }
 
 
 def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
@@ -113,19 +177,6 @@ def run_settings(engine: Engine, run_id: int) -> tuple[str, dict[str, Any], str]
     return found.name, json.loads(found.settings), found.status
 
 
-def trial_records(engine: Engine, run_id: int) -> list[TrialRecord]:
-    """A run's trials as they were recorded. Raises UserError for an unknown run."""
-    records = []
-    for row in trials(engine, run_id):
-        layers = tuple(
-            LayerRecord(one["layer"], _configuration(one), _cost(one), one["similarity"], one["error"])
-            for one in row["layers"]
-        )
-        names = ("number", "status", "accuracy", "loss", "seconds", "construct_seconds", "metric", "made_by")
-        records.append(TrialRecord(**{name: row[name] for name in names}, cost=_cost(row), layers=layers))
-    return records
-
-
 def choose_trial(engine: Engine, run_id: int, number: int) -> None:
     """Marks the trial that the run hands over, it alone."""
     with writing(engine).begin() as connection:
@@ -160,23 +211,27 @@ def recorded_end(engine: Engine, run_id: int) -> Iterator[None]:
         raise
 
 
-def runs(engine: Engine) -> list[dict[str, Any]]:
-    """Every run: id, network, status, started, seed, settings, accuracy, loss, original_accuracy, trials (without the
-    original)."""
+def runs(engine: Engine) -> list[RunRow]:
+    """Every run, in the order they were started in."""
     names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
     columns = [run.c[name] for name in names]
     query = select(network.c.name.label("network"), *columns).join_from(run, network).order_by(run.c.id)
     tried = select(func.count()).where(trial.c.run == bindparam("run"), trial.c.status != ORIGINAL)
     with engine.connect() as connection:
-        found = _rows(connection, query)
-        for row in found:
-            row["settings"] = json.loads(row["settings"])
-            row["trials"] = connection.execute(tried, {"run": row["id"]}).scalar_one()
-    return found
+        return [
+            RunRow(
+                **{
+                    **row,
+                    "settings": json.loads(row["settings"]),
+                    "trials": connection.execute(tried, {"run": row["id"]}).scalar_one(),
+                }
+            )
+            for row in _rows(connection, query)
+        ]
 
 
-def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
-    """A run's trials in order, each with ``layers`` and ``made_by``. Raises UserError for an unknown run."""
+def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
+    """A run's trials in order, as they were recorded. Raises UserError for an unknown run."""
     with engine.connect() as connection:
         settings = connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar()
         if settings is None:
@@ -184,13 +239,16 @@ def trials(engine: Engine, run_id: int) -> list[dict[str, Any]]:
         made_by = json.loads(settings).get(MADE_BY, {})
         found = _rows(connection, select(trial).where(trial.c.run == run_id).order_by(trial.c.number))
         columns = [column for column in trial_layer.columns if column.name not in ("trial", "layer")]
-        query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer)
-        for row in found:
-            row["made_by"] = made_by.get(str(row["number"]), {})
-            row["layers"] = _rows(connection, query.where(trial_layer.c.trial == row["id"]).order_by(layer.c.position))
-            for one in row["layers"]:
-                one["ranks"] = None if one["ranks"] is None else json.loads(one["ranks"])
-    return found
+        query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer).order_by(layer.c.position)
+        return [
+            TrialRecord(
+                **{name: value for name, value in row.items() if name not in COUNTS},
+                cost=_cost(row),
+                layers=tuple(map(_layer, _rows(connection, query.where(trial_layer.c.trial == row["id"])))),
+                made_by=made_by.get(str(row["number"]), {}),
+            )
+            for row in found
+        ]
 
 
 def _note_made_by(connection: Connection, run_id: int, record: TrialRecord) -> None:
@@ -206,16 +264,19 @@ def _no_run(connection: Connection, run_id: int) -> UserError:
     return UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
 
 
-def _configuration(row: Mapping[str, Any]) -> Configuration | None:
-    return None if row["method"] is None else Configuration(row["method"], tuple(row["ranks"] or ()), row["shape"])
+def _layer(row: Mapping[str, Any]) -> LayerRecord:
+    how = None
+    if row["method"] is not None:
+        how = Configuration(row["method"], tuple(json.loads(row["ranks"] or "[]")), row["shape"])
+    return LayerRecord(row["layer"], how, _cost(row), row["similarity"], row["error"])
 
 
 def _cost(row: Mapping[str, Any]) -> Cost:
-    return Cost(row["params"], row["fm"], row["flops"])
+    return Cost(*(row[name] for name in COUNTS))
 
 
 def _counts(cost: Cost) -> dict[str, int]:
-    return {"params": int(cost.params), "fm": int(cost.fm), "flops": int(cost.flops)}
+    return {name: int(getattr(cost, name)) for name in COUNTS}
 
 
 def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]:

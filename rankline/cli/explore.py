@@ -111,10 +111,8 @@ def explore(
                 )
             )
     for one in done:
-        listed = {row["layer"] for row in database.spaces(one.network) if row["n_total"]}
-        bare = [
-            row["name"] for row in database.layers(one.network) if not row["kept_because"] and row["name"] not in listed
-        ]
+        listed = {row.layer for row in database.spaces(one.network) if row.n_total}
+        bare = [row.name for row in database.layers(one.network) if not row.kept_because and row.name not in listed]
         if bare:
             note(f"{one.network}: these methods and options leave no configuration of {', '.join(bare)}")
     looked = [] if trained is None else look(trained, database, done[0].network, chosen, inputs, samples)
@@ -226,7 +224,7 @@ def spaces(
 
     rows = open_database(db, create=False).spaces(network)
     if as_json:
-        write_json(rows)
+        write_json([row.as_dict() for row in rows])
         return
     columns = ["layer", "method", "n_total", "n_better", "n_useful", "n_lines"]
     titles = ["layer", "method", "configurations", "better", "useful", "lines"]

@@ -23,6 +23,7 @@ from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
     from rankline.src.db.database import Database
+    from rankline.src.db.records.runs import LayerRecord, RunRow
 
 app = typer.Typer(
     help="List compression runs, show their trials, compare and export them.\n\nExample: [bold]rankline runs[/bold]"
@@ -54,20 +55,20 @@ def runs(
         return
     found = _open(db).runs()
     if as_json:
-        write_json(found)
+        write_json([row.as_dict() for row in found])
         return
     columns = ["id", "network", "strategy", "methods", "status", "trials", "test accuracy", "seed", "started"]
     rows = [
         [
-            row["id"],
-            row["network"],
+            row.id,
+            row.network,
             strategy(row),
             _methods(row),
-            row["status"],
-            row["trials"],
-            share(row["accuracy"]),
-            row["seed"],
-            row["started"],
+            row.status,
+            row.trials,
+            share(row.accuracy),
+            row.seed,
+            row.started,
         ]
         for row in found
     ]
@@ -91,34 +92,34 @@ def show(
     database = _open(db)
     found = database.trials(run)
     if as_json:
-        write_json(found)
+        write_json([row.as_dict() for row in found])
         return
     columns = [
         "trial", "status", "made by", "validation accuracy", "loss", "params", "FLOPs", "seconds", "of these making it",
     ]  # fmt: skip
     rows = [
         [
-            row["number"],
-            row["status"],
-            setting_text(row["made_by"]) if row["made_by"] else None,
-            share(row["accuracy"]),
-            rounded(row["loss"], 4),
-            row["params"],
-            row["flops"],
-            rounded(row["seconds"], 1),
-            rounded(row["construct_seconds"], 1),
+            row.number,
+            row.status,
+            setting_text(row.made_by) if row.made_by else None,
+            share(row.accuracy),
+            rounded(row.loss, 4),
+            row.cost.params,
+            row.cost.flops,
+            rounded(row.seconds, 1),
+            rounded(row.construct_seconds, 1),
         ]
         for row in found
     ]
     originals = _original_params(database, run)
-    layers = [[_layer(one, originals) for one in row["layers"]] for row in found]
+    layers = [[_layer(one, originals) for one in row.layers] for row in found]
     if as_csv:
         each = zip(rows, layers, strict=True)
         joined = [[*row, *one] for row, some in each for one in some or [[None] * len(LAYER_COLUMNS)]]
         write_csv([*columns, *(f"layer's {name}" if name in columns else name for name in LAYER_COLUMNS)], joined)
         return
     write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", "FLOPs"])
-    numbered = [[row["number"], *one] for row, some in zip(found, layers, strict=True) for one in some]
+    numbered = [[row.number, *one] for row, some in zip(found, layers, strict=True) for one in some]
     if numbered:
         write_table("its layers", ["trial", *LAYER_COLUMNS], numbered, least_important=["params", "shape"])
 
@@ -139,7 +140,7 @@ def compare(
 
     database = _open(db)
     if as_json:
-        write_json({str(run): side(database, run) for run in (one, other)})
+        write_json({str(run): side(database, run).as_dict() for run in (one, other)})
         return
     titles = [f"run {one}", f"run {other}"]
     found = compared(database, one, other)
@@ -172,8 +173,8 @@ def export(
         raise UserError(f"a run is exported as .json; got '{out.name}'")
     database = _open(db)
     trials = database.trials(run)
-    (row,) = [row for row in database.runs() if row["id"] == run]
-    write_text(out, json.dumps({**row, "trials": trials}, indent=2) + "\n")
+    (row,) = [row for row in database.runs() if row.id == run]
+    write_text(out, json.dumps({**row.as_dict(), "trials": [one.as_dict() for one in trials]}, indent=2) + "\n")
     note(f"wrote run {run} with {len(trials)} trials to {out}")
 
 
@@ -183,30 +184,29 @@ def _open(db: str) -> Database:
     return open_database(db, create=False)
 
 
-def _layer(one: dict[str, Any], originals: dict[str, int]) -> list[Any]:
+def _layer(one: LayerRecord, originals: dict[str, int]) -> list[Any]:
     from rankline.src.reports.report.comparison import ranks_text
 
     return [
-        one["layer"],
-        one["method"] or "as it was",
-        ranks_text(one["ranks"]),
-        one["shape"],
-        one["params"],
-        share(1 - one["params"] / originals[one["layer"]], bar=True),
-        None if one["method"] is None else rounded(one["similarity"], 3),
-        None if one["error"] is None or one["method"] is None else share(one["error"]),
+        one.layer,
+        one.method or "as it was",
+        ranks_text(one.ranks),
+        one.shape,
+        one.cost.params,
+        share(1 - one.cost.params / originals[one.layer], bar=True),
+        None if one.method is None else rounded(one.similarity, 3),
+        None if one.error is None or one.method is None else share(one.error),
     ]
 
 
 def _original_params(database: Database, run: int) -> dict[str, int]:
-    (network,) = [row["network"] for row in database.runs() if row["id"] == run]
-    return {row["name"]: row["params"] for row in database.layers(network)}
+    (network,) = [row.network for row in database.runs() if row.id == run]
+    return {row.name: row.cost.params for row in database.layers(network)}
 
 
-def _methods(row: dict[str, Any]) -> str:
+def _methods(row: RunRow) -> str:
     from rankline.src.reports.report.comparison import strategy
 
-    settings = row["settings"]
     if strategy(row) in ("vbmf", "pruning", "hybrid"):
         return ""
-    return f"{settings.get('conv_method', '')} {settings.get('dense_method', '')}".strip()
+    return f"{row.settings.get('conv_method', '')} {row.settings.get('dense_method', '')}".strip()

@@ -17,13 +17,13 @@ from rankline.src.db.queries.line_windows import SETS
 from rankline.src.db.queries.no_solution import NoSolutionError
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions
+from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import metric
 from rankline.src.reports.explorer.given import shown, text, texts
 from rankline.src.reports.figures.solution_cloud import AGAINST, cloud_ground, cloud_points
 from rankline.src.reports.report.clouds import envelope_of, joined, table_of
-from rankline.src.reports.report.outcome import cost_of
 
 SAMPLE, SEED = 120, 0
 """The most points of a method in the cloud, and what draws them."""
@@ -91,7 +91,7 @@ def cloud(
     # The ground is that of the whole spaces, whatever set is asked for, and knows no errors.
     spaces = tuple(replace(one.within("all"), errors=None) for one in _spaces(database, question))
     row = layer_row(database, question.network, question.layer)
-    ground = _ground(spaces, cost_of(row), question.against)
+    ground = _ground(spaces, row.cost, question.against)
     picks = {pick for answer in found for pick in answer.picks.values()} - {chosen}
     points = cloud_points(
         question.methods,
@@ -103,9 +103,9 @@ def cloud(
     return {**ground, "data": [*ground["data"], *points]}
 
 
-def layer_row(database: Database, network: str, layer: str) -> Mapping[str, Any]:
+def layer_row(database: Database, network: str, layer: str) -> LayerRow:
     """What the database has of a layer. Raises UserError for an unknown one."""
-    rows = {row["name"]: row for row in database.layers(network)}
+    rows = {row.name: row for row in database.layers(network)}
     if layer not in rows:
         raise one_of(f"layer of '{network}'", layer, list(rows))
     return rows[layer]

@@ -38,7 +38,7 @@ def basket_of(database: Database, network: str, kept: Any) -> Basket:
     Raises UserError for an unknown network.
     """
     texts = _kept_texts(kept).get(network, {})
-    names = [row["name"] for row in database.layers(network)]
+    names = [row.name for row in database.layers(network)]
     refused = {layer: f"{network} has no such layer" for layer in texts if layer not in names}
     choices = {}
     for layer in filter(texts.__contains__, names):

@@ -27,8 +27,8 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     if len(runs) < 2:
         few = NONE if not runs else "The database has one run only; two can be compared."
         return html.Div([html.H1(TITLE), told(few)])
-    a, b = (run_number(database, query.get(key, str(runs[place]["id"]))) for key, place in (("a", -2), ("b", -1)))
-    options = [{"label": f"run {row['id']}: {row['network']}, {row['status']}", "value": row["id"]} for row in runs]
+    a, b = (run_number(database, query.get(key, str(runs[place].id))) for key, place in (("a", -2), ("b", -1)))
+    options = [{"label": f"run {row.id}: {row.network}, {row.status}", "value": row.id} for row in runs]
     pickers = [picker("first run", options, a, "run-a"), picker("second run", options, b, "run-b")]
     shown = [html.Div(pickers, className="two"), dcc.Store(id="compared-address"), html.Div(id="compared")]
     return html.Div([html.H1("Two runs side by side"), *shown])
@@ -59,9 +59,9 @@ def register(app: TellingDash, database: Database) -> None:
 
 
 def _path(database: Database, number: int) -> html.Div:
-    (run,) = [row for row in database.runs() if row["id"] == number]
-    layers = database.layers(run["network"])
-    result = outcome(run, database.trials(number), database.network(run["network"]), layers)
+    (run,) = [row for row in database.runs() if row.id == number]
+    layers = database.layers(run.network)
+    result = outcome(run, database.trials(number), database.network(run.network), layers)
     path = drawn_path(result)
     shown = told("No accuracy is known.") if path is None else graph(path.figure)
     return html.Div([html.H2(f"Run {number}"), shown])

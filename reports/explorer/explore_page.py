@@ -31,7 +31,7 @@ HEIGHT = 460
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
     """The page; ``query`` may name a ``network`` and a ``layer``. Raises UserError for unknown ones."""
-    networks = [row["name"] for row in database.networks()]
+    networks = [row.name for row in database.networks()]
     if not networks:
         return html.Div([html.H1(TITLE), told("The database has no network yet. Add one with: rankline explore MODEL")])
     network = query.get("network", networks[0])
@@ -200,17 +200,17 @@ def register(app: TellingDash, database: Database) -> None:
 
 def _layers(database: Database, network: str) -> list[str]:
     """The layers that have spaces, in their order."""
-    return list(dict.fromkeys(row["layer"] for row in database.spaces(network)))
+    return list(dict.fromkeys(row.layer for row in database.spaces(network)))
 
 
 def _largest(database: Database, network: str) -> str | None:
     """Of them, the layer with the most params."""
-    params = {row["name"]: row["params"] or 0 for row in database.layers(network)}
+    params = {row.name: row.cost.params for row in database.layers(network)}
     return max(_layers(database, network), key=lambda name: params[name], default=None)
 
 
 def _why_none(database: Database, network: str) -> str:
-    reasons = [f"{row['name']}: {row['kept_because']}" for row in database.layers(network) if row["kept_because"]]
+    reasons = [f"{row.name}: {row.kept_because}" for row in database.layers(network) if row.kept_because]
     return f"No layer of {network} has configurations. {'; '.join(reasons[:5])}"
 
 
@@ -218,10 +218,10 @@ def _known_of(database: Database, network: str, layer: str | None) -> tuple[list
     """The methods of a layer, its costs in words, and whether any error is known."""
     if layer is None:
         return [], None, False
-    methods = [row["method"] for row in database.spaces(network) if row["layer"] == layer]
+    methods = [row.method for row in database.spaces(network) if row.layer == layer]
     known = any(database.solutions(layer, method, network).errors is not None for method in methods)
     row = layer_row(database, network, layer)
-    costs = f"{si(row['params'])} params, {si(row['flops'])} FLOPs, {si(row['fm'])} feature-map elements"
+    costs = f"{si(row.cost.params)} params, {si(row.cost.flops)} FLOPs, {si(row.cost.fm)} feature-map elements"
     return methods, costs if known else f"{costs}. {UNKNOWN_ERRORS}", known
 
 

@@ -23,16 +23,16 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     columns = ["network", "layers", "params", "FLOPs", "source"]
     rows = [
         [
-            link(row["name"], "/network", network=row["name"]),
-            row["layers"],
-            si(row["params"]),
-            si(row["flops"]),
-            row["source"],
+            link(row.name, "/network", network=row.name),
+            row.layers,
+            si(row.params),
+            si(row.flops),
+            row.source,
         ]
         for row in networks
     ]
     parts: list[Any] = [html.H1(TITLE), table(columns, rows, "networks")]
-    name = query.get("network", networks[0]["name"] if len(networks) == 1 else None)
+    name = query.get("network", networks[0].name if len(networks) == 1 else None)
     return html.Div([*parts, *(_layers(database, name) if name else [])])
 
 
@@ -44,20 +44,20 @@ def _layers(database: Database, name: str) -> list[Any]:
     network, layers = database.network(name), database.layers(name)
     spaces: dict[str, int] = {}
     for space in database.spaces(name):
-        spaces[space["layer"]] = spaces.get(space["layer"], 0) + space["n_total"]
+        spaces[space.layer] = spaces.get(space.layer, 0) + space.n_total
     rows = [
         [
-            link(row["name"], "/", network=name, layer=row["name"]) if row["name"] in spaces else row["name"],
-            row["kind"],
-            row["params"],
-            row["fm"],
-            row["flops"],
-            spaces.get(row["name"]),
-            row["kept_because"] or "",
+            link(row.name, "/", network=name, layer=row.name) if row.name in spaces else row.name,
+            row.kind,
+            row.params,
+            row.fm,
+            row.flops,
+            spaces.get(row.name),
+            row.kept_because or "",
         ]
         for row in layers
     ]
     columns = ["layer", "kind", "params", "feature maps (elements)", "FLOPs", "configurations", "kept because"]
     costs = drawn_costs(layers)
     figure = [] if costs is None else [html.P(costs.label, className="soft"), graph(costs.figure)]
-    return [html.H2(network["name"]), *figure, table(columns, rows, f"layers of {name}")]
+    return [html.H2(network.name), *figure, table(columns, rows, f"layers of {name}")]

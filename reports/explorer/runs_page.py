@@ -8,7 +8,7 @@ from typing import Any
 from dash import Dash, Input, Output, dcc, html
 
 from rankline.src.db.database import Database
-from rankline.src.db.records.runs import RUNNING
+from rankline.src.db.records.runs import RUNNING, RunRow, TrialRecord
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.numbers import change, percent, si
 from rankline.src.reports.explorer.parts import graph, link, table, told
@@ -43,8 +43,8 @@ def register(app: Dash, database: Database) -> None:
     )
     def show_run(number: Any, _: int | None) -> tuple[Any, bool]:
         known = run_number(database, number)
-        (run,) = [row for row in database.runs() if row["id"] == known]
-        return _shown(database, run), run["status"] != RUNNING
+        (run,) = [row for row in database.runs() if row.id == known]
+        return _shown(database, run), run.status != RUNNING
 
     @app.callback(Output("runs-shown", "children"), Input("look-for-runs", "n_intervals"), prevent_initial_call=True)
     def show_runs(_: Any) -> Any:
@@ -54,7 +54,7 @@ def register(app: Dash, database: Database) -> None:
 def run_number(database: Database, given: Any) -> int:
     """The run that a text or a number names. Raises UserError for none."""
     text = str(given)[:60]
-    known = [row["id"] for row in database.runs()]
+    known = [row.id for row in database.runs()]
     if not known:
         raise UserError(NONE)
     if text not in map(str, known):
@@ -70,66 +70,66 @@ def _runs(database: Database) -> Any:
     columns = ["run", "network", "started (UTC)", "status", "trials", "test accuracy", "objective"]
     rows = [
         [
-            link(str(row["id"]), "/runs", run=row["id"]),
-            row["network"],
-            str(row["started"])[:19].replace("T", " "),
-            row["status"],
-            row["trials"],
-            percent(row["accuracy"]),
-            str(row["settings"].get("objective", "")),
+            link(str(row.id), "/runs", run=row.id),
+            row.network,
+            str(row.started)[:19].replace("T", " "),
+            row.status,
+            row.trials,
+            percent(row.accuracy),
+            str(row.settings.get("objective", "")),
         ]
         for row in runs[::-1]
     ]
     return table(columns, rows, "runs")
 
 
-def _shown(database: Database, run: Mapping[str, Any]) -> list[Any]:
-    trials = database.trials(run["id"])
-    network = database.network(run["network"])
-    result = outcome(run, trials, network, database.layers(run["network"]))
+def _shown(database: Database, run: RunRow) -> list[Any]:
+    trials = database.trials(run.id)
+    network = database.network(run.network)
+    result = outcome(run, trials, network, database.layers(run.network))
     best = best_trial(trials)
-    status = f"{run['network']}, started {str(run['started'])[:19].replace('T', ' ')} UTC, seed {run['seed']}: "
-    parts: list[Any] = [html.P([status, html.B(run["status"])], id="status")]
-    if run["status"] == RUNNING:
+    status = f"{run.network}, started {str(run.started)[:19].replace('T', ' ')} UTC, seed {run.seed}: "
+    parts: list[Any] = [html.P([status, html.B(run.status)], id="status")]
+    if run.status == RUNNING:
         parts.append(html.P("This page follows it; new trials appear by themselves.", className="soft"))
     if not trials:
         return [*parts, told("It has no trial yet.")]
     rows = [
         [
-            ("▸ " if best is not None and trial["number"] == best["number"] else "") + str(trial["number"]),
-            trial["status"],
-            percent(trial["accuracy"]),
-            si(trial["params"]),
-            change(1 - trial["params"] / network["params"]),
-            si(trial["flops"]),
-            change(1 - trial["flops"] / network["flops"]),
-            f"{trial['seconds']:.1f}",
+            ("▸ " if best is not None and trial.number == best.number else "") + str(trial.number),
+            trial.status,
+            percent(trial.accuracy),
+            si(trial.cost.params),
+            change(1 - trial.cost.params / network.cost.params),
+            si(trial.cost.flops),
+            change(1 - trial.cost.flops / network.cost.flops),
+            f"{trial.seconds:.1f}",
         ]
         for trial in trials
     ]
     columns = ["trial", "status", "validation accuracy", "params", "change", "FLOPs", "change", "seconds"]
-    parts.append(table(columns, rows, f"trials of run {run['id']}", key="trials"))
+    parts.append(table(columns, rows, f"trials of run {run.id}", key="trials"))
     for drawn in (drawn_path(result), drawn_similarity(result)):
         if drawn is not None:
             figure = drawn.figure.update_layout(uirevision=drawn.name)
             parts += [html.H2(drawn.label), graph(figure)]
-    if best is not None and best["layers"]:
-        parts += [html.H2(f"The layers of trial {best['number']}"), _layers(best)]
+    if best is not None and best.layers:
+        parts += [html.H2(f"The layers of trial {best.number}"), _layers(best)]
     return parts
 
 
-def _layers(trial: Mapping[str, Any]) -> Any:
+def _layers(trial: TrialRecord) -> Any:
     rows = [
         [
-            one["layer"],
-            one["method"] or "as it was",
-            "×".join(map(str, one["ranks"] or [])),
-            si(one["params"]),
-            si(one["flops"]),
-            percent(one["similarity"]) if one["method"] else None,
-            percent(one["error"]) if one["method"] else None,
+            one.layer,
+            one.method or "as it was",
+            "×".join(map(str, one.ranks)),
+            si(one.cost.params),
+            si(one.cost.flops),
+            percent(one.similarity) if one.method else None,
+            percent(one.error) if one.method else None,
         ]
-        for one in trial["layers"]
+        for one in trial.layers
     ]
     columns = ["layer", "method", "ranks", "params", "FLOPs", "similarity", "error of weights"]
-    return table(columns, rows, f"layers of trial {trial['number']}")
+    return table(columns, rows, f"layers of trial {trial.number}")

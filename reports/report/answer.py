@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rankline.src.db.records.runs import CHOSEN, SUCCESS
+from rankline.src.db.records.networks import NetworkRow, SpaceRow
+from rankline.src.db.records.runs import CHOSEN, SUCCESS, RunRow
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.numbers import change, count, points, si
-from rankline.src.reports.report.outcome import Outcome, Row
+from rankline.src.reports.report.layers import ReportedLayer
+from rankline.src.reports.report.outcome import Outcome
 
 NAMED = 5
 """Up to so many factorized layers are named; of more, their number is told."""
@@ -15,53 +17,55 @@ NAMED = 5
 ENDS = {SUCCESS: "met the goal", "fell short": "fell short of the goal"}
 
 
-def is_under_budget(run: Row) -> bool:
+def is_under_budget(run: RunRow) -> bool:
     """Whether the run allocated a budget, and searched for nothing."""
-    return bool(run["settings"].get("strategy") == "budget")
+    return bool(run.settings.get("strategy") == "budget")
 
 
-def answer(network: Row, layers: Sequence[Row], spaces: Sequence[Row], result: Outcome | None) -> list[str]:
-    """Sentences; ``layers`` are a report's, with their ``choice``. Without a trial: what is known and what to do."""
+def answer(
+    network: NetworkRow, layers: Sequence[ReportedLayer], spaces: Sequence[SpaceRow], result: Outcome | None
+) -> list[str]:
+    """Sentences. Without a trial: what is known and what to do."""
     if result is not None and result.best is not None:
         return [_gain(result), _chosen(layers), *_short(result)]
-    total, better = (count(sum(row[key] for row in spaces)) for key in ("n_total", "n_better"))
+    total, better = (count(sum(some)) for some in ((row.n_total for row in spaces), (row.n_better for row in spaces)))
     known = (
-        f"{len(layers)} layers, {si(network['params'])} params, {si(network['flops'])} FLOPs a sample. {total} "
+        f"{len(layers)} layers, {si(network.params)} params, {si(network.flops)} FLOPs a sample. {total} "
         f"configurations are known, {better} of them with fewer params and fewer FLOPs than the layer as it is."
     )
     if result is None:
         return [known, "Nothing is compressed yet: rankline compress does it."]
-    return [known, f"Run {result.run['id']} ended without a trial to show: {result.run['status']}."]
+    return [known, f"Run {result.run.id} ended without a trial to show: {result.run.status}."]
 
 
 def _gain(result: Outcome) -> str:
     whole, tried = result.changes[0], len(result.tried)
     saved = {metric: change(whole.reduction(metric)) for metric in ("params", "flops", "memory")}
     cost = f"at {points(result.accuracy_change)} of validation accuracy."
-    if result.best is not None and result.best["accuracy"] is None:
+    if result.best is not None and result.best.accuracy is None:
         cost = "no accuracy is known: there were no labels."
     return (
-        f"Run {result.run['id']} {_end(result)} after {tried} trial{'s' if tried != 1 else ''}: "
+        f"Run {result.run.id} {_end(result)} after {tried} trial{'s' if tried != 1 else ''}: "
         f"params {saved['params']}, FLOPs {saved['flops']} and memory {saved['memory']}, {cost}"
     )
 
 
 def _end(result: Outcome) -> str:
     if is_under_budget(result.run):
-        if result.best is not None and result.best["status"] == CHOSEN:
+        if result.best is not None and result.best.status == CHOSEN:
             return "kept within the budget"
-        if result.run["status"] == SUCCESS:
+        if result.run.status == SUCCESS:
             return "swept budgets"
-    status = result.run["status"]
+    status = result.run.status
     return ENDS.get(status, f"ended: {status}")
 
 
-def _chosen(layers: Sequence[Row]) -> str:
+def _chosen(layers: Sequence[ReportedLayer]) -> str:
     """Which method stands in for which layers."""
     by_method: dict[str, list[str]] = {}
     for layer in layers:
-        if layer["choice"]:
-            by_method.setdefault(layer["choice"]["method"], []).append(layer["name"])
+        if layer.choice is not None and layer.choice.method is not None:
+            by_method.setdefault(layer.choice.method, []).append(layer.name)
     made = sum(map(len, by_method.values()))
     if not made:
         return "Every layer is as it was."
@@ -77,11 +81,11 @@ def _chosen(layers: Sequence[Row]) -> str:
 def _short(result: Outcome) -> list[str]:
     """Whose numbers they are, where no trial was chosen."""
     best = result.best
-    if best is None or best["status"] == CHOSEN:
+    if best is None or best.status == CHOSEN:
         return []
     if is_under_budget(result.run):
-        which = "the last" if best["accuracy"] is None else "the most accurate"
-        return [f"The numbers are those of trial {best['number']}, {which}."]
+        which = "the last" if best.accuracy is None else "the most accurate"
+        return [f"The numbers are those of trial {best.number}, {which}."]
     return [
-        f"No trial was within the drop allowed; the numbers are those of the most accurate one, trial {best['number']}."
+        f"No trial was within the drop allowed; the numbers are those of the most accurate one, trial {best.number}."
     ]

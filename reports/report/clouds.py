@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,14 @@ import pandas as pd
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions
+from rankline.src.db.records.networks import LayerRow
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.metric import metric
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.front import front
 from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
-from rankline.src.reports.report.outcome import cost_of
-
-Row = Mapping[str, Any]
+from rankline.src.reports.report.layers import ReportedLayer
 
 LEVELS, SAMPLE, FRONT = 60, 300, 40
 """Levels of an envelope, and the most points of a cloud and of a front, for each method."""
@@ -28,26 +28,25 @@ LEVELS, SAMPLE, FRONT = 60, 300, 40
 class LayerFigures:
     """A layer, its cloud, and its front of error against params; None where no error is known."""
 
-    layer: Row
+    layer: ReportedLayer
     cloud: Drawn
     front: Drawn | None
 
 
 def layer_figures(
-    database: Database, network: str, layers: Sequence[Row], choices: Sequence[Row], seed: int
+    database: Database, network: str, layers: Sequence[ReportedLayer], seed: int
 ) -> Iterator[LayerFigures]:
-    """Every layer that has spaces, with its figures; ``choices`` are a trial's layers, or none.
+    """Every layer that has spaces, with its figures.
 
     The envelope is over all configurations that the cloud has room for, its points a sample of the useful ones.
     """
     methods: dict[str, list[str]] = {}
     for space in database.spaces(network):
-        methods.setdefault(space["layer"], []).append(space["method"])
-    chosen = {choice["layer"]: choice for choice in choices if choice["method"]}
+        methods.setdefault(space.layer, []).append(space.method)
     cache: dict[tuple[int, Cost], tuple[pd.DataFrame, pd.DataFrame]] = {}
     drawn: dict[tuple[Any, ...], str] = {}
     for layer in layers:
-        spaces = [database.solutions(layer["name"], method, network) for method in methods.get(layer["name"], [])]
+        spaces = [database.solutions(layer.name, method, network) for method in methods.get(layer.name, [])]
         if not spaces:
             continue
         keys = [(solutions.space.id, solutions.original) for solutions in spaces]
@@ -56,12 +55,11 @@ def layer_figures(
             if key not in cache:
                 cache[key] = envelope_of(solutions), table_of(solutions.random(SAMPLE, seed))
         envelope, sample = (joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
-        choice = chosen.get(layer["name"])
-        figure = solution_cloud(envelope, sample, cost_of(layer), _chosen(choice, layer), title="")
-        name = f"cloud-{layer['position']}"
-        first = drawn.setdefault((*keys, _mark(choice)), name)
-        label = f"FLOPs against params of the configurations of {layer['name']}"
-        cloud = Drawn(name, label, figure, layer["name"], same_as="" if first == name else first)
+        figure = solution_cloud(envelope, sample, layer.cost, _chosen(layer), title="")
+        name = f"cloud-{layer.position}"
+        first = drawn.setdefault((*keys, _mark(layer)), name)
+        label = f"FLOPs against params of the configurations of {layer.name}"
+        cloud = Drawn(name, label, figure, layer.name, same_as="" if first == name else first)
         yield LayerFigures(layer, cloud, drawn_front(layer, spaces))
 
 
@@ -83,19 +81,19 @@ def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
-def _mark(choice: Row | None) -> tuple[Any, ...] | None:
+def _mark(layer: ReportedLayer) -> Configuration | None:
     """What of a choice its mark in the figure shows."""
-    return None if choice is None else (choice["method"], tuple(choice["ranks"]), choice["shape"])
+    return None if layer.choice is None else layer.choice.configuration
 
 
-def _chosen(choice: Row | None, layer: Row) -> pd.DataFrame:
-    if choice is None:
+def _chosen(layer: ReportedLayer) -> pd.DataFrame:
+    if layer.choice is None:
         return pd.DataFrame()
-    reductions = {f"{metric}_reduction": 1 - choice[metric] / layer[metric] for metric in ("params", "flops")}
-    return pd.DataFrame([{**choice, **reductions}])
+    reductions = {"params_reduction": layer.params_saved, "flops_reduction": layer.flops_saved}
+    return pd.DataFrame([{**layer.choice.as_dict(), **reductions}])
 
 
-def drawn_front(layer: Row, spaces: Sequence[Solutions]) -> Drawn | None:
+def drawn_front(layer: LayerRow, spaces: Sequence[Solutions]) -> Drawn | None:
     """Each method's own front, evenly thinned out; None where no error is known."""
     rows = []
     for solutions in spaces:
@@ -104,5 +102,5 @@ def drawn_front(layer: Row, spaces: Sequence[Solutions]) -> Drawn | None:
         rows += [found[j * (len(found) - 1) // max(last, 1)].as_dict() for j in range(last + 1)]
     if not rows:
         return None
-    label = f"Relative error against params of the configurations of {layer['name']}"
-    return Drawn(f"front-{layer['position']}", label, front(pd.DataFrame(rows), ""), layer["name"])
+    label = f"Relative error against params of the configurations of {layer.name}"
+    return Drawn(f"front-{layer.position}", label, front(pd.DataFrame(rows), ""), layer.name)

@@ -7,13 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankline.src.db.database import Database
-from rankline.src.db.records.runs import CHOSEN, FELL_SHORT
+from rankline.src.db.records.runs import CHOSEN, FELL_SHORT, LayerRecord, RunRow, TrialRecord
 from rankline.src.dse.errors import UserError
 
 UNTOLD = ("key", "skipped", "request", "made_by", "damages")
 """Settings that are told elsewhere, or mean nothing to people."""
 
 Line = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A run's settings and end, with the trial that it handed over: the original where none was good enough for a
+    baseline; the last where the run has not come so far. trials: how many it tried."""
+
+    network: str
+    strategy: str
+    status: str
+    settings: Mapping[str, Any]
+    trials: int
+    test_accuracy: float | None
+    trial: TrialRecord
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "trial": self.trial.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -30,50 +48,43 @@ def compared(database: Database, one: int, other: int) -> Comparison:
     """Two runs. Raises UserError for an unknown one, and for one without a trial."""
     sides = [side(database, run) for run in (one, other)]
     settings = [
-        {**side["settings"], **{name: side[name] for name in ("network", "strategy", "status")}} for side in sides
+        {**one_side.settings, **{name: getattr(one_side, name) for name in ("network", "strategy", "status")}}
+        for one_side in sides
     ]
-    names = dict.fromkeys(name for one_side in settings for name in one_side if name not in UNTOLD)
+    names = dict.fromkeys(name for some in settings for name in some if name not in UNTOLD)
     different = [name for name in names if settings[0].get(name) != settings[1].get(name)]
-    choices = [{layer["layer"]: layer for layer in side["trial"]["layers"]} for side in sides]
-    layers = dict.fromkeys(name for one_side in choices for name in one_side)
+    choices = [{layer.layer: layer for layer in one_side.trial.layers} for one_side in sides]
+    layers = dict.fromkeys(name for some in choices for name in some)
     return Comparison(
-        settings=[[name, *(setting_text(side.get(name)) for side in settings)] for name in different],
+        settings=[[name, *(setting_text(some.get(name)) for some in settings)] for name in different],
         accuracies=[
-            ["validation accuracy", *(one_side["trial"]["accuracy"] for one_side in sides)],
-            ["test accuracy", *(one_side["test_accuracy"] for one_side in sides)],
+            ["validation accuracy", *(one_side.trial.accuracy for one_side in sides)],
+            ["test accuracy", *(one_side.test_accuracy for one_side in sides)],
         ],
         sizes=[
-            ["params", *(side["trial"]["params"] for side in sides)],
-            ["FLOPs", *(side["trial"]["flops"] for side in sides)],
-            ["trials", *(side["trials"] for side in sides)],
+            ["params", *(one_side.trial.cost.params for one_side in sides)],
+            ["FLOPs", *(one_side.trial.cost.flops for one_side in sides)],
+            ["trials", *(one_side.trials for one_side in sides)],
         ],
-        layers=[[name, *(_choice(side.get(name)) for side in choices)] for name in layers],
+        layers=[[name, *(_choice(some.get(name)) for some in choices)] for name in layers],
     )
 
 
-def side(database: Database, run: int) -> dict[str, Any]:
-    """A run's settings and end, with the trial that it handed over: the original where none was good enough for a
-    baseline; the last where the run has not come so far. Raises UserError."""
+def side(database: Database, run: int) -> Side:
+    """One run. Raises UserError where it is unknown, or has no trial yet."""
     trials = database.trials(run)
-    (row,) = [row for row in database.runs() if row["id"] == run]
+    row = next(row for row in database.runs() if row.id == run)
     if not trials:
         raise UserError(f"run {run} has no trial yet")
-    otherwise = trials[0 if row["status"] == FELL_SHORT else -1]
-    return {
-        "network": row["network"],
-        "strategy": strategy(row),
-        "status": row["status"],
-        "settings": row["settings"],
-        "trials": row["trials"],
-        "test_accuracy": row["accuracy"],
-        "trial": next((trial for trial in trials if trial["status"] == CHOSEN), otherwise),
-    }
+    otherwise = trials[0 if row.status == FELL_SHORT else -1]
+    trial = next((trial for trial in trials if trial.status == CHOSEN), otherwise)
+    return Side(row.network, strategy(row), row.status, row.settings, row.trials, row.accuracy, trial)
 
 
-def strategy(row: Mapping[str, Any]) -> str:
+def strategy(run: RunRow) -> str:
     """How a run was made: similarity, hybrid, vbmf, pruning, budget."""
-    settings = row["settings"]
-    return str(settings.get("strategy") or (settings.get("request") or {}).get("strategy") or "similarity")
+    asked = run.settings.get("request") or {}
+    return str(run.settings.get("strategy") or asked.get("strategy") or "similarity")
 
 
 def setting_text(value: Any) -> str | None:
@@ -85,12 +96,12 @@ def setting_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def ranks_text(ranks: Sequence[int] | None) -> str:
+def ranks_text(ranks: Sequence[int]) -> str:
     """Ranks as they are typed: 3x8."""
-    return "x".join(map(str, ranks or []))
+    return "x".join(map(str, ranks))
 
 
-def _choice(layer: Mapping[str, Any] | None) -> str | None:
+def _choice(layer: LayerRecord | None) -> str | None:
     if layer is None:
         return None
-    return f"{layer['method']} {ranks_text(layer['ranks'])}" if layer["method"] else "as it was"
+    return f"{layer.method} {ranks_text(layer.ranks)}" if layer.method else "as it was"

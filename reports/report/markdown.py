@@ -20,7 +20,7 @@ def escaped(text: str) -> str:
 
 def markdown(content: Content, pictures: Sequence[Picture]) -> str:
     """What was gained, its tables, and the pictures, if there are any."""
-    parts = [f"# {escaped(content.network['name'])}", escaped(" ".join(content.answer))]
+    parts = [f"# {escaped(content.network.name)}", escaped(" ".join(content.answer))]
     for one in report_tables(content):
         parts += [f"## {escaped(one.title)}", table(one), *map(escaped, one.notes)]
     if pictures:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rankline.src.db.database import Database
-from rankline.src.db.records.runs import CHOSEN, ORIGINAL, RUNNING, TRIED
+from rankline.src.db.records.networks import LayerRow, NetworkRow
+from rankline.src.db.records.runs import CHOSEN, ORIGINAL, RUNNING, TRIED, RunRow, TrialRecord
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import metric
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,21 +34,21 @@ class Change:
 class Outcome:
     """A run, its trials, and the trial that counts: the chosen one, else the most accurate; None without any."""
 
-    run: Row
-    trials: Sequence[Row]
-    original: Row | None
-    best: Row | None
+    run: RunRow
+    trials: Sequence[TrialRecord]
+    original: TrialRecord | None
+    best: TrialRecord | None
     changes: Sequence[Change]
 
     @property
-    def tried(self) -> Sequence[Row]:
+    def tried(self) -> Sequence[TrialRecord]:
         """The trials without the original."""
-        return [trial for trial in self.trials if trial["status"] != ORIGINAL]
+        return [trial for trial in self.trials if trial.status != ORIGINAL]
 
     @property
     def test_change(self) -> float | None:
         """Accuracy of the written model less the original's on the test part; None where one is not known."""
-        before, after = self.run["original_accuracy"], self.run["accuracy"]
+        before, after = self.run.original_accuracy, self.run.accuracy
         return None if before is None or after is None else float(after - before)
 
     @property
@@ -58,69 +56,62 @@ class Outcome:
         """Validation accuracy after less before, as a fraction; None where one is not known."""
         if self.original is None or self.best is None:
             return None
-        before, after = self.original["accuracy"], self.best["accuracy"]
+        before, after = self.original.accuracy, self.best.accuracy
         return None if before is None or after is None else after - before
 
     @property
     def seconds(self) -> float:
         """Time of all trials together."""
-        return float(sum(trial["seconds"] for trial in self.trials))
+        return float(sum(trial.seconds for trial in self.trials))
 
 
-def choose(database: Database, network: str | None, run: int | None) -> tuple[Row, Row | None]:
+def choose(database: Database, network: str | None, run: int | None) -> tuple[NetworkRow, RunRow | None]:
     """The network to report, and its run: the given one, else the latest that is not running, else None.
 
     A run settles the network where none is named. Raises UserError for an unknown network or run, for a run of
     another network, and where there is no network or a choice between several.
     """
-    runs = {row["id"]: row for row in database.runs()}
+    runs = {row.id: row for row in database.runs()}
     if run is not None:
         if run not in runs:
             raise one_of("run", str(run), [str(key) for key in runs])
-        network = network or runs[run]["network"]
+        network = network or runs[run].network
     database.network_id(network)
-    found = next(row for row in database.networks() if network in (None, row["name"]))
+    found = next(row for row in database.networks() if network in (None, row.name))
     if run is not None:
-        if runs[run]["network"] != found["name"]:
-            raise UserError(f"run {run} is of network '{runs[run]['network']}', not '{found['name']}'; leave one out")
+        if runs[run].network != found.name:
+            raise UserError(f"run {run} is of network '{runs[run].network}', not '{found.name}'; leave one out")
         return found, runs[run]
-    finished = [row for row in runs.values() if row["network"] == found["name"] and row["status"] != RUNNING]
+    finished = [row for row in runs.values() if row.network == found.name and row.status != RUNNING]
     return found, finished[-1] if finished else None
 
 
-def outcome(run: Row, trials: Sequence[Row], network: Row, layers: Sequence[Row]) -> Outcome:
+def outcome(run: RunRow, trials: Sequence[TrialRecord], network: NetworkRow, layers: Sequence[LayerRow]) -> Outcome:
     """What came of a run, from its rows and those of its network and layers."""
-    original = next((trial for trial in trials if trial["status"] == ORIGINAL), None)
+    original = next((trial for trial in trials if trial.status == ORIGINAL), None)
     best = best_trial(trials)
-    changes = [] if best is None else _changes(original or network, best, layers)
+    changes = [] if best is None else _changes((original or network).cost, best, layers)
     return Outcome(run, trials, original, best, changes)
 
 
-def best_trial(trials: Sequence[Row]) -> Row | None:
+def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
     """The chosen trial; where none is, the most accurate one, which a run that fell short writes; without any accuracy
     the last."""
-    tried = [trial for trial in trials if trial["status"] != ORIGINAL]
-    chosen = [trial for trial in tried if trial["status"] == CHOSEN]
-    known = [trial for trial in tried if trial["accuracy"] is not None]
-    made = [trial for trial in tried if trial["status"] == TRIED][::-1]
-    return next(iter(chosen or sorted(known, key=lambda trial: -trial["accuracy"]) or made), None)
+    tried = [trial for trial in trials if trial.status != ORIGINAL]
+    chosen = [trial for trial in tried if trial.status == CHOSEN]
+    known = [(trial.accuracy, trial) for trial in tried if trial.accuracy is not None]
+    most_accurate = [trial for _, trial in sorted(known, key=lambda pair: -pair[0])]
+    made = [trial for trial in tried if trial.status == TRIED][::-1]
+    return next(iter(chosen or most_accurate or made), None)
 
 
-def _changes(before: Row, best: Row, layers: Sequence[Row]) -> list[Change]:
+def _changes(before: Cost, best: TrialRecord, layers: Sequence[LayerRow]) -> list[Change]:
     """The whole model by all weights; its convolutions and dense layers by their kernels."""
-    found = [Change("whole model", cost_of(before), cost_of(best))]
-    now = {choice["layer"]: choice for choice in best["layers"]}
+    found = [Change("whole model", before, best.cost)]
+    now = {choice.layer: choice.cost for choice in best.layers}
     for kind, part in (("conv", "convolutions (kernels)"), ("dense", "dense layers (kernels)")):
-        rows = [row for row in layers if row["kind"] == kind and row["params"] is not None]
+        rows = [row for row in layers if row.kind == kind and row.params is not None]
         if rows:
-            found.append(
-                Change(
-                    part, *(total(map(cost_of, some)) for some in (rows, [now.get(row["name"], row) for row in rows]))
-                )
-            )
+            after = total(now.get(row.name, row.cost) for row in rows)
+            found.append(Change(part, total(row.cost for row in rows), after))
     return found
-
-
-def cost_of(row: Row) -> Cost:
-    """The row's params, fm and flops; what is not known counts nothing."""
-    return Cost(row["params"] or 0, row["fm"] or 0, row["flops"] or 0)

@@ -8,7 +8,8 @@ from typing import Any
 from rankline.src.db.records.runs import CHOSEN, ORIGINAL
 from rankline.src.dse.metric import FLOPS, METRICS, Metric
 from rankline.src.reports.figures.drawn import Drawn
-from rankline.src.reports.report.outcome import Outcome, Row, cost_of
+from rankline.src.reports.report.layers import ReportedLayer
+from rankline.src.reports.report.outcome import Outcome
 
 
 def drawn_path(result: Outcome) -> Drawn | None:
@@ -17,22 +18,22 @@ def drawn_path(result: Outcome) -> Drawn | None:
 
     from rankline.src.reports.figures.run_path import run_path
 
-    if not any(trial["accuracy"] is not None for trial in result.tried):
+    if not any(trial.accuracy is not None for trial in result.tried):
         return None
-    best = result.best["number"] if result.best else None
+    best = result.best.number if result.best else None
     rows = [
         {
-            "number": trial["number"],
-            "status": CHOSEN if trial["number"] == best else trial["status"],
-            "accuracy": trial["accuracy"],
-            "params": trial["params"],
+            "number": trial.number,
+            "status": CHOSEN if trial.number == best else trial.status,
+            "accuracy": trial.accuracy,
+            "params": trial.cost.params,
         }
         for trial in result.trials
-        if trial["accuracy"] is not None
+        if trial.accuracy is not None
     ]
-    baseline = result.original["accuracy"] if result.original else None
+    baseline = result.original.accuracy if result.original else None
     frame = pd.DataFrame(rows, columns=["number", "status", "accuracy", "params"])
-    figure = run_path(frame, baseline, result.run["settings"].get("max_drop"))
+    figure = run_path(frame, baseline, result.run.settings.get("max_drop"))
     return Drawn("run-path", "Validation accuracy against params, trial by trial", figure)
 
 
@@ -43,18 +44,18 @@ def drawn_similarity(result: Outcome) -> Drawn | None:
     from rankline.src.reports.figures.similarity import similarity
 
     rows = [
-        {"trial": trial["number"], "layer": choice["layer"], "similarity": choice["similarity"]}
+        {"trial": trial.number, "layer": choice.layer, "similarity": choice.similarity}
         for trial in result.trials
-        if trial["status"] != ORIGINAL
-        for choice in trial["layers"]
-        if choice["similarity"] is not None
+        if trial.status != ORIGINAL
+        for choice in trial.layers
+        if choice.similarity is not None
     ]
     if not rows:
         return None
     return Drawn("similarity", "Similarity of each layer in each trial", similarity(pd.DataFrame(rows)))
 
 
-def drawn_reductions(layers: Sequence[Row]) -> Drawn | None:
+def drawn_reductions(layers: Sequence[ReportedLayer]) -> Drawn | None:
     """What each factorized layer of the trial that counts saves; None without any."""
     import pandas as pd
 
@@ -62,13 +63,13 @@ def drawn_reductions(layers: Sequence[Row]) -> Drawn | None:
 
     rows = [
         {
-            "layer": layer["name"],
-            "method": layer["choice"]["method"],
-            "params_reduction": 1 - layer["choice"]["params"] / layer["params"],
-            "flops_reduction": 1 - layer["choice"]["flops"] / layer["flops"],
+            "layer": layer.name,
+            "method": layer.choice.method,
+            "params_reduction": layer.params_saved,
+            "flops_reduction": layer.flops_saved,
         }
         for layer in layers
-        if layer["choice"]
+        if layer.choice
     ]
     if not rows:
         return None
@@ -81,13 +82,13 @@ def drawn_curve(result: Outcome) -> Drawn | None:
 
     from rankline.src.reports.figures.sweep_curve import sweep_curve
 
-    swept = [trial for trial in result.tried if "damage" in trial["made_by"]]
+    swept = [trial for trial in result.tried if "damage" in trial.made_by]
     if len(swept) < 2 or result.original is None:
         return None
-    of = _metric(swept[0]["made_by"])
-    whole = of.of(cost_of(result.original))
-    rows = [(of.of(cost_of(one)) / whole, None, one["accuracy"], one["made_by"]["damage"]) for one in swept]
-    rows = [*sorted(rows, key=lambda row: row[0]), (1.0, None, result.original["accuracy"], None)]
+    of = _metric(swept[0].made_by)
+    whole = of.of(result.original.cost)
+    rows = [(of.of(one.cost) / whole, None, one.accuracy, one.made_by["damage"]) for one in swept]
+    rows = [*sorted(rows, key=lambda row: row[0]), (1.0, None, result.original.accuracy, None)]
     frame = pd.DataFrame(rows, columns=["kept", "test", "validation", "damage"], dtype=float)
     return Drawn("sweep-curve", "What is left at each share of the cost", sweep_curve(frame, of.title))
 

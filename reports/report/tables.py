@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rankline.src.db.records.networks import SpaceRow
+from rankline.src.db.records.runs import LayerRecord
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.numbers import change, decimals, percent
 from rankline.src.reports.report.content import Content
-from rankline.src.reports.report.outcome import Row
+from rankline.src.reports.report.layers import ReportedLayer
 from rankline.src.reports.report.table import Column, Table, counted
 
 AS_IT_IS = (
@@ -44,22 +46,22 @@ def report_tables(content: Content) -> list[Table]:
 
 def layer_table(content: Content) -> Table:
     """A row a layer with everything that is known of it: its shape and costs as it is, and what the run made of it."""
-    spaces: dict[str, list[Row]] = {}
+    spaces: dict[str, list[SpaceRow]] = {}
     for space in content.spaces:
-        spaces.setdefault(space["layer"], []).append(space)
-    rows = [_layer(layer, spaces.get(layer["name"], [])) for layer in content.layers]
-    return Table("layers", f"Layers of {content.network['name']}", [Column(key, key) for key in LAYER_KEYS], rows)
+        spaces.setdefault(space.layer, []).append(space)
+    rows = [_layer(layer, spaces.get(layer.name, [])) for layer in content.layers]
+    return Table("layers", f"Layers of {content.network.name}", [Column(key, key) for key in LAYER_KEYS], rows)
 
 
-def _layer(layer: Row, spaces: Sequence[Row]) -> dict[str, Any]:
-    choice = layer["choice"] or {}
-    found: dict[str, Any] = {key: layer[key] for key in AS_IT_IS}
-    found |= {key: _sizes(layer[key]) for key in ("kernel", "in_size", "out_size", "strides")}
-    found |= {key: sum(one[key] for one in spaces) for key in ("n_total", "n_better", "n_useful")}
-    found |= {key: choice.get(key) for key in ("method", "shape", "similarity", "error")}
-    found |= {f"{key}_after": choice.get(key) for key in ("params", "fm", "flops")}
-    found |= {"ranks": _sizes(choice["ranks"]) if choice else None}
-    if not layer["kernel"]:
+def _layer(layer: ReportedLayer, spaces: Sequence[SpaceRow]) -> dict[str, Any]:
+    choice = layer.choice
+    found: dict[str, Any] = {key: getattr(layer, key) for key in AS_IT_IS}
+    found |= {key: _sizes(getattr(layer, key)) for key in ("kernel", "in_size", "out_size", "strides")}
+    found |= {key: sum(getattr(one, key) for one in spaces) for key in ("n_total", "n_better", "n_useful")}
+    found |= {key: choice and getattr(choice, key) for key in ("method", "shape", "similarity", "error")}
+    found |= {f"{key}_after": choice and getattr(choice.cost, key) for key in ("params", "fm", "flops")}
+    found |= {"ranks": choice and _sizes(choice.ranks)}
+    if not layer.kernel:
         found["padding"] = None  # of a dense layer
     return found
 
@@ -89,19 +91,19 @@ def _changes(content: Content) -> Table:
 def _plan(content: Content) -> Table:
     rows = []
     for layer in content.layers:
-        if choice := layer["choice"]:
+        if choice := layer.choice:
             rows.append(
                 {
-                    "layer": layer["name"],
-                    "method": choice["method"],
+                    "layer": layer.name,
+                    "method": choice.method,
                     "ranks": _ranks(choice),
-                    "params": choice["params"],
-                    "params_reduction": 1 - choice["params"] / layer["params"],
-                    "flops": choice["flops"],
-                    "flops_reduction": 1 - choice["flops"] / layer["flops"],
-                    "similarity": choice["similarity"],
-                    "error": choice["error"],
-                    "damage": layer["damage"],
+                    "params": choice.cost.params,
+                    "params_reduction": layer.params_saved,
+                    "flops": choice.cost.flops,
+                    "flops_reduction": layer.flops_saved,
+                    "similarity": choice.similarity,
+                    "error": choice.error,
+                    "damage": layer.damage,
                 }
             )
     columns = [
@@ -168,10 +170,10 @@ def _spaces(content: Content) -> Table:
         "Numbers of configurations. Better: params and FLOPs both below the original's. Useful: better, and no rank "
         "larger than its neighbours can feed.",
     )
-    return Table("spaces", "Configurations", columns, content.spaces, notes)
+    return Table("spaces", "Configurations", columns, [one.as_dict() for one in content.spaces], notes)
 
 
-def _filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+def _filled(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """The columns that have a value in any row."""
     return [column for column in columns if any(row[column.key] is not None for row in rows)] or list(columns)
 
@@ -180,9 +182,9 @@ def _sizes(sizes: Sequence[int]) -> str | None:
     return "x".join(map(str, sizes)) or None
 
 
-def _ranks(choice: Row) -> str:
-    ranks = ", ".join(map(str, choice["ranks"]))
-    return f"{ranks} at {choice['shape']}" if choice["shape"] else ranks
+def _ranks(choice: LayerRecord) -> str:
+    ranks = ", ".join(map(str, choice.ranks))
+    return f"{ranks} at {choice.shape}" if choice.shape else ranks
 
 
 def _title(method: str) -> str:

@@ -71,7 +71,7 @@ def studied(database: Database) -> Studied:
 
     Raises UserError where there is none.
     """
-    names = {row["source"]: row["name"] for row in database.networks()}
+    names = {row.source: row.name for row in database.networks()}
     present = [name for name in FOURTEEN if f"zoo:{name}" in names]
     if not present:
         raise UserError("the database has none of the fourteen networks of the study")

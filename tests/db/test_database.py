@@ -30,7 +30,7 @@ from rankline.src.db.records.runs import (
     reopen_run,
     run_settings,
     start_run,
-    trial_records,
+    trials,
 )
 from rankline.src.db.schema import SCHEMA_VERSION
 from rankline.src.db.upgrade import MIGRATIONS, backup, upgrade
@@ -108,11 +108,11 @@ def test_the_run_of_every_schema_that_landed_is_still_read_and_compared_with(sto
     database = open_database(str(path))
     layers = (LayerRecord("c1", Configuration("tucker", (2, 3)), Cost(80, 700, 9000), 0.9, 0.2),)
     old = TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers, None, None)
-    assert trial_records(database.engine, 1) == [old]
+    assert trials(database.engine, 1) == [old]
     assert run_settings(database.engine, 1) == ("stored", {"objective": "params"}, "success")
     new = replace(old, number=2, status="tried", construct_seconds=0.5, metric=0.25)
     record_trial(database.engine, 1, new)
-    assert trial_records(database.engine, 1) == [old, new]
+    assert trials(database.engine, 1) == [old, new]
     choose_trial(database.engine, 1, 2)
     assert [row["status"] for row in database.trials(1)] == ["tried", "chosen"]
     database.close()
@@ -144,7 +144,7 @@ def test_a_run_that_goes_on_is_running_again(database: Database) -> None:
     assert database.runs()[0]["status"] == RUNNING
 
 
-@pytest.mark.parametrize("read", [trial_records, run_settings])
+@pytest.mark.parametrize("read", [trials, run_settings])
 def test_an_unknown_run_is_refused_with_those_that_there_are(database: Database, read: Callable[..., object]) -> None:
     database.explore(LAYERS, name="net")
     with pytest.raises(UserError, match="there is no run 3; the database has runs: none"):

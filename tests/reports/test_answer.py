@@ -6,33 +6,38 @@ from typing import Any
 
 import pytest
 
+from rankline.src.db.records.networks import NetworkRow, SpaceRow
+from rankline.src.db.records.runs import LayerRecord, RunRow, TrialRecord
+from rankline.src.dse.configuration import Configuration
+from rankline.src.dse.cost import Cost
 from rankline.src.reports.report.answer import answer
-from rankline.src.reports.report.outcome import Row, outcome
+from rankline.src.reports.report.layers import ReportedLayer
+from rankline.src.reports.report.outcome import outcome
 from tests.reports.conftest import SETTINGS
 
-NETWORK: Row = {"name": "n", "params": 1000, "fm": 900, "flops": 90_000}
+NETWORK = NetworkRow(1, "n", "Python", "[]", 1000, 900, 90_000, 2)
 
-SPACES = [{"n_total": 1200, "n_better": 300}, {"n_total": 34, "n_better": 3}]
+SPACES = [SpaceRow("a", "tucker", "{}", 1200, 300, 0, 0), SpaceRow("a", "svd", "{}", 34, 3, 0, 0)]
 
 
-def trial(number: int, status: str, accuracy: float | None) -> dict[str, Any]:
+def trial(number: int, status: str, accuracy: float | None) -> TrialRecord:
     params = 1000 if status == "original" else 400
-    return {
-        "number": number, "status": status, "accuracy": accuracy, "params": params, "fm": 900, "flops": 90 * params,
-        "seconds": 1.0, "layers": [],
-    }  # fmt: skip
+    return TrialRecord(number, status, accuracy, None, Cost(params, 900, 90 * params), 1.0, ())
 
 
-def layers(*methods: str | None) -> list[dict[str, Any]]:
+def layers(*methods: str | None) -> list[ReportedLayer]:
     """Layers a, b, c ... with these methods, or as they were."""
     return [
-        {"name": name, "kind": "conv", "params": 9, "fm": 9, "flops": 9, "choice": method and {"method": method}}
-        for name, method in zip("abcdefgh", methods, strict=False)
-    ]
+        ReportedLayer(
+            position, 1, position, name, "conv", (3, 3), 1, 1, (1, 1), (1, 1), (1, 1), "same", (1, 1), 1, 1, 9, 9, 9,
+            True, None, choice=method and LayerRecord(name, Configuration(method, (1,)), Cost(9, 9, 9)),
+        )
+        for position, (name, method) in enumerate(zip("abcdefgh", methods, strict=False))
+    ]  # fmt: skip
 
 
-def told(run_status: str, settings: dict[str, Any], *trials: dict[str, Any], of: Any = ("tucker", "svd", None)) -> str:
-    run = {"id": 7, "status": run_status, "settings": settings, "accuracy": None, "original_accuracy": None}
+def told(run_status: str, settings: dict[str, Any], *trials: TrialRecord, of: Any = ("tucker", "svd", None)) -> str:
+    run = RunRow("n", 7, run_status, "", 0, settings, None, None, None, len(trials))
     found = layers(*of)
     return " ".join(answer(NETWORK, found, SPACES, outcome(run, trials, NETWORK, found)))
 
@@ -60,7 +65,7 @@ def test_a_run_that_fell_short_tells_whose_numbers_these_are() -> None:
         ([trial(1, "tried", None), trial(2, "tried", None)], ["no accuracy is known", "those of trial 2, the last."]),
     ],
 )
-def test_a_run_under_a_budget_tells_what_it_kept(trials: list[dict[str, Any]], expected: list[str]) -> None:
+def test_a_run_under_a_budget_tells_what_it_kept(trials: list[TrialRecord], expected: list[str]) -> None:
     text = told("success", {"strategy": "budget"}, trial(0, "original", 0.9), *trials)
     assert all(part in text for part in expected)
 
