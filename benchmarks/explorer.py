@@ -11,20 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
 from urllib.request import Request, urlopen
 
+from playwright.sync_api import sync_playwright
+
 from benchmarks.record import record
 from benchmarks.zoo import explore
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.zoo import FOURTEEN
 from rankline.src.reports.explorer.explore_page import WINDOWS
-from tests.helpers.browser import launch, tab
-from tests.helpers.explorer_server import served
+from rankline.src.reports.figures.images import BROWSERS
 
 SETS = ("useful", "better", "all")
 
@@ -90,22 +96,38 @@ def spread(times: list[float]) -> dict[str, float]:
     }
 
 
+@contextmanager
+def served(path: Path) -> Iterator[str]:
+    """The address of the explorer of a database, in a process of its own."""
+    command = [sys.executable, "-m", "rankline", "serve", "--db", str(path), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            told = next((line for line in server.stderr or () if "explore at " in line), None)
+            if told is None:
+                raise RuntimeError("the explorer did not start")
+            yield told.split("explore at ")[1].split()[0].rstrip("/")
+        finally:
+            server.terminate()
+
+
 def first_pages(address: str, network: str, layer: str) -> dict[str, float]:
     """Seconds until counts and figure of a page stand, in a browser that has nothing of it yet."""
     found = {}
-    browsers = launch()
-    browser = next(browsers)
-    for name, query in (("first page", ""), ("largest space", f"?network={network}&layer={layer}")):
-        times = []
-        for _ in range(5):
-            with tab(browser) as opened:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for name, query in (("first page", ""), ("largest space", f"?network={network}&layer={layer}")):
+            times = []
+            for _ in range(5):
+                page = browser.new_page(viewport={"width": 1440, "height": 900})
                 started = perf_counter()
-                opened.page.goto(f"{address}/{query}")
-                opened.page.wait_for_selector("#total")
-                opened.page.wait_for_selector("#cloud .scatterlayer .trace")
+                page.goto(f"{address}/{query}")
+                page.wait_for_selector("#total")
+                page.wait_for_selector("#cloud .scatterlayer .trace")
                 times.append(perf_counter() - started)
-        found[name] = {"first_s": times[0], "median_s": median(times)}
-    browsers.close()
+                page.close()
+            found[name] = {"first_s": times[0], "median_s": median(times)}
+        browser.close()
     return found
 
 
@@ -120,11 +142,11 @@ def main(arguments: list[str] | None = None) -> None:
         explored = explore(path)
         database = open_database(str(path), read_only=True)
         spaces = [(network, row) for network in FOURTEEN for row in database.spaces(network)]
-        network, row = max(spaces, key=lambda pair: pair[1]["n_lines"])
+        network, row = max(spaces, key=lambda pair: pair[1].n_lines)
         methods: dict[tuple[str, str], list[str]] = {}
         for name, one in spaces:
-            methods.setdefault((name, one["layer"]), []).append(one["method"])
-        largest, everywhere = (network, row["layer"]), list(methods)
+            methods.setdefault((name, one.layer), []).append(one.method)
+        largest, everywhere = (network, row.layer), list(methods)
         with served(path) as address:
             pages = first_pages(address, *largest)
             page = Page(address)
@@ -139,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
         database.close()
     figures = {
         "file": {key: explored[key] for key in ("networks", "spaces", "configurations", "lines", "file_bytes")},
-        "largest": {"layer": "/".join(largest), "lines": row["n_lines"], "configurations": row["n_total"]},
+        "largest": {"layer": "/".join(largest), "lines": row.n_lines, "configurations": row.n_total},
         "answers": found,
         "counts and picks by SQL": sql,
         "ratios": {f"sql / answer, {name}": sql[name]["median_s"] / found[name]["median_s"] for name in found},

@@ -95,9 +95,9 @@ def main(arguments: list[str] | None = None) -> None:
         explored = explore(folder / "zoo.db")
         loop, arrays = python_rate(), numpy_rate()
         database = open_database(str(folder / "zoo.db"))
-        spaces = [(row, network) for network in FOURTEEN for row in database.spaces(network) if row["method"] == "tt"]
-        largest, network = max(spaces, key=lambda pair: pair[0]["n_lines"])
-        layer = largest["layer"]
+        spaces = [(row, network) for network in FOURTEEN for row in database.spaces(network) if row.method == "tt"]
+        largest, network = max(spaces, key=lambda pair: pair[0].n_lines)
+        layer = largest.layer
         queries = latencies(database.solutions(layer, "tt", network), options.windows, options.seed)
         duck = against_duckdb(database, folder, options.windows, options.seed)
         database.close()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from rankline.src.dse.keras_model import own_layers
 
 if TYPE_CHECKING:
     from rankline.api import allocate, budget, compress, refit, resume
@@ -48,6 +52,9 @@ _HOMES = {
 """Where each public name lives, in the order of the reference."""
 
 
+own_layers.REGISTER.append(partial(import_module, "rankline.layers"))
+
+
 def __getattr__(name: str) -> Any:
     """Loads on first use, so that the import stays quick."""
     if name == "__version__":
@@ -56,8 +63,6 @@ def __getattr__(name: str) -> Any:
         return version("rankline")
     if name not in _HOMES:
         raise AttributeError(f"module 'rankline' has no attribute '{name}'")
-    from importlib import import_module
-
     module, attribute = _HOMES[name]
     return getattr(import_module(module), attribute)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.keras_model import own_layers
 from rankline.src.dse.keras_model.graph import InputShape, as_shapes
 from rankline.src.dse.keras_model.reader import ModelShape, describe
 from rankline.src.dse.layer import Layer
@@ -29,9 +30,6 @@ FUNCTION = r"[^\W\d][\w.]*:[^\W\d]\w*"
 
 CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 """Classes that run code from the file they are saved in, or from another that it names."""
-
-OWN_LAYER = "rankline>"
-"""How Keras's registered name of a factor that Keras has no layer for begins."""
 
 
 def load_network(source: str, input_shape: InputShape | None = None) -> ModelShape:
@@ -177,8 +175,8 @@ def _saved(path: Path) -> keras.Model:
     import keras
 
     try:
-        if any(str(one.get("registered_name")).startswith(OWN_LAYER) for one in objects):
-            import_module("rankline.layers")  # which registers ours; a module that the file names is never imported
+        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects):
+            own_layers.register_own_layers()
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {own_way}") from error

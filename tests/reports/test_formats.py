@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import sys
 from io import StringIO
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from rankline.cli import main
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
 from rankline.src.reports.figures.drawn import Drawn
@@ -109,26 +107,6 @@ def test_every_format_is_written_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_command_knows_the_formats(
-    compressed: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "r.md"
-    arguments = ["report", str(out), "--db", compressed.location, "--run", "1"]
-    assert ended(*arguments, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"file": str(out)}
-    assert ended("report", str(tmp_path / "r.docx"), *arguments[2:]) == 2
-    assert "possible endings" in capsys.readouterr().err
-
-
-def ended(*arguments: str) -> int:
-    """The exit code of the command line."""
-    try:
-        main(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
 FIGURES = [
     Drawn("costs", "Where", blank("", "x (%)", "")),
     Drawn("cloud-0", "FLOPs", blank("", "x", "", height=300), of="a/b c"),
@@ -156,16 +134,6 @@ def test_a_browser_that_does_not_start_is_a_user_error_and_leaves_no_files(
     with pytest.raises(UserError, match="could not draw the pictures"):
         write_images(FIGURES, tmp_path / "figures", "png")
     assert list((tmp_path / "figures").iterdir()) == []
-
-
-@pytest.mark.skipif(not HAS_BROWSER, reason="no Chrome or Chromium is installed")
-def test_markdown_shows_the_pictures_by_their_place_beside_it(compressed: Database, tmp_path: Path) -> None:
-    arguments = ["report", str(tmp_path / "r.md"), "--db", compressed.location, "--run", "1"]
-    assert ended(*arguments, "--images", str(tmp_path / "pictures")) == 0
-    text = (tmp_path / "r.md").read_text(encoding="utf-8")
-    for path in (tmp_path / "pictures").iterdir():
-        assert f"(<pictures/{path.name}>)" in text
-    assert text.count("](<") == len(content(compressed, None, 1, 0).figures())
 
 
 def test_latex_includes_what_it_can() -> None:

@@ -3,9 +3,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from math import log10
@@ -15,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from rankline.cli import main
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer, conv, dense
@@ -439,32 +435,6 @@ def test_csv_has_exact_values(lenet5: Database) -> None:
     assert [int(row["all"]) for row in rows] == [row["all"] for row in table.rows]
     assert rows[1]["all_published"] == "2.4E+1"
     assert rows[3]["stride"] == rows[3]["all_agrees"] == ""
-
-
-def test_the_command_writes_tables_for_people_and_json_for_machines(
-    lenet5: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["study", str(tmp_path / "out"), "--db", lenet5.location, "--table", "scores"]
-    for more in ([], ["--json"]):
-        with pytest.raises(SystemExit) as ended:
-            main([*arguments, *more])
-        assert not ended.value.code
-    printed = capsys.readouterr()
-    assert "missing: alexnet" in printed.err
-    assert printed.err.count("Decomposition time is left out") == 1
-    found = json.loads(printed.out[printed.out.index("{") :])
-    assert list(found["tables"]) == ["scores_conv", "scores_dense"]
-    assert len(found["tables"]["scores_dense"]["rows"]) == len(CRITERIA)
-    assert len(found["missing"]) == 13
-    assert all(Path(name).exists() for name in found["files"])
-
-
-def test_importing_the_command_stays_light() -> None:
-    code = (
-        "import sys, rankline.cli.study; print({'pandas', 'plotly', 'sqlalchemy', 'sympy', 'numba'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 def test_the_cases_are_named_and_every_published_method_is_computed() -> None:

@@ -1,4 +1,4 @@
-"""The baselines through ``rankline.compress``: on record and delivered as any run is."""
+"""The baselines: on record and delivered as any run is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import pytest
 
-from rankline.api import compress
 from rankline.src.compress.baselines.vbmf import vbmf_plan
 from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
@@ -21,6 +20,7 @@ from rankline.src.db.records.runs import FELL_SHORT, SUCCESS, TrialRecord
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.plan import read_plan
+from tests.helpers.compression import compress
 
 QUICK = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.4)
 HOPELESS = Settings(fine_tuning=FineTuning(epochs=0), max_drop=0.0)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rankline.api import compress
 from rankline.src.compress.data.classifier import fitting
 from rankline.src.compress.data.sets import Data, Scaling, data_from, load
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.fine_tuning import FineTuning
 from rankline.src.dse.errors import UserError
+from tests.helpers.compression import compress
 
 
 def arrays(n: int = 40, shape: tuple[int, ...] = (8, 8, 1), classes: int = 4) -> dict[str, np.ndarray]:

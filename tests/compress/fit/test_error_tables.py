@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import rankline
 from rankline.src.compress.fit.covariance import CalibrationWarning, covariances
 from rankline.src.compress.fit.error_tables import store_spectra
+from rankline.src.compress.fit.measured_errors import measure_errors
 from rankline.src.compress.methods import DECOMPOSITIONS
 from rankline.src.compress.model.surgery import factor_chain, factorize, find_layer
-from rankline.src.db.database import Database
+from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.error_table import BOUND, EXACT
@@ -62,7 +62,7 @@ def samples(count: int = 200) -> NDArray[np.float32]:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    found = rankline.open(str(tmp_path / "net.db"))
+    found = open_database(str(tmp_path / "net.db"))
     found.explore(net())
     return found
 
@@ -135,7 +135,7 @@ def test_other_weights_make_errors_on_calibration_data_be_forgotten(database: Da
 def test_other_calibration_data_makes_its_errors_anew(database: Database) -> None:
     errors = []
     for count in (200, 100):
-        made = rankline.measure_errors(net(), database, methods=["svd"], calibrate=samples(count))
+        made = measure_errors(net(), database, methods=["svd"], calibrate=samples(count))
         assert {one.of for one in made} == {OUTPUTS}
         errors.append(database.solutions("first", "svd").min_flops().error)
     assert errors[0] != errors[1]
@@ -154,7 +154,7 @@ def test_exploring_with_other_options_forgets_errors_of_ranks_that_were_not_ther
 @pytest.mark.parametrize("method", [name for name, one in DECOMPOSITIONS.items() if one.uses_covariance])
 def test_errors_of_outputs_are_what_factorized_layers_show_on_the_data(database: Database, method: str) -> None:
     model, x = net(), samples()
-    made = rankline.measure_errors(model, database, methods=[method], calibrate=x)
+    made = measure_errors(model, database, methods=[method], calibrate=x)
     assert {one.of for one in made} == {OUTPUTS}
     moments = {path: one.matrix for path, one in covariances(model, x, LAYERS).items()}
     for layer in {one.layer for one in made}:
@@ -176,7 +176,7 @@ def test_a_layer_of_zeros_has_no_error_and_its_outputs_neither(database: Databas
     model = net()
     model.get_layer("first").set_weights([0 * kernel_of(model, "first")])
     with pytest.warns(CalibrationWarning, match="'strided' puts out only zeros"):
-        made = rankline.measure_errors(model, database, calibrate=samples())
+        made = measure_errors(model, database, calibrate=samples())
     assert {one.layer for one in made if one.of == OUTPUTS} == {"first"}
     for layer, method in spaces(database):
         error = database.solutions(layer, method).within("all").min_flops().error
@@ -202,17 +202,17 @@ def test_a_model_that_is_another_is_refused(database: Database) -> None:
 def test_what_cannot_be_measured_is_answered_with_what_to_do(database: Database, tmp_path: Path) -> None:
     model = net()
     with pytest.raises(UserError, match="did you mean 'tucker'"):
-        rankline.measure_errors(model, database, methods=["tuker"])
+        measure_errors(model, database, methods=["tuker"])
     with pytest.raises(UserError, match="network 'nets' is not explored.* rankline explore MODEL --name nets"):
-        rankline.measure_errors(model, database, network="nets")
+        measure_errors(model, database, network="nets")
     with pytest.raises(UserError, match="rankline explore MODEL"):
-        rankline.measure_errors(model, str(tmp_path / "absent.db"))
+        measure_errors(model, str(tmp_path / "absent.db"))
     with pytest.raises(UserError, match=r"\(8, 8, 3\); model 'net' takes \(8, 8, 6\)"):
-        rankline.measure_errors(model, database, calibrate=samples()[..., :3])
+        measure_errors(model, database, calibrate=samples()[..., :3])
     with pytest.raises(UserError, match="calibration data is of use to no layer"):
-        rankline.measure_errors(model, database, methods=["qr"], calibrate=samples())
+        measure_errors(model, database, methods=["qr"], calibrate=samples())
     with pytest.raises(UserError, match="samples must be at least 1"):
-        rankline.measure_errors(model, database, calibrate=samples(), samples=0)
+        measure_errors(model, database, calibrate=samples(), samples=0)
     assert all(database.solutions(*place).errors is None for place in spaces(database))
 
 
@@ -221,8 +221,8 @@ def test_parts_of_layers_are_passed_over(tmp_path: Path) -> None:
         [keras.Input(INPUT), keras.layers.SeparableConv2D(4, 3, name="apart"), keras.layers.Conv2D(4, 3, name="whole")],
         name="mixed",
     )
-    database = rankline.open(str(tmp_path / "mixed.db"))
+    database = open_database(str(tmp_path / "mixed.db"))
     database.explore(model)
     with pytest.warns(CalibrationWarning):
-        made = rankline.measure_errors(model, database, calibrate=samples(2))
+        made = measure_errors(model, database, calibrate=samples(2))
     assert {row["layer"] for row in database.spaces()} > {one.layer for one in made} == {"whole"}

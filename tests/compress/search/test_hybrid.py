@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import pytest
 
-from rankline.api import compress
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs import recorder
@@ -31,6 +30,7 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.plan import read_plan
+from tests.helpers.compression import compress
 
 METHODS = {"conv": ("tucker", "svd"), "dense": ("svd", "qr")}
 PAIRS = ["tucker svd", "tucker qr", "svd svd", "svd qr"]

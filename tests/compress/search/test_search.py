@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 
-from rankline.api import compress
 from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.cost import cost_of
@@ -28,6 +27,7 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv
 from rankline.src.dse.options import Options
 from rankline.src.dse.plan import read_plan
+from tests.helpers.compression import compress
 
 QUICK = Settings(
     fine_tuning=FineTuning(epochs=4, learning_rate=5e-3), step=0.25, samples=200, max_trials=12, max_drop=0.08
