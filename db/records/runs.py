@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 
 from rankline.src.db.backends.engine import writing
 from rankline.src.db.records.row import Row
@@ -215,19 +215,11 @@ def runs(engine: Engine) -> list[RunRow]:
     """Every run, in the order they were started in."""
     names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
     columns = [run.c[name] for name in names]
-    query = select(network.c.name.label("network"), *columns).join_from(run, network).order_by(run.c.id)
-    tried = select(func.count()).where(trial.c.run == bindparam("run"), trial.c.status != ORIGINAL)
+    tried = select(func.count()).where(trial.c.run == run.c.id, trial.c.status != ORIGINAL).scalar_subquery()
+    query = select(network.c.name.label("network"), *columns, tried.label("trials")).join_from(run, network)
     with engine.connect() as connection:
-        return [
-            RunRow(
-                **{
-                    **row,
-                    "settings": json.loads(row["settings"]),
-                    "trials": connection.execute(tried, {"run": row["id"]}).scalar_one(),
-                }
-            )
-            for row in _rows(connection, query)
-        ]
+        found = _rows(connection, query.order_by(run.c.id))
+    return [RunRow(**{**row, "settings": json.loads(row["settings"])}) for row in found]
 
 
 def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
