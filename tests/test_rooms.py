@@ -76,3 +76,25 @@ def test_no_benchmark_imports_a_test() -> None:
 def test_no_files_import_each_other_in_a_circle() -> None:
     graph = {name: imported(path) - {name} for name, path in modules_in(*ROOMS).items()}
     TopologicalSorter(graph).prepare()
+
+
+def parameters_of(function: ast.FunctionDef) -> list[str]:
+    arguments = function.args
+    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+def is_exempt(function: ast.FunctionDef, path: Path) -> bool:
+    """Numba's kernels take numbers and arrays alone, a Keras layer what it is saved with, a command its options."""
+    kernel = any("njit" in ast.unparse(one) for one in function.decorator_list)
+    return kernel or path.parts[-2] in ("cli", "layers")
+
+
+def test_no_function_takes_more_than_eight_parameters() -> None:
+    many = [
+        f"{name}.{node.name}"
+        for name, path in modules_in(*ROOMS).items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and len(parameters_of(node)) > 8 and not is_exempt(node, path)
+    ]
+    assert many == []
