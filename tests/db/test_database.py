@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +19,11 @@ from sqlalchemy import Engine
 from rankline.src.db.backends.engine import bare_engine, writing
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import (
-    INTERRUPTED,
-    RUNNING,
     LayerRecord,
     TrialRecord,
     choose_trial,
     record_trial,
-    recorded_end,
-    reopen_run,
     run_settings,
-    start_run,
     trials,
 )
 from rankline.src.db.schema import SCHEMA_VERSION
@@ -38,7 +32,6 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
-from rankline.src.dse.options import Options
 from tests.helpers import brute
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -134,26 +127,6 @@ def test_a_database_of_the_first_schema_is_refused_with_the_command_that_upgrade
             assert connection.execute(query).fetchall() == copy.execute(query).fetchall()
 
 
-def test_a_run_that_goes_on_is_running_again(database: Database) -> None:
-    database.explore(LAYERS, name="net")
-    run = start_run(database.engine, database.network_id("net"), {}, seed=0)
-    with pytest.raises(KeyboardInterrupt), recorded_end(database.engine, run):
-        raise KeyboardInterrupt
-    assert database.runs()[0]["status"] == INTERRUPTED
-    reopen_run(database.engine, run)
-    assert database.runs()[0]["status"] == RUNNING
-
-
-@pytest.mark.parametrize("read", [trials, run_settings])
-def test_an_unknown_run_is_refused_with_those_that_there_are(database: Database, read: Callable[..., object]) -> None:
-    database.explore(LAYERS, name="net")
-    with pytest.raises(UserError, match="there is no run 3; the database has runs: none"):
-        read(database.engine, 3)
-    start_run(database.engine, database.network_id("net"), {}, seed=0)
-    with pytest.raises(UserError, match="there is no run 3; the database has runs: 1"):
-        read(database.engine, 3)
-
-
 def test_there_is_a_stored_database_of_this_schema() -> None:
     assert (SCHEMAS / f"{SCHEMA_VERSION}.db").exists()
 
@@ -205,27 +178,6 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) ->
     assert schema_of(path) == before
 
 
-def test_equal_layers_share_their_spaces_and_exploring_again_changes_nothing(database: Database) -> None:
-    first = database.explore(LAYERS, name="net")
-    assert first.n_spaces == first.n_new_spaces == 5 + 3  # c1 and c2 share theirs; d has SVD, QR and T3F
-    with database.engine.connect() as connection:
-        before = connection.exec_driver_sql("SELECT total(id), count(*) FROM line").one()
-    again = database.explore(LAYERS, name="net")
-    other = database.explore(LAYERS[:1], name="other")
-    assert again.n_new_spaces == other.n_new_spaces == 0
-    with database.engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT total(id), count(*) FROM line").one() == before
-        assert connection.exec_driver_sql("SELECT count(*) FROM space").scalar() == 8
-    assert [row["method"] for row in database.spaces("other")] == ["tucker", "cp", "tt", "svd", "spatial_svd"]
-
-
-def test_exploring_with_other_options_replaces_the_layer_s_space_of_that_method(database: Database) -> None:
-    database.explore(LAYERS, name="net")
-    database.explore(LAYERS, name="net", methods=["tucker"], options=Options(rank_multiple=2))
-    assert database.solutions("c1", "tucker").total() == 2 * 3
-    assert database.solutions("c1", "svd").total() == 6
-
-
 def test_the_view_lists_every_configuration_in_any_sqlite_tool(database: Database, tmp_path: Path) -> None:
     database.explore(LAYERS, name="net")
     columns = "shape, r1, r2, r3, r4, params, fm, flops, better, useful"
@@ -246,22 +198,6 @@ def test_numbers_are_stored_as_integers(database: Database) -> None:
     with database.engine.connect() as connection:
         kinds = connection.exec_driver_sql("SELECT DISTINCT typeof(p0), typeof(f1), typeof(cap) FROM line").all()
     assert [tuple(row) for row in kinds] == [("integer", "integer", "integer")]
-
-
-def test_another_network_of_the_same_name_is_refused_before_anything_is_written(database: Database) -> None:
-    database.explore(LAYERS, name="net")
-    with pytest.raises(UserError, match="another network named 'net'"):
-        database.explore([conv("c1", (5, 5), 4, 6, (8, 8))], name="net")
-    assert len(database.spaces("net")) == 13
-
-
-def test_a_space_that_is_too_large_stops_the_whole_before_anything_is_written(database: Database) -> None:
-    layers = [*LAYERS, dense("wide", 4096, 4096)]
-    with pytest.raises(UserError, match="max_lines"):
-        database.explore(layers, name="net", options=Options(max_lines=500))
-    assert database.networks() == []
-    with database.engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM space").scalar() == 0
 
 
 def test_a_killed_explore_leaves_whole_spaces_and_goes_on(tmp_path: Path) -> None:
@@ -309,20 +245,6 @@ def test_a_space_that_cannot_be_written_whole_leaves_nothing(
         names = {row.name for row in connection.exec_driver_sql("PRAGMA database_list")}
         assert names <= {"main", "temp"}
     assert database.explore(LAYERS, name="net").n_new_spaces == 8
-
-
-def test_exploring_again_does_not_work_out_what_stands(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = database.explore(LAYERS, name="net")
-    monkeypatch.setattr("rankline.src.dse.methods.get", lambda name: pytest.fail(f"{name} was worked out again"))
-    again = database.explore(LAYERS, name="net")
-    assert (again.n_new_spaces, again.n_total, again.n_lines) == (0, first.n_total, first.n_lines)
-
-
-def test_a_database_in_memory_holds_the_same() -> None:
-    database = open_database("sqlite://")
-    database.explore(LAYERS, name="net")
-    wanted = list(brute.configurations(LAYERS[2], "t3f"))
-    assert database.solutions("d", "t3f").within("all").count() == len(wanted)
 
 
 def test_two_processes_may_explore_the_same_at_once(tmp_path: Path) -> None:
