@@ -6,7 +6,12 @@ BIN := $(VENV)/bin
 JAX_TESTS := methods layers fit/test_covariance.py fit/test_factors.py fit/test_batch_norm.py model/test_gradients.py \
 	model/test_surgery.py
 
-.PHONY: demo test test-jax lint bench docs clean
+# The claims that matter, for the time between two thoughts.
+QUICK := tests/test_rooms.py tests/test_new_metric.py tests/dse/test_formulas.py tests/dse/test_scan.py \
+	tests/db/test_contract.py tests/rankline/test_api.py \
+	tests/golden/test_golden.py::test_the_spaces_of_lenet5_are_the_same_to_the_last_line
+
+.PHONY: demo quick test test-jax lint bench docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankline needs Python 3.11 or newer")'
@@ -17,6 +22,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 demo: $(VENV)/ready
 	$(BIN)/rankline demo
+
+quick: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
