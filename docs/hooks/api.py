@@ -25,12 +25,12 @@ def reference() -> str:
 
 def returned(homes: list[str]) -> list[str]:
     """The paths of Rankline's classes that these functions and classes return, and what those classes return again."""
-    package = griffe.load("rankline.src", search_paths=[ROOT])
+    package = griffe.load("rankline", search_paths=[ROOT])
     found = dict.fromkeys(homes)
     for home in (reached := list(homes)):
-        one = package[home.removeprefix("rankline.src.")]
+        one = package[home.removeprefix("rankline.")]
         for path in _answers(one):
-            if path not in found and package[path.removeprefix("rankline.src.")].is_class:
+            if path not in found and package[path.removeprefix("rankline.")].is_class:
                 found[path] = None
                 reached.append(path)
     return [path for path in found if path not in homes]

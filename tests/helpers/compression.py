@@ -18,11 +18,18 @@ from rankline.src.db.database import Database, open_database
 
 
 def compress(
-    model: keras.Model, data: Any, db: Database | str, *, settings: Settings, out: Path | None = None, **changes: Any
+    model: keras.Model,
+    data: Any,
+    db: Database | str,
+    *,
+    settings: Settings,
+    name: str | None = None,
+    out: Path | None = None,
+    **changes: Any,
 ) -> Compression:
     """A trained model compressed; data: ``Data``, or what ``data_from`` takes; changes: as in ``rankline.compress``."""
     how, approach, watch = with_changes(changes, settings, Approach(), Watch())
     found = fitting(data if isinstance(data, Data) else data_from(data), model)
     database = open_database(db) if isinstance(db, str) else db
-    job = Job(model, found, database, str(model.name), watch.on_trial, watch.callbacks, approach.metric)
+    job = Job(model, found, database, name or str(model.name), watch.on_trial, watch.callbacks, approach.metric)
     return compressed(job, approach, approach.settings(how), out, watch)

@@ -29,7 +29,7 @@ KEPT = [{"name": "deep", "kind": "depthwiseconv2d", "kept_because": "depthwise i
 
 ASKED = {"network.value": "net", "layer.value": "c", "methods.value": ["svd", "tucker"], "within.value": "useful",
          "against.value": "params", "error.value": 100, "kept-params.value": [0, 100], "kept-flops.value": [0, 100],
-         "kept-memory.value": [0, 100]}  # fmt: skip
+         "kept-fm.value": [0, 100], "kept-memory.value": [0, 100]}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
