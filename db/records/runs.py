@@ -64,9 +64,9 @@ class LayerRecord(Row):
         return None if self.configuration is None else self.configuration.method
 
     @property
-    def ranks(self) -> tuple[int, ...]:
-        """The configuration's ranks; none for a layer as it is."""
-        return () if self.configuration is None else self.configuration.ranks
+    def ranks(self) -> tuple[int, ...] | None:
+        """The configuration's ranks; None for a layer as it is."""
+        return None if self.configuration is None else self.configuration.ranks
 
     @property
     def shape(self) -> str | None:
@@ -77,7 +77,7 @@ class LayerRecord(Row):
         return {
             "layer": self.layer,
             "method": self.method,
-            "ranks": None if self.configuration is None else list(self.ranks),
+            "ranks": None if self.ranks is None else list(self.ranks),
             "shape": self.shape,
             **_counts(self.cost),
             "similarity": self.similarity,

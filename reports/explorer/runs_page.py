@@ -123,7 +123,7 @@ def _layers(trial: TrialRecord) -> Any:
         [
             one.layer,
             one.method or "as it was",
-            "×".join(map(str, one.ranks)),
+            "×".join(map(str, one.ranks or ())),
             si(one.cost.params),
             si(one.cost.flops),
             percent(one.similarity) if one.method else None,

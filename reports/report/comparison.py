@@ -96,9 +96,9 @@ def setting_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def ranks_text(ranks: Sequence[int]) -> str:
+def ranks_text(ranks: Sequence[int] | None) -> str:
     """Ranks as they are typed: 3x8."""
-    return "x".join(map(str, ranks))
+    return "x".join(map(str, ranks or ()))
 
 
 def _choice(layer: LayerRecord | None) -> str | None:

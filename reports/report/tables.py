@@ -60,7 +60,7 @@ def _layer(layer: ReportedLayer, spaces: Sequence[SpaceRow]) -> dict[str, Any]:
     found |= {key: sum(getattr(one, key) for one in spaces) for key in ("n_total", "n_better", "n_useful")}
     found |= {key: choice and getattr(choice, key) for key in ("method", "shape", "similarity", "error")}
     found |= {f"{key}_after": choice and getattr(choice.cost, key) for key in ("params", "fm", "flops")}
-    found |= {"ranks": choice and _sizes(choice.ranks)}
+    found |= {"ranks": choice and _sizes(choice.ranks or ())}
     if not layer.kernel:
         found["padding"] = None  # of a dense layer
     return found
@@ -183,7 +183,7 @@ def _sizes(sizes: Sequence[int]) -> str | None:
 
 
 def _ranks(choice: LayerRecord) -> str:
-    ranks = ", ".join(map(str, choice.ranks))
+    ranks = ", ".join(map(str, choice.ranks or ()))
     return f"{ranks} at {choice.shape}" if choice.shape else ranks
 
 

@@ -35,7 +35,7 @@ def rows_of(database: Database) -> list[Row]:
 
 def test_a_row_is_the_same_by_name_as_a_dict_and_for_machines(recorded: Database) -> None:
     for row in rows_of(recorded):
-        assert {name: row[name] for name in row.keys()} == dict(row) == {**row} == row.as_dict()  # noqa: SIM118
+        assert {name: row[name] for name in row} == dict(row) == {**row} == row.as_dict()
         assert json.loads(json.dumps(row.as_dict())).keys() == row.keys()
         with pytest.raises(KeyError):
             row["nothing"]
