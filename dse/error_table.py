@@ -11,12 +11,13 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from rankline.src.dse.lines import Integers, Lines
+if TYPE_CHECKING:
+    from rankline.src.dse.lines import Integers, Lines
 
 Reals = NDArray[np.float64]
 
@@ -86,23 +87,9 @@ class Curves:
 
     def first_within(self, limit: float) -> Integers:
         """On each line the first k with a squared error of at most ``limit``; one past the last where none has."""
-        return _first_within(self.offset, self.row, np.ascontiguousarray(self.curves), limit)  # type: ignore[no-any-return]
+        from rankline.src.dse.scan.curves import first_within  # numba: only where errors are looked for
 
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _first_within(offset: Reals, row: Integers, curves: Reals, limit: float) -> Integers:
-    """Bisection, because the curves fall."""
-    found = np.zeros(len(offset), np.int64)
-    for i in range(len(offset)):
-        low, high = 0, curves.shape[1]
-        while low < high:
-            middle = (low + high) // 2
-            if offset[i] + curves[row[i], middle] <= limit:
-                high = middle
-            else:
-                low = middle + 1
-        found[i] = low + 1
-    return found
+        return first_within(self.offset, self.row, np.ascontiguousarray(self.curves), limit)  # type: ignore[no-any-return]
 
 
 Spectrum = Mapping[str | None, ErrorTable]

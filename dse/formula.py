@@ -6,15 +6,17 @@ monomials as numbers, which is what the numba kernels and the exact evaluation w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-
-import sympy as sp
+from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.symbols import C, F, LayerShape, T, axis_symbols
+from rankline.src.dse.symbols import LayerShape, axis_symbols, layer_symbols
+
+if TYPE_CHECKING:
+    import sympy as sp
 
 INT64_MAX = 2**63 - 1
 
@@ -74,25 +76,37 @@ class Polynomials:
 
 def chain_caps(modes: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
     """Rank caps of a tensor train over ``modes``: at each cut, the smaller product of the two sides."""
-    return tuple(sp.Min(sp.prod(modes[:cut]), sp.prod(modes[cut:])) for cut in range(1, len(modes)))
+    import sympy as sp
+
+    return tuple(sp.Min(prod(modes[:cut]), prod(modes[cut:])) for cut in range(1, len(modes)))
 
 
 @cache
 def original_formula(axes: int) -> Formula:
     """The layer as it is: convolution with ``axes`` spatial axes, or dense (0)."""
     kernel, _, outputs = axis_symbols(axes)
-    out = T * sp.prod(outputs)
-    return Formula(params=sp.prod(kernel) * C * F, fm=out * F, macs=out * sp.prod(kernel) * C * F, ranks=(), caps=())
+    params, fm, macs = _original(*layer_symbols(), kernel, outputs)
+    return Formula(params, fm, macs, ranks=(), caps=())
 
 
 def original_cost(shape: LayerShape) -> Cost:
     """Cost of the layer as it is."""
-    return substitute(original_formula(shape.axes), shape.values()).cost(())
+    numbers = shape.in_channels, shape.out_channels, shape.positions
+    params, fm, macs = _original(*numbers, shape.kernel, shape.out_size)
+    return Cost(params, fm, 2 * macs)
+
+
+def _original(C: Any, F: Any, T: Any, kernel: Sequence[Any], outputs: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Params, feature-map elements and multiply-accumulates, of symbols or of numbers."""
+    out = T * prod(outputs)
+    return prod(kernel) * C * F, out * F, out * prod(kernel) * C * F
 
 
 @cache
 def _terms(formula: Formula) -> tuple[tuple[tuple[int, ...], ...], Callable[..., list[list[int]]]]:
     """Masks of each metric's monomials, and a compiled function for all the numbers of a formula."""
+    import sympy as sp
+
     masks: list[tuple[int, ...]] = []
     wanted: list[list[sp.Expr]] = []
     for expression in (formula.params, formula.fm, 2 * formula.macs):

@@ -1,21 +1,35 @@
-"""The symbols that every formula is written in, and the numbers that a layer gives them."""
+"""The symbols that every formula is written in, and the numbers that a layer gives them.
+
+Sympy is loaded where a formula is first needed: it takes longer than most questions to a database.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-
-import sympy as sp
+from typing import TYPE_CHECKING
 
 from rankline.src.dse.layer import Layer
 
-C, F, T = sp.symbols("C F T", integer=True, positive=True)
+if TYPE_CHECKING:
+    import sympy as sp
+
+
+@cache
+def layer_symbols() -> tuple[sp.Symbol, sp.Symbol, sp.Symbol]:
+    """C input channels, F output channels, T positions."""
+    import sympy as sp
+
+    C, F, T = sp.symbols("C F T", integer=True, positive=True)
+    return C, F, T
 
 
 @cache
 def axis_symbols(axes: int) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Symbol, ...], tuple[sp.Symbol, ...]]:
     """Kernel sizes K_j, input sizes X_j and output sizes X'_j of ``axes`` spatial axes."""
+    import sympy as sp
+
     numbers = range(1, axes + 1)
     positive = {"integer": True, "positive": True}
     return (
@@ -28,12 +42,16 @@ def axis_symbols(axes: int) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Symbol, ...
 @cache
 def rank_symbols(count: int) -> tuple[sp.Symbol, ...]:
     """r_1 .. r_count."""
+    import sympy as sp
+
     return tuple(sp.Symbol(f"r_{j}", integer=True, positive=True) for j in range(1, count + 1))
 
 
 @cache
 def mode_symbols(cores: int) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Symbol, ...]]:
     """Output modes m_t and input modes n_t of a TT-matrix with ``cores`` cores."""
+    import sympy as sp
+
     numbers = range(1, cores + 1)
     return (
         tuple(sp.Symbol(f"m_{t}", integer=True, positive=True) for t in numbers),
@@ -64,6 +82,7 @@ class LayerShape:
 
     def values(self) -> dict[sp.Symbol, int]:
         """The number of every symbol in a formula with this many axes."""
+        C, F, T = layer_symbols()
         kernel, inputs, outputs = axis_symbols(self.axes)
         pairs = zip((*kernel, *inputs, *outputs), (*self.kernel, *self.in_size, *self.out_size), strict=True)
         return {C: self.in_channels, F: self.out_channels, T: self.positions, **dict(pairs)}
@@ -87,4 +106,4 @@ def layer_shape(layer: Layer) -> LayerShape:
 def sizes_along(axes: int) -> tuple[sp.Expr, ...]:
     """S_0 = X .. S_d = X': the feature map's size before the first and after each spatial factor."""
     _, inputs, outputs = axis_symbols(axes)
-    return tuple(sp.prod(outputs[:j]) * sp.prod(inputs[j:]) for j in range(axes + 1))
+    return tuple(prod(outputs[:j]) * prod(inputs[j:]) for j in range(axes + 1))

@@ -27,7 +27,7 @@ from rankline.src.dse.error_table import BOUND, EXACT, ErrorTable
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import substitute
 from rankline.src.dse.space import Branch
-from rankline.src.dse.symbols import LayerShape, T, mode_symbols
+from rankline.src.dse.symbols import LayerShape, layer_symbols, mode_symbols
 
 if TYPE_CHECKING:
     import keras
@@ -60,6 +60,7 @@ class T3F(Decomposition):
                 f"t3f: tensor shape {shape!r} is not possible for {M} outputs and {N} inputs; give as many factors of "
                 "2 or more for both, at least two, outputs first, like 4x8:8x4 for 32 and 32"
             )
+        _, _, T = layer_symbols()
         m, n = mode_symbols(len(outputs))
         numbers = dict(zip((T, *m, *n), (1, *outputs, *inputs), strict=True))
         return substitute(methods.get(self.name).formula(len(outputs)), numbers).caps

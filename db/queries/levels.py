@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rankline.src.dse.lines import Integers
-from rankline.src.dse.scan.levels import counts_and_flops
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rankline.src.dse.lines import Integers
 
 COLUMNS = ("low", "high", "n", "min_flops", "max_flops")
 
@@ -38,6 +37,8 @@ def levels_of(spans: Spans, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
     Levels without a configuration are left out.
     """
     import pandas as pd
+
+    from rankline.src.dse.scan.levels import counts_and_flops  # numba, as pandas: only where levels are asked for
 
     edges = np.array(bounds, np.int64).reshape(-1, 2)
     found = counts_and_flops(*spans, *np.ascontiguousarray(edges.T))

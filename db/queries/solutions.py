@@ -17,13 +17,13 @@ from rankline.src.db.queries.levels import equal_levels, levels_of
 from rankline.src.db.queries.line_windows import RANKS, SETS
 from rankline.src.db.queries.no_solution import NoSolutionError, no_solution, unknown_errors
 from rankline.src.db.queries.place import Place
-from rankline.src.db.queries.scanned_lines import ScannedLines
 from rankline.src.db.queries.solution import Solution, Summary
 from rankline.src.db.queries.stored_lines import StoredLines
 from rankline.src.db.queries.windows import Bounds, Window, error_window, window
 from rankline.src.db.records.error_tables import LayerErrors
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.error_table import Spectrum
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import FLOPS, REDUCTION, Metric, metric
 from rankline.src.dse.space import Space
@@ -31,6 +31,8 @@ from rankline.src.dse.space import Space
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from rankline.src.db.queries.scanned_lines import ScannedLines
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ class Solutions:
         if self.error_bounds:
             return self._scanned()
         if self.kept_in_memory:
-            return ScannedLines(self._space, None, self.chosen, self.windows)
+            return self._narrowed(None)
         return self._stored(self.windows)
 
     def _stored(self, windows: tuple[Window, ...]) -> StoredLines:
@@ -304,7 +306,14 @@ class Solutions:
         spectrum = self._known_errors().spectrum
         low = max((low for low, _ in self.error_bounds if low is not None), default=None)
         high = min((high for _, high in self.error_bounds if high is not None), default=None)
-        return ScannedLines(self._space, spectrum, self.chosen, self.windows, (low, high))
+        return self._narrowed(spectrum, (low, high))
+
+    def _narrowed(
+        self, spectrum: Spectrum | None, within: tuple[float | None, float | None] = (None, None)
+    ) -> ScannedLines:
+        from rankline.src.db.queries.scanned_lines import ScannedLines  # numba: only where SQL can't answer
+
+        return ScannedLines(self._space, spectrum, self.chosen, self.windows, within)
 
     @cached_property
     def _space(self) -> Space:

@@ -6,14 +6,13 @@ Lebedev et al., "Speeding-up Convolutional Neural Networks Using Fine-tuned CP-D
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import sympy as sp
+from math import prod
 
 from rankline.src.dse.chain import Link, along_axes, depthwise, first_sizes, pointwise
 from rankline.src.dse.formula import Formula
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method, spatial_only
-from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+from rankline.src.dse.symbols import axis_symbols, layer_symbols, rank_symbols, sizes_along
 
 
 class CP(Method):
@@ -24,6 +23,9 @@ class CP(Method):
         return spatial_only(self.title, layer)
 
     def formula(self, axes: int) -> Formula:
+        import sympy as sp
+
+        C, F, T = layer_symbols()
         kernel, _, _ = axis_symbols(axes)
         (r,) = ranks = rank_symbols(1)
         x, *after = (T * size for size in sizes_along(axes))
@@ -32,7 +34,7 @@ class CP(Method):
             fm=x * r + sum(s * r for s in after) + after[-1] * F,
             macs=x * C * r + sum(s * k * r for s, k in zip(after, kernel, strict=True)) + after[-1] * F * r,
             ranks=ranks,
-            caps=(sp.prod(kernel) * sp.Min(C, F),),
+            caps=(prod(kernel) * sp.Min(C, F),),
         )
 
     def factors(self, axes: int, shape: str | None = None) -> int:

@@ -11,7 +11,7 @@ from rankline.src.dse.chain import Link, along_axes, convolution
 from rankline.src.dse.formula import Formula, chain_caps
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method
-from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+from rankline.src.dse.symbols import axis_symbols, layer_symbols, rank_symbols, sizes_along
 
 
 class SpatialSVD(Method):
@@ -24,6 +24,7 @@ class SpatialSVD(Method):
         return "spatial SVD needs a convolution with exactly two kernel sizes above 1; use SVD"
 
     def formula(self, axes: int) -> Formula:
+        C, F, T = layer_symbols()
         (k1, k2), _, _ = axis_symbols(axes)
         (r,) = ranks = rank_symbols(1)
         _, middle, out = (T * size for size in sizes_along(axes))

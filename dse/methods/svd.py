@@ -6,22 +6,22 @@ Zhang et al., "Accelerating Very Deep Convolutional Networks for Classification 
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import sympy as sp
+from math import prod
 
 from rankline.src.dse.chain import Link, convolution, pointwise
 from rankline.src.dse.formula import Formula, chain_caps
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method
-from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols
+from rankline.src.dse.symbols import axis_symbols, layer_symbols, rank_symbols
 
 
 def matrix_formula(axes: int) -> Formula:
     """Two factors of the (K C) x F matrix with r columns between them."""
+    C, F, T = layer_symbols()
     kernel, _, outputs = axis_symbols(axes)
     (r,) = ranks = rank_symbols(1)
-    rows = sp.prod(kernel) * C
-    out = T * sp.prod(outputs)
+    rows = prod(kernel) * C
+    out = T * prod(outputs)
     modes = (rows, F)
     return Formula(
         params=r * (rows + F),

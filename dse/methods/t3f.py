@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from math import prod
-
-import sympy as sp
+from math import isqrt, prod
 
 from rankline.src.dse.chain import Link
 from rankline.src.dse.formula import Formula, Polynomials, chain_caps, substitute
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method, matrix_only
 from rankline.src.dse.options import Options
-from rankline.src.dse.symbols import LayerShape, T, mode_symbols, rank_symbols
+from rankline.src.dse.symbols import LayerShape, layer_symbols, mode_symbols, rank_symbols
 
 
 class T3F(Method):
@@ -38,6 +36,7 @@ class T3F(Method):
         return _formula(axes)
 
     def polynomials(self, shape: LayerShape, options: Options) -> Iterator[tuple[str | None, Polynomials]]:
+        _, _, T = layer_symbols()
         for outputs, inputs in tensor_shapes(shape.out_channels, shape.in_channels, options):
             m, n = mode_symbols(len(outputs))
             values = dict(zip((T, *m, *n), (shape.positions, *outputs, *inputs), strict=True))
@@ -57,6 +56,9 @@ class T3F(Method):
 
 @cache
 def _formula(cores: int) -> Formula:
+    import sympy as sp
+
+    _, _, T = layer_symbols()
     m, n = mode_symbols(cores)
     inner = rank_symbols(cores - 1)
     ranks = (sp.Integer(1), *inner, sp.Integer(1))
@@ -64,8 +66,8 @@ def _formula(cores: int) -> Formula:
     for t in range(cores):
         left, right = ranks[t], ranks[t + 1]
         params += left * m[t] * n[t] * right
-        fm += T * left * sp.prod(m[t:]) * sp.prod(n[:t])
-        macs += T * left * right * sp.prod(m[t:]) * sp.prod(n[: t + 1])
+        fm += T * left * prod(m[t:]) * prod(n[:t])
+        macs += T * left * right * prod(m[t:]) * prod(n[: t + 1])
     modes = tuple(a * b for a, b in zip(m, n, strict=True))
     return Formula(params, fm, macs, ranks=inner, caps=chain_caps(modes), modes=modes)
 
@@ -76,9 +78,15 @@ def factorizations(number: int, parts: int) -> Iterator[tuple[int, ...]]:
         if number >= 2:
             yield (number,)
         return
-    for first in sp.divisors(number)[1:]:
+    for first in _divisors(number):
         for rest in factorizations(number // first, parts - 1):
             yield (first, *rest)
+
+
+def _divisors(number: int) -> list[int]:
+    """Those of 2 or more, in order."""
+    small = [one for one in range(1, isqrt(number) + 1) if number % one == 0]
+    return sorted({*small, *(number // one for one in small)})[1:]
 
 
 def tensor_shapes(outputs: int, inputs: int, options: Options) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

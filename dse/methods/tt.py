@@ -12,7 +12,7 @@ from rankline.src.dse.chain import Link, along_axes, convolution, first_sizes, p
 from rankline.src.dse.formula import Formula, chain_caps
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method, spatial_only
-from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols, sizes_along
+from rankline.src.dse.symbols import axis_symbols, layer_symbols, rank_symbols, sizes_along
 
 
 class TT(Method):
@@ -23,6 +23,7 @@ class TT(Method):
         return spatial_only(self.title, layer)
 
     def formula(self, axes: int) -> Formula:
+        C, F, T = layer_symbols()
         kernel, _, _ = axis_symbols(axes)
         ranks = rank_symbols(axes + 1)
         x, *after = (T * size for size in sizes_along(axes))

@@ -7,14 +7,13 @@ ICLR 2016, section 3.
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import sympy as sp
+from math import prod
 
 from rankline.src.dse.chain import Link, convolution, first_sizes, pointwise
 from rankline.src.dse.formula import Formula
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method
-from rankline.src.dse.symbols import C, F, T, axis_symbols, rank_symbols
+from rankline.src.dse.symbols import axis_symbols, layer_symbols, rank_symbols
 
 
 class Tucker(Method):
@@ -25,10 +24,11 @@ class Tucker(Method):
         return None if layer.kind == "conv" else "Tucker factorizes convolutions; use SVD, QR or T3F"
 
     def formula(self, axes: int) -> Formula:
+        C, F, T = layer_symbols()
         kernel, inputs, outputs = axis_symbols(axes)
         r1, r2 = ranks = rank_symbols(2)
-        taps = sp.prod(kernel)
-        x, y = T * sp.prod(inputs), T * sp.prod(outputs)
+        taps = prod(kernel)
+        x, y = T * prod(inputs), T * prod(outputs)
         return Formula(
             params=C * r1 + taps * r1 * r2 + r2 * F,
             fm=x * r1 + y * r2 + y * F,
