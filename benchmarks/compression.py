@@ -29,7 +29,8 @@ from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.duplicate import duplicate
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
+from rankline.src.compress.training.fine_tuning import fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.network_cost import known_cost
 

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from rankline.src.compress.data.sets import Data, Scaling, data_from
-from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
+from rankline.src.compress.training.fine_tuning import fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.zoo import build
 
 DATA = Path(os.environ.get("RANKLINE_DATA", "../shared/data"))

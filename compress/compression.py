@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from rankline.src.compress.baselines.strategies import pruning, vbmf
+from rankline.src.compress.approach import Approach
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.files import check_saving
 from rankline.src.compress.runs.card import Card
@@ -21,12 +19,9 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.recorder import Recorder
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.runs.watch import OnPart, Watch
-from rankline.src.compress.search.hybrid import CONV_METHODS, DENSE_METHODS, hybrid
+from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.search import search
-from rankline.src.compress.training.fine_tuning import ScoreFunction
 from rankline.src.db.records.runs import SUCCESS, TrialRecord, recorded_end
-from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.plan import Plan
 
 
@@ -53,69 +48,6 @@ class Compression:
     def trials(self) -> tuple[TrialRecord, ...]:
         """Every trial as recorded, the original first."""
         return self.run.trials
-
-
-Strategy = Callable[..., Run]
-
-STRATEGIES: dict[str, Strategy] = {"similarity": search, "hybrid": hybrid, "vbmf": vbmf, "pruning": pruning}
-"""How a model can be made smaller: the search with one pair of methods, with all of them, and the two baselines."""
-
-
-@dataclass(frozen=True, eq=False)
-class Approach:
-    """strategy: one of STRATEGIES; methods: ``{"conv": "tucker", "dense": "svd"}``, for the hybrid several of each;
-    metric: a score of your own, of labels and outputs, the higher the better, in the place of accuracy; jobs: how many
-    of a hybrid's searches run side by side."""
-
-    strategy: str = "similarity"
-    methods: Mapping[str, str | Sequence[str]] | None = None
-    metric: ScoreFunction | None = None
-    jobs: int = 1
-
-    def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise one_of("strategy", self.strategy, list(STRATEGIES))
-        for kind, given in self.by_kind.items():
-            if kind not in ("conv", "dense"):
-                raise one_of("kind of layer in methods", kind, ["conv", "dense"])
-            if not given or (self.strategy != "hybrid" and len(given) > 1):
-                raise UserError(
-                    f"strategy {self.strategy} takes one method for {kind} layers, hybrid one or more; "
-                    f"got {', '.join(given) or 'none'}"
-                )
-            for method in given:
-                Settings(**{f"{kind}_method": method})  # type: ignore[arg-type]
-        if self.jobs != 1 and self.strategy != "hybrid":
-            raise UserError(
-                f"jobs is the number of a hybrid's searches side by side; strategy {self.strategy} makes one"
-            )
-
-    @property
-    def by_kind(self) -> dict[str, tuple[str, ...]]:
-        """The methods that were named, by kind of layer."""
-        return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in (self.methods or {}).items()}
-
-    def settings(self, settings: Settings) -> Settings:
-        """The settings, with the one method for each kind that was named."""
-        if self.strategy == "hybrid":
-            return settings
-        return replace(settings, **{f"{kind}_method": given[0] for kind, given in self.by_kind.items()})  # type: ignore[arg-type]
-
-    def needed(self, settings: Settings) -> tuple[str, ...]:
-        """The methods that the network must be explored by. SVD is for the convolutions that the method for
-        convolutions doesn't apply to."""
-        if self.strategy != "hybrid":
-            return settings.conv_method, settings.dense_method, "svd"
-        known = {"conv": CONV_METHODS, "dense": DENSE_METHODS, **self.by_kind}
-        return *known["conv"], *known["dense"], "svd"
-
-    def run(self, job: Job, settings: Settings, on_part: OnPart) -> Run:
-        """Makes the job's model smaller."""
-        more: dict[str, Any] = {}
-        if self.strategy == "hybrid":
-            more = {f"{kind}_methods": given for kind, given in self.by_kind.items()}
-            more |= {"on_part": on_part, "jobs": self.jobs}
-        return STRATEGIES[self.strategy](job, settings, **more)
 
 
 def compressed(

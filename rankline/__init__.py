@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.model.surgery import factorize
     from rankline.src.compress.runs.settings import Settings
-    from rankline.src.compress.training.fine_tuning import FineTuning
+    from rankline.src.compress.training.settings import FineTuning
     from rankline.src.db.database import open_database as open
     from rankline.src.db.queries.sql import run_sql
     from rankline.src.dse.configuration import Configuration
@@ -37,7 +37,7 @@ _HOMES = {
     "compress": ("rankline.api", "compress"),
     "resume": ("rankline.api", "resume"),
     "Settings": ("rankline.src.compress.runs.settings", "Settings"),
-    "FineTuning": ("rankline.src.compress.training.fine_tuning", "FineTuning"),
+    "FineTuning": ("rankline.src.compress.training.settings", "FineTuning"),
     "Data": ("rankline.src.compress.data.sets", "Data"),
     "Scaling": ("rankline.src.compress.data.sets", "Scaling"),
     "factorize": ("rankline.src.compress.model.surgery", "factorize"),

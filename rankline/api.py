@@ -8,25 +8,27 @@ from typing import Any
 
 import keras
 
+from rankline.src.compress.approach import Approach
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
 from rankline.src.compress.budget.limits import budgets_of, check_possible
 from rankline.src.compress.budget.run import Budgeted, run_budget
 from rankline.src.compress.budget.settings import BudgetSettings
-from rankline.src.compress.compression import Approach, Compression, compressed
+from rankline.src.compress.compression import Compression, compressed
 from rankline.src.compress.data.calibration import calibration_of
 from rankline.src.compress.data.classifier import fitting
-from rankline.src.compress.data.sets import Data, Scaling, data_from, load
+from rankline.src.compress.data.sets import Data, Scaling, check_data, data_from, load
 from rankline.src.compress.fit.refit import FitSettings
-from rankline.src.compress.model.files import check_folder, check_target
+from rankline.src.compress.model.destination import check_folder, check_target
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.resume import Stopped, stopped
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
+from rankline.src.compress.search.patterns import check_patterns
+from rankline.src.db.backends.location import check_database
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.records.runs import SUCCESS, run_settings
-from rankline.src.dse.errors import UserError
-from rankline.src.dse.keras_model.source import load_model, network_name
+from rankline.src.dse.keras_model.source import check_model, load_model, network_name
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -63,6 +65,7 @@ def compress(
         "out": None if out is None else str(Path(out).absolute()),
     }
     target = _target(out)
+    _check(model, data, db, how.include, how.exclude)
     job = _job(model, data, db, name, approach, watch, {"request": asked})
     return compressed(job, approach, how, target, watch)
 
@@ -85,24 +88,13 @@ def resume(
     the run succeeded already, and as ``compress``.
     """
     database = open_database(db, create=False) if isinstance(db, str) else db
-    network, recorded, status = run_settings(database.engine, run)
-    request = recorded.get("request") or {}
-    if status == SUCCESS:
-        raise UserError(f"run {run} has succeeded; there is nothing to go on with")
-    if request.get("strategy") != "similarity":
-        raise UserError(f"run {run} is no search that can go on; ask for it again, what is on record is taken over")
-    model = model if model is not None else request.get("model")
-    if model is None:
-        raise UserError(f"run {run} was made with a model from Python; give it again")
-    if data is None:
-        data = _recorded_data(run, recorded)
-    limits = {"max_trials": max_trials, "max_minutes": max_minutes}
-    limits = {limit: value for limit, value in limits.items() if value is not None}
-    (how,) = with_changes(limits, Settings.from_record(recorded))
+    found = stopped(database.engine, run, {"max_trials": max_trials, "max_minutes": max_minutes})
+    model = found.model if model is None else model
+    data = _recorded_data(found) if data is None else data
     approach, watch = with_changes(changes, Approach(), Watch())
-    target = _target(out or request.get("out"))
-    job = _job(model, data, database, network, approach, watch, {})
-    return compressed(job, approach, how, target, watch, run)
+    target = _target(out or found.request.get("out"))
+    job = _job(model, data, database, found.network, approach, watch, {})
+    return compressed(job, approach, found.settings, target, watch, run)
 
 
 def budget(
@@ -130,6 +122,7 @@ def budget(
     target = None if out is None else Path(out)
     if target is not None:
         check_folder(target) if sweep else check_target(target)
+    _check(model, data, db, how.include, how.exclude, may_lack_labels=True)
     trained = load_model(model) if isinstance(model, str) else model
     calibration = calibration_of(trained, data, how.samples, how.seed)
     request = {"model": model if isinstance(model, str) else None, "out": None if out is None else str(out)}
@@ -207,6 +200,23 @@ def _job(
     )  # fmt: skip
 
 
+def _check(
+    model: keras.Model | str,
+    data: Any,
+    db: Database | str,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    may_lack_labels: bool = False,
+) -> None:
+    """What the command line tells before Keras is loaded: raises UserError before a model or data is."""
+    if isinstance(model, str):
+        check_patterns(check_model(model), include, exclude)
+    if isinstance(data, str):
+        check_data(data, may_lack_labels)
+    if isinstance(db, str):
+        check_database(db)
+
+
 def _database(db: Database | str) -> Database:
     return open_database(db) if isinstance(db, str) else db
 
@@ -228,14 +238,12 @@ def _keeps(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return keep, {name: value for name, value in changes.items() if not name.startswith(KEEP)}
 
 
-def _recorded_data(run: int, recorded: Mapping[str, Any]) -> Data:
+def _recorded_data(found: Stopped) -> Data:
     """The data of a run that named it."""
-    made = recorded["preparation"]
-    if recorded["data"] == "arrays" or "rescale" not in made:
-        raise UserError(f"run {run} was made with arrays; give the same data again")
+    name, made = found.data, found.recorded["preparation"]
     scaling = Scaling(made["rescale"], tuple(made["mean"]), tuple(made["std"]))
     split = {name: made[name] for name in ("validation", "split_seed") if name in made}
-    return load(recorded["request"].get("data", recorded["data"]), scaling, **split)
+    return load(name, scaling, **split)
 
 
 def _anywhere(name: str) -> str:

@@ -14,7 +14,8 @@ from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.model.files import save_model
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.epochs import EpochProgress
-from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
+from rankline.src.compress.training.fine_tuning import fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.zoo.lenet5 import lenet5
 

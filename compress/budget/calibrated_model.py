@@ -68,7 +68,7 @@ class CalibratedModel:
     ) -> None:
         (how,) = with_changes(changes, settings or BudgetSettings())
         self.wanted = tuple(metric(name, what="budget") for name in metrics)
-        self.methods = tuple(known_methods.get(name).name for name in how.methods or known_methods.METHODS)
+        self.methods = tuple(how.methods or known_methods.METHODS)
         if not samples or not len(samples[0]):
             raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
         check_samples(model, samples)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import Metric, metric
 from rankline.src.dse.space import Branch, spaces_of
+
+if TYPE_CHECKING:
+    from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
 
 
 def least_possible(engine: CalibratedModel, metric: Metric) -> int:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rankline.src.compress.methods import known
 from rankline.src.dse.errors import UserError, one_of
 
 if TYPE_CHECKING:
     from rankline.src.compress.fit.refit import FitSettings
-    from rankline.src.compress.training.fine_tuning import FineTuning
+    from rankline.src.compress.training.settings import FineTuning
 
 VALUES = ("damage", "energy", "uniform")
 """What an error of a layer can be worth (see ``damage``)."""
@@ -47,5 +48,7 @@ class BudgetSettings:
         ):  # fmt: skip
             if given not in possible:
                 raise one_of(what, given, list(possible))
+        for method in self.methods or ():
+            known(method)
         if self.samples < 1:
             raise UserError(f"samples must be at least 1; got {self.samples}")

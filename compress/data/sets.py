@@ -7,19 +7,21 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.data.streams import arrays_of, is_stream
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.keras_model.source import FUNCTION, function_of
+from rankline.src.dse.keras_model.named_function import FUNCTION, check_function, function_of
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 KEYS_IN_THREE_PARTS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
@@ -78,6 +80,16 @@ def load(source: str, scaling: Scaling | None = None, validation: float = 0.15, 
     Raises UserError on an unknown source and on arrays that don't fit together.
     """
     return data_from(_arrays(source), source, scaling, validation, split_seed)
+
+
+def check_data(source: str, may_lack_labels: bool = False) -> None:
+    """Raises UserError where ``load`` surely would, or ``load_inputs`` for data without labels, without any work."""
+    file = Path(source) if source.endswith(".npz") else _own_file(source) if source in KNOWN else None
+    if file is not None:
+        with _plain_arrays(file):
+            _keys(file, may_lack_labels)
+    elif source not in ("digits", *KNOWN):
+        _named_function(source, check_function)
 
 
 def load_inputs(source: str, scaling: Scaling | None = None) -> Array:
@@ -188,14 +200,19 @@ def _arrays(source: str) -> Sequence[Any]:
         return _known(source)
     if source.endswith(".npz"):
         return _npz(Path(source))
-    if not re.fullmatch(FUNCTION, source):
-        raise one_of("data", source, ["digits", *KNOWN, "FILE.npz", "package.module:function"])
-    arrays = function_of(source, f"data may be {POSSIBLE}")()
+    arrays = _named_function(source, function_of)()
     if isinstance(arrays, np.ndarray):
         return (arrays,)
     if not isinstance(arrays, tuple | list):
         raise UserError(f"{source}() must return the arrays {', '.join(KEYS)}; it returned {type(arrays).__name__}")
     return arrays
+
+
+def _named_function(source: str, use: Callable[[str, str], T]) -> T:
+    """What ``use`` makes of a function's name and of what is possible. Raises UserError where it is no such name."""
+    if not re.fullmatch(FUNCTION, source):
+        raise one_of("data", source, ["digits", *KNOWN, "FILE.npz", "package.module:function"])
+    return use(source, f"data may be {POSSIBLE}")
 
 
 def _digits() -> tuple[Array, ...]:
@@ -213,9 +230,8 @@ def _digits() -> tuple[Array, ...]:
 
 
 def _known(name: str) -> tuple[Array, ...]:
-    folder = os.environ.get("RANKLINE_DATA")
-    if folder and (Path(folder) / f"{name}.npz").exists():
-        return _npz(Path(folder) / f"{name}.npz")
+    if file := _own_file(name):
+        return _npz(file)
     import keras
 
     try:
@@ -227,21 +243,41 @@ def _known(name: str) -> tuple[Array, ...]:
     return x_train, y_train, x_test, y_test
 
 
+def _own_file(name: str) -> Path | None:
+    """The file of a known set in the folder of RANKLINE_DATA, where there is one."""
+    folder = os.environ.get("RANKLINE_DATA")
+    file = Path(folder or "") / f"{name}.npz"
+    return file if folder and file.exists() else None
+
+
 def _npz(path: Path, may_lack_labels: bool = False) -> tuple[Array, ...]:
     """The arrays of a file in three parts where it has a validation part, else in two; or ``x_train`` alone."""
-    try:
-        with zipfile.ZipFile(path):  # a lone .npy array, which NumPy reads too, is no such file
-            pass
+    with _plain_arrays(path):
+        keys = _keys(path, may_lack_labels)
         with np.load(path, allow_pickle=False) as file:
-            keys: Sequence[str] = KEYS_IN_THREE_PARTS if {"x_validation", "y_validation"} & set(file.files) else KEYS
-            if may_lack_labels and "x_train" in file.files and not set(keys) <= set(file.files):
-                keys = ("x_train",)
-            arrays = {key: file[key] for key in keys if key in file.files}
-            held = ", ".join(file.files)
+            return tuple(file[key] for key in keys)
+
+
+def _keys(path: Path, may_lack_labels: bool) -> Sequence[str]:
+    """The names of the arrays that a file is read for. Raises UserError where it lacks one of them."""
+    with zipfile.ZipFile(path) as file:  # a lone .npy array, which NumPy reads too, is no such file
+        held = [name.removesuffix(".npy") for name in file.namelist()]
+    keys: Sequence[str] = KEYS_IN_THREE_PARTS if {"x_validation", "y_validation"} & set(held) else KEYS
+    if may_lack_labels and "x_train" in held and not set(keys) <= set(held):
+        return ("x_train",)
+    if missing := [key for key in keys if key not in held]:
+        raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(held)}")
+    return keys
+
+
+@contextmanager
+def _plain_arrays(path: Path) -> Iterator[None]:
+    """Errors of reading an .npz file as UserError."""
+    try:
+        yield
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; possible data: {POSSIBLE}") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is not an .npz file of plain arrays ({error})") from error
-    if missing := [key for key in keys if key not in arrays]:
-        raise UserError(f"{path} lacks {', '.join(missing)}; it holds {held}")
-    return tuple(arrays.values())

@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
-from rankline.src.compress.methods.cp import CP
-from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.qr import QR
-from rankline.src.compress.methods.spatial_svd import SpatialSVD
-from rankline.src.compress.methods.svd import SVD
-from rankline.src.compress.methods.t3f import T3F
-from rankline.src.compress.methods.tt import TT
-from rankline.src.compress.methods.tucker import Tucker
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from rankline.src.dse import methods
 from rankline.src.dse.errors import UserError
 
-DECOMPOSITIONS: dict[str, Decomposition] = {
-    method.name: method for method in (Tucker(), CP(), TT(), SVD(), SpatialSVD(), QR(), T3F())
+if TYPE_CHECKING:
+    from rankline.src.compress.methods.method import Decomposition
+
+CLASSES = {
+    "tucker": "Tucker",
+    "cp": "CP",
+    "tt": "TT",
+    "svd": "SVD",
+    "spatial_svd": "SpatialSVD",
+    "qr": "QR",
+    "t3f": "T3F",
 }
+"""The class of each method, in the file of the method's name: loaded at first use, because Keras takes seconds."""
+
+
+class _Decompositions(Mapping[str, "Decomposition"]):
+    def __getitem__(self, name: str) -> Decomposition:
+        return _made(name, CLASSES[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in CLASSES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CLASSES)
+
+    def __len__(self) -> int:
+        return len(CLASSES)
+
+
+DECOMPOSITIONS: Mapping[str, Decomposition] = _Decompositions()
+
+
+def known(name: str) -> str:
+    """The name of a method that there is a decomposition for. Raises UserError with the possible ones."""
+    known = methods.get(name).name
+    if known not in CLASSES:
+        raise UserError(
+            f"method '{name}' can be explored, but not factorized by it yet. Possible: {', '.join(CLASSES)}"
+        )
+    return known
 
 
 def get(name: str) -> Decomposition:
     """The decomposition of that name. Raises UserError with the possible ones."""
-    known = methods.get(name).name
-    if known not in DECOMPOSITIONS:
-        possible = ", ".join(DECOMPOSITIONS)
-        raise UserError(f"method '{name}' can be explored, but not factorized by it yet. Possible: {possible}")
-    return DECOMPOSITIONS[known]
+    return DECOMPOSITIONS[known(name)]
+
+
+@cache
+def _made(name: str, class_name: str) -> Decomposition:
+    found: Decomposition = getattr(import_module(f"{__name__}.{name}"), class_name)()
+    return found

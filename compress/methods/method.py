@@ -12,11 +12,11 @@ import numpy as np
 import tensorly as tl
 
 from rankline.src.compress.methods.factor import Factor
+from rankline.src.compress.methods.kernel import check_applies
 from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.dse import methods
 from rankline.src.dse.error_table import EXACT, ErrorTable
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.options import Options
 from rankline.src.dse.space import Branch, Space
 from rankline.src.dse.symbols import LayerShape, layer_shape
@@ -116,9 +116,7 @@ class Decomposition(ABC):
         Raises UserError as ``decompose``.
         """
         kernel = _kernel(weights)
-        layer = _layer(tuple(tl.shape(kernel)))
-        if reason := methods.get(self.name).refuses(layer):
-            raise UserError(f"a kernel of shape {tuple(tl.shape(kernel))}: {reason}")
+        layer = check_applies(self.name, tuple(tl.shape(kernel)))
         branches = Space(self.name, layer_shape(layer), options or Options()).branches
         if not float(tl.norm(kernel)):
             return {
@@ -150,9 +148,7 @@ class Decomposition(ABC):
         return checked
 
     def _check(self, kernel_shape: tuple[int, ...], ranks: tuple[int, ...], shape: str | None) -> None:
-        method, layer = methods.get(self.name), _layer(kernel_shape)
-        if reason := method.refuses(layer):
-            raise UserError(f"a kernel of shape {kernel_shape}: {reason}")
+        layer = check_applies(self.name, kernel_shape)
         caps = self.caps(layer_shape(layer), shape)
         if len(ranks) != len(caps):
             raise UserError(f"{self.name} takes {len(caps)} rank(s) on a kernel of shape {kernel_shape}; got {ranks}")
@@ -176,13 +172,3 @@ def _energy(kernel: Tensor, covariance: Tensor | None) -> float:
     if covariance is None:
         return float(tl.sum(matrix**2))
     return max(0.0, float(tl.sum(matrix * tl.matmul(tl.tensor(covariance, dtype=tl.float64), matrix))))
-
-
-def _layer(kernel_shape: tuple[int, ...]) -> Layer:
-    """A layer with that kernel; its sizes don't matter, because caps depend on the kernel alone."""
-    if not 2 <= len(kernel_shape) <= 5 or 0 in kernel_shape:
-        raise UserError(f"a kernel must be (N, M), or (C, F) after 1 to 3 sizes; got shape {kernel_shape}")
-    *kernel, inputs, outputs = kernel_shape
-    if not kernel:
-        return dense("kernel", inputs, outputs)
-    return conv("kernel", tuple(kernel), inputs, outputs, in_size=tuple(kernel))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rankline.src.compress.model.destination import check_target
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
@@ -19,25 +19,6 @@ from rankline.src.dse.whole_file import whole_file
 
 SOME = 64
 """Samples on which the outputs of a file and of the model in memory are compared."""
-
-
-def check_target(path: Path) -> None:
-    """Raises UserError where a model cannot be written to ``path``: before hours of training, not after."""
-    if path.suffix != ".keras":
-        raise UserError(f"a model is written as a .keras file; got '{path.name}'")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: the folder {path.parent} is read-only; give another")
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UserError where files can't be written into a folder, which may not be there yet."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"a sweep is written into a folder; {folder} is a file")
-    first = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not os.access(first, os.W_OK):
-        raise UserError(f"cannot write {folder}: the folder {first} is read-only; give another")
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -21,11 +21,12 @@ from rankline.src.compress.methods import get
 from rankline.src.compress.methods.factor import Factor
 from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.compress.model.duplicate import duplicate
+from rankline.src.compress.model.planned import CLASSES, planned, refusal_by_class
 from rankline.src.dse.configuration import Configuration
-from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.progress import Progress, no_progress
 
-FACTORIZED = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+FACTORIZED = tuple(getattr(keras.layers, name) for name in CLASSES)
 
 
 def factorize(
@@ -267,22 +268,13 @@ def _by_layer(layers: Mapping[str, keras.Layer], plan: Mapping[str, Configuratio
 
 def _planned(layers: Mapping[str, keras.Layer], path: str) -> keras.Layer:
     """The layer at a path of the plan. Raises UserError where it cannot be factorized."""
-    if path not in layers:
-        owner = layers.get(path.removesuffix("/pointwise"))
-        if type(owner).__name__.startswith("SeparableConv"):
-            raise UserError(f"layer '{path}': separable convolutions aren't factorized yet; take it out of the plan")
-        raise one_of("layer", path, [path for path, layer in layers.items() if refusal_of(layer) is None])
-    if reason := refusal_of(layers[path]):
-        raise UserError(f"layer '{path}' {reason}; take it out of the plan")
-    return layers[path]
+    return planned(layers, path, lambda layer: type(layer).__name__, refusal_of)
 
 
 def refusal_of(layer: keras.Layer) -> str | None:
     """Why a layer cannot be factorized; None where it can."""
-    if type(layer) not in FACTORIZED:
-        return f"is a {type(layer).__name__}, and only Dense, Conv1D, Conv2D and Conv3D are factorized"
-    if getattr(layer, "groups", 1) > 1:
-        return f"is a grouped convolution (groups {layer.groups}), which is kept as it is"
+    if reason := refusal_by_class(type(layer).__name__, type(layer) in FACTORIZED, getattr(layer, "groups", 1)):
+        return reason
     return f"is quantized ({layer.quantization_mode})" if layer.quantization_mode else None
 
 

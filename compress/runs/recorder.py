@@ -14,7 +14,8 @@ from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.training.epochs import EpochProgress
-from rankline.src.compress.training.fine_tuning import FineTuning, Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.compress.training.fine_tuning import Score, evaluate, fine_tune, warn_of_guesses
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.records.runs import (
     CHOSEN,
     ORIGINAL,

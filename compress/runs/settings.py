@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rankline.src.compress.methods import get as decomposition
-from rankline.src.compress.training.fine_tuning import FineTuning
-from rankline.src.db.records.runs import TrialRecord
+from rankline.src.compress.methods import known
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse import methods
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.metric import METRICS
+
+if TYPE_CHECKING:
+    from rankline.src.db.records.runs import TrialRecord
 
 JUDGED_BY = ("accuracy", "loss")
 SCHEDULES = ("one-shot", "iterative")
@@ -78,7 +80,7 @@ class Settings:
             ("conv_method", self.conv_method, conv("conv", (3, 3), 8, 8, (8, 8))),
             ("dense_method", self.dense_method, dense("dense", 8, 8)),
         ):
-            if reason := methods.get(decomposition(method).name).refuses(layer):
+            if reason := methods.get(known(method)).refuses(layer):
                 raise UserError(f"{option} cannot be '{method}': {reason}")
         if self.metric == "loss" and not 0 <= self.max_drop < math.inf:
             raise UserError(f"max_drop, of the loss, must be a finite number from 0; got {self.max_drop:g}")

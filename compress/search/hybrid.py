@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import keras
 
+from rankline.src.compress.approach import CONV_METHODS, DENSE_METHODS
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize_and_measure
 from rankline.src.compress.runs.facts import facts_of
@@ -34,10 +35,6 @@ from rankline.src.db.records.runs import (
 )
 from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
-
-CONV_METHODS = ("tucker", "cp", "tt")
-DENSE_METHODS = ("svd", "qr", "t3f")
-"""The published framework's; spatial SVD, and SVD on convolutions, can be added."""
 
 ROUNDS = 3
 """Fine-tunings of the hybrid, one after the other, while it falls short."""

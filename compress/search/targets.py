@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import keras
 
 from rankline.src.compress.model.surgery import refusal
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.candidates import candidates
+from rankline.src.compress.search.patterns import matching
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import metric
 
 
@@ -82,8 +82,8 @@ def chosen_layers(names: Sequence[str], settings: Settings) -> set[str]:
 
     Raises UserError for a name or pattern that fits no layer.
     """
-    included = _matching(names, settings.include) if settings.include else set(names)
-    return included - _matching(names, settings.exclude)
+    included = matching(names, settings.include) if settings.include else set(names)
+    return included - matching(names, settings.exclude)
 
 
 def _target(database: Database, network: str, row: LayerRow, method: str, settings: Settings) -> Target | None:
@@ -101,16 +101,6 @@ def _target(database: Database, network: str, row: LayerRow, method: str, settin
 def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
     by_size = sorted(found, key=lambda name: metric(settings.objective).of(found[name].original))
     return by_size[: int(settings.drop_smallest * len(found) + 1e-9)]
-
-
-def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for pattern in patterns:
-        fitting = {name for name in names if fnmatchcase(name, pattern)}
-        if not fitting:
-            raise one_of("layer", pattern, list(names))
-        found |= fitting
-    return found
 
 
 def _method_for(row: LayerRow, stored: set[tuple[str, str]], settings: Settings) -> str | None:

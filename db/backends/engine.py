@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from rankline.src.db.backends.location import check_location as check_location
+from rankline.src.db.backends.location import sqlite_path as sqlite_path
 from rankline.src.db.backends.sqlite.read_only import open_read_only
 from rankline.src.db.schema import SCHEMA_VERSION, metadata
 from rankline.src.db.views import views
@@ -34,16 +35,6 @@ _ADVICE = {
     "full": "make room, and run the same again",
 }
 """What to do, by a word of SQLite's message."""
-
-_SQLITE_HEADER = b"SQLite format 3\0"
-
-
-def sqlite_path(location: str) -> Path | None:
-    """The file of a path or a sqlite URL; None for another database or one in memory."""
-    if "://" not in location:
-        return Path(location)
-    url = make_url(location)
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def connect(location: str, create: bool = True, read_only: bool = False) -> Engine:
@@ -91,30 +82,6 @@ def bare_engine(location: str, create: bool = True) -> Engine:
 def explain_errors(engine: Engine, location: str) -> None:
     """Has SQLite's errors that a user can do something about raised as UserError, in one line."""
     event.listen(engine, "handle_error", partial(_explain, location))
-
-
-def check_location(location: str, create: bool = True) -> None:
-    """Raises UserError where an SQLite file is not there, is something else, or has no folder to be made in."""
-    path = sqlite_path(location)
-    if path is None:
-        return
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file, such as {path / 'rankline.db'}")
-    if not path.exists():
-        if not create:
-            raise UserError(f"no database at {path}; make one with: rankline explore MODEL --db {path}")
-        if not path.parent.is_dir():
-            raise UserError(
-                f"cannot create {path}: the folder {path.parent} does not exist; make it, or give another "
-                "database with --db or RANKLINE_DB"
-            )
-        if not os.access(path.parent, os.W_OK):
-            raise UserError(f"cannot create {path}: the folder {path.parent} is read-only; give another with --db")
-        return
-    with path.open("rb") as file:
-        start = file.read(len(_SQLITE_HEADER))
-    if start and start != _SQLITE_HEADER:
-        raise UserError(f"{path} is not an SQLite database; give another file with --db")
 
 
 def is_in_memory(engine: Engine) -> bool:

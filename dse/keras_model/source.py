@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import re
-import sys
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,16 @@ from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model import own_layers
 from rankline.src.dse.keras_model.graph import InputShape, as_shapes
+from rankline.src.dse.keras_model.named_function import FUNCTION, check_function, function_of
 from rankline.src.dse.keras_model.reader import ModelShape, describe
+from rankline.src.dse.keras_model.saved import (
+    ENDINGS,
+    OWN_WAY,
+    SavedLayer,
+    objects_in,
+    saved_configuration,
+    saved_layers,
+)
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.layers_file import layers_of, read_layers
 
@@ -25,11 +32,7 @@ if TYPE_CHECKING:
     import keras
 
 POSSIBLE = "a .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file"
-FUNCTION = r"[^\W\d][\w.]*:[^\W\d]\w*"
-"""How a function of a module is named: package.module:function."""
-
-CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
-"""Classes that run code from the file they are saved in, or from another that it names."""
+_MODEL_MAY_BE = f"MODEL may be {POSSIBLE}"
 
 
 def load_network(source: str, input_shape: InputShape | None = None) -> ModelShape:
@@ -50,18 +53,47 @@ def load_model(source: str, input_shape: InputShape | None = None) -> keras.Mode
     ``app:`` and ``zoo:`` networks are built for ``input_shape``, without weights from elsewhere; other models
     keep their own.
     """
+    kind = _kind(source)
+    _, _, name = source.partition(":")
+    if kind == "saved":
+        return _saved(Path(source))
+    if kind == "app":
+        return _built_for(input_shape, source, _application(name))
+    if kind == "zoo":
+        return _built_for(input_shape, source, partial(zoo.build, name))
+    return _from_function(source)
+
+
+def check_model(source: str) -> tuple[SavedLayer, ...] | None:
+    """Raises UserError where ``load_model`` surely would, as far as that can be told without Keras.
+
+    Returns the layers of a saved model, None where they aren't known yet.
+    """
+    kind = _kind(source)
+    _, _, name = source.partition(":")
+    if kind == "saved":
+        return saved_layers(saved_configuration(Path(source), _MODEL_MAY_BE))
+    if kind == "zoo":
+        zoo.check_name(name)
+    elif kind == "app" and (known := _applications()) and name not in known:
+        raise one_of("application", name, known)
+    elif kind == "function":
+        check_function(source, _MODEL_MAY_BE)
+    return None
+
+
+def _kind(source: str) -> str:
+    """``saved``, ``app``, ``zoo`` or ``function``. Raises UserError where the text is none of them."""
     suffix = Path(source).suffix
     if suffix == ".json":
         raise UserError(f"'{source}' is a layers file, which has no weights; give the model: a .keras or .h5 file")
-    if suffix in (".keras", ".h5", ".hdf5"):
-        return _saved(Path(source))
+    if suffix in ENDINGS:
+        return "saved"
     kind, _, name = source.partition(":")
-    if kind == "app" and name:
-        return _built_for(input_shape, source, _application(name))
-    if kind == "zoo" and name:
-        return _built_for(input_shape, source, partial(zoo.build, name))
+    if kind in ("app", "zoo") and name:
+        return kind
     if re.fullmatch(FUNCTION, source):
-        return _from_function(source)
+        return "function"
     raise UserError(f"'{source}' does not name a model; possible: {POSSIBLE}")
 
 
@@ -88,33 +120,7 @@ def network_of(
 def network_name(source: str) -> str:
     """What a network of a MODEL text is called: the file's stem, or what follows the colon."""
     path = Path(source)
-    return path.stem if path.suffix in (".json", ".keras", ".h5", ".hdf5") else source.partition(":")[2]
-
-
-def function_of(source: str, possible: str) -> Callable[[], Any]:
-    """The function that ``package.module:function`` names, of an installed module or one in the current folder.
-
-    ``possible`` ends the error where there is no such module. Raises UserError.
-    """
-    module_name, _, function_name = source.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, but something that it imports is not: its own error tells more
-        raise UserError(f"{source}: no module '{error.name}' in {here} or installed; {possible}") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise one_of(
-            f"function in {module_name}",
-            function_name,
-            [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")],
-        )
-    found: Callable[[], Any] = function
-    return found
+    return path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
 
 
 def _kernel_params(layer: Layer) -> int:
@@ -148,10 +154,22 @@ def _application(name: str) -> Callable[..., keras.Model]:
     return partial(builders[name], weights=None)
 
 
+def _applications() -> list[str]:
+    """The names in keras.applications, as the text of its file lists them; none where that can't be read."""
+    spec = find_spec("keras")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    try:
+        (text,) = [Path(folder, "applications", "__init__.py").read_text(encoding="utf-8") for folder in folders]
+        imports = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    except (OSError, ValueError, SyntaxError):
+        return []
+    return [one.name for node in imports if str(node.module).startswith("keras.src.") for one in node.names]
+
+
 def _from_function(source: str) -> keras.Model:
     import keras
 
-    model = function_of(source, f"MODEL may be {POSSIBLE}")()
+    model = function_of(source, _MODEL_MAY_BE)()
     if not isinstance(model, keras.Model):
         raise UserError(f"{source}() must return a Keras model; it returned {type(model).__name__}")
     return model
@@ -159,47 +177,15 @@ def _from_function(source: str) -> keras.Model:
 
 def _saved(path: Path) -> keras.Model:
     """The model of a .keras or HDF5 file. Nothing in the file is run."""
-    if not path.is_file():
-        raise UserError(f"there is no file '{path}'; MODEL may be {POSSIBLE}")
-    own_way = "if you trust it, load it in a function of your own and give package.module:function"
-    try:
-        config = json.loads(_config_text(path))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"'{path}' holds no Keras model (weights alone are not enough); save one with model.save('NAME.keras')"
-        ) from error
-    objects = list(_objects(config))
-    carriers = sorted(CODE_CARRIERS & {str(one.get("class_name")) for one in objects})
-    if carriers:
-        raise UserError(f"'{path}' has a {carriers[0]}, which would run code from a file; {own_way}")
+    config = saved_configuration(path, _MODEL_MAY_BE)
     import keras
 
     try:
-        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects):
+        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects_in(config)):
             own_layers.register_own_layers()
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {own_way}") from error
-
-
-def _config_text(path: Path) -> str | bytes:
-    """The JSON text that a saved model is rebuilt from."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return archive.read("config.json")
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        text: str | bytes = file.attrs["model_config"]
-    return text
-
-
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a saved configuration, which says its class."""
-    if isinstance(config, dict):
-        yield config
-    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from _objects(value)
+        raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {OWN_WAY}") from error
 
 
 def _one_line(error: Exception) -> str:

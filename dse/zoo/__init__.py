@@ -60,8 +60,13 @@ ZOO: dict[str, Callable[..., keras.Model]] = {
 """Builders by name; each takes ``input_shape`` and, but for gpt2_block, ``classes``, both with a default."""
 
 
-def build(name: str, **settings: Any) -> keras.Model:
-    """The network of that name. Raises UserError with the possible ones."""
+def check_name(name: str) -> None:
+    """Raises UserError, with the possible ones, where no network has that name."""
     if name not in ZOO:
         raise one_of("zoo network", name, list(ZOO))
+
+
+def build(name: str, **settings: Any) -> keras.Model:
+    """The network of that name. Raises UserError with the possible ones."""
+    check_name(name)
     return ZOO[name](**settings)

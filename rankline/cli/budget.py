@@ -120,8 +120,33 @@ def budget(
     shares = None if sweep is None else swept(sweep)
     if norms and fit == "data":
         raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
+    from rankline.src.compress.budget.limits import budgets_of
+    from rankline.src.compress.budget.settings import BudgetSettings
+    from rankline.src.compress.data.sets import check_data
+    from rankline.src.compress.model.destination import check_folder, check_target
+    from rankline.src.compress.search.patterns import check_patterns
+    from rankline.src.compress.training.settings import FineTuning
+    from rankline.src.db.backends.location import check_database
+    from rankline.src.dse.keras_model.source import check_model
+
+    scaling = scaling_of(rescale, mean, std)
+    settings = BudgetSettings(
+        methods=words(methods, "--methods"),
+        value=value,
+        fit=fit,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        samples=samples,
+        seed=seed,
+        solver=solver,
+        fine_tuning=None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size),
+    )
+    budgets_of({metric: keep.get(f"keep_{metric}") for metric in METRICS}, shares)
+    (check_target if shares is None else check_folder)(out)
+    check_patterns(check_model(model), settings.include, settings.exclude)
+    check_data(calibrate, may_lack_labels=True)
+    check_database(db)
     tell_replaced(out, ".plan.json", ".md")
-    chosen, scaling = words(methods, "--methods"), scaling_of(rescale, mean, std)
     load_keras()
     from rankline.api import budget as run_budget
     from rankline.cli.present.budget import budget_summary, write_budget
@@ -131,10 +156,8 @@ def budget(
     from rankline.src.compress.fit.covariance import CalibrationWarning
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.methods.cp import ConvergenceWarning
-    from rankline.src.compress.training.fine_tuning import FineTuning
     from rankline.src.reports.report.sweep import write_sweep
 
-    fine_tuning = None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size)
     with (
         warnings_as_notes(CalibrationWarning, ConvergenceWarning, ScaleWarning),
         bar("", "reading the data") as progress,
@@ -146,16 +169,8 @@ def budget(
             **keep,
             sweep=shares,
             out=out,
-            methods=chosen,
-            value=value,
-            fit=fit,
+            settings=settings,
             fit_settings=FitSettings(norms=norms, seed=seed),
-            include=tuple(include or ()),
-            exclude=tuple(exclude or ()),
-            samples=samples,
-            seed=seed,
-            solver=solver,
-            fine_tuning=fine_tuning,
             name=name,
             on_trial=_told,
             progress=progress,

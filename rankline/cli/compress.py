@@ -118,7 +118,61 @@ def compress(
 
     Example: [bold]rankline compress lenet5.keras --data digits --out small.keras[/bold]
     """
-    tell_replaced(out, ".plan.json", ".md")
+    from rankline.src.compress.approach import Approach
+    from rankline.src.compress.data.sets import check_data
+    from rankline.src.compress.model.destination import check_target
+    from rankline.src.compress.runs.settings import Settings
+    from rankline.src.compress.search.patterns import check_patterns
+    from rankline.src.compress.training.settings import FineTuning
+    from rankline.src.db.backends.location import check_database, check_location
+    from rankline.src.dse.keras_model.source import check_model
+
+    asked: dict[str, Any] = {}
+    if resume is not None:
+        unwanted = [name for name in context.params if name not in GOES_ON_WITH and is_given(context, name)]
+        if unwanted:
+            named = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in unwanted)
+            raise UserError(f"--resume takes the model, data, file and settings of the run; leave out {named}")
+        check_location(db, create=False)
+        from rankline.src.compress.runs.resume import stopped
+        from rankline.src.db.backends.engine import connect
+
+        limits = {"max_trials": max_trials, "max_minutes": max_minutes}
+        engine = connect(db, create=False)
+        stopped(engine, resume, limits).check()
+        engine.dispose()
+    else:
+        if model is None or data is None or out is None:
+            raise UserError("compress needs MODEL, --data and --out (or --resume RUN)")
+        scaling = scaling_of(rescale, mean, std)
+        settings = Settings(
+            objective=objective,
+            metric=metric,
+            max_drop=max_drop / 100,
+            step=step / 100,
+            max_solutions=max_sol,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            drop_smallest=drop_smallest / 100,
+            schedule=fine_tune,
+            fit=fit,
+            max_trials=60 if max_trials is None else max_trials,
+            max_minutes=max_minutes,
+            fine_tuning=FineTuning(epochs, learning_rate, batch_size),
+            seed=seed,
+        )
+        given = {"conv": words(conv_method, "--conv-method"), "dense": words(dense_method, "--dense-method")}
+        asked = {
+            "strategy": strategy,
+            "methods": {kind: names for kind, names in given.items() if names},
+            "jobs": jobs,
+        }
+        Approach(**asked).settings(settings)
+        check_target(out)
+        check_patterns(check_model(model), settings.include, settings.exclude)
+        check_data(data)
+        check_database(db)
+        tell_replaced(out, ".plan.json", ".md")
     load_keras()
     from rankline.api import compress as run_compression
     from rankline.api import resume as run_on
@@ -126,44 +180,17 @@ def compress(
     from rankline.cli.present.summary import summary, write_summary
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import load
-    from rankline.src.compress.runs.settings import Settings
-    from rankline.src.compress.training.fine_tuning import FineTuning, GuessWarning
+    from rankline.src.compress.training.fine_tuning import GuessWarning
     from rankline.src.db.records.runs import INTERRUPTED
 
-    scaling = scaling_of(rescale, mean, std)
     with warnings_as_notes(GuessWarning, ScaleWarning), bar("", "reading the model and the data") as progress:
         told: dict[str, Any] = {"on_trial": tell_trial, "progress": progress}
         if resume is not None:
-            unwanted = [name for name in context.params if name not in GOES_ON_WITH and is_given(context, name)]
-            if unwanted:
-                named = ", ".join("MODEL" if name == "model" else f"--{name.replace('_', '-')}" for name in unwanted)
-                raise UserError(f"--resume takes the model, data, file and settings of the run; leave out {named}")
             done = run_on(resume, db, max_trials=max_trials, max_minutes=max_minutes, **told)
         else:
-            if model is None or data is None or out is None:
-                raise UserError("compress needs MODEL, --data and --out (or --resume RUN)")
-            settings = Settings(
-                objective=objective,
-                metric=metric,
-                max_drop=max_drop / 100,
-                step=step / 100,
-                max_solutions=max_sol,
-                include=tuple(include or ()),
-                exclude=tuple(exclude or ()),
-                drop_smallest=drop_smallest / 100,
-                schedule=fine_tune,
-                fit=fit,
-                max_trials=60 if max_trials is None else max_trials,
-                max_minutes=max_minutes,
-                fine_tuning=FineTuning(epochs, learning_rate, batch_size),
-                seed=seed,
-            )
-            given = {"conv": words(conv_method, "--conv-method"), "dense": words(dense_method, "--dense-method")}
-            methods = {kind: names for kind, names in given.items() if names}
-            loaded = load(data, scaling, split_seed=split_seed)
             done = run_compression(
-                model, loaded, db, strategy=strategy, name=name, methods=methods, out=out, settings=settings,
-                on_part=tell_search, jobs=jobs, **told,
+                str(model), load(str(data), scaling, split_seed=split_seed), db, name=name, out=out, settings=settings,
+                on_part=tell_search, **asked, **told,
             )  # fmt: skip
     found = summary(done)
     if as_json:

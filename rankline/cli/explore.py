@@ -70,9 +70,9 @@ def explore(
     """
     from dataclasses import asdict
 
-    from rankline.cli.present.progress import bar
-    from rankline.src.db.database import open_database
-    from rankline.src.dse.keras_model.source import load_model
+    from rankline.src.db.backends.location import check_database
+    from rankline.src.dse.keras_model.source import check_model, load_model
+    from rankline.src.dse.methods import get as method_named
     from rankline.src.dse.options import Options
     from rankline.src.dse.zoo import FOURTEEN
 
@@ -92,11 +92,24 @@ def explore(
     )
     chosen = words(methods, "--methods")
     sources = [f"zoo:{network}" for network in FOURTEEN] if zoo else [model or ""]
+    for method in chosen or ():
+        method_named(method)
+    if with_errors or not sources[0].endswith(".json"):
+        check_model(sources[0])
+    scaling = scaling_of(rescale, mean, std)
+    if calibrate is not None:
+        from rankline.src.compress.data.sets import check_data
+
+        check_data(calibrate, may_lack_labels=True)
+    check_database(db)
     load_keras_for(sources[0])
+    from rankline.cli.present.progress import bar
+    from rankline.src.db.database import open_database
+
     database = open_database(db)
     trained, inputs = (load_model(sources[0], sizes(input_shape)) if with_errors else None), None
     if calibrate is not None:
-        inputs = calibration_inputs(trained, calibrate, samples, scaling_of(rescale, mean, std))
+        inputs = calibration_inputs(trained, calibrate, samples, scaling)
     done = []
     for source in sources:
         with bar(f"configurations of {source}") as progress:
@@ -160,15 +173,18 @@ def layers(
 
     Example: [bold]rankline layers zoo:lenet5[/bold]
     """
-    from rankline.src.db.database import open_database
-    from rankline.src.dse.keras_model.source import load_network
+    from rankline.src.dse.keras_model.source import check_model, load_network
     from rankline.src.dse.layers_file import write_layers
     from rankline.src.dse.network_cost import known_cost
 
     if model is not None:
+        if not model.endswith(".json"):
+            check_model(model)
         load_keras_for(model)
         found = list(load_network(model, sizes(input_shape)).layers)
     else:
+        from rankline.src.db.database import open_database
+
         found = open_database(db, create=False).layer_shapes(network)
     if as_json:
         print(write_layers(found), end="")

@@ -51,16 +51,20 @@ def factorize(
 
     Example: [bold]rankline factorize lenet5.keras --layer conv2 --method tucker --ranks 3,8 --out small.keras[/bold]
     """
+    from rankline.src.compress.model.destination import check_target
+    from rankline.src.compress.model.planned import check_plan
+    from rankline.src.dse.keras_model.source import check_model, load_model
+
+    chosen = _plan(layer, method, ranks, shape, plan)
+    given = sizes(input_shape)
+    check_target(out)
+    check_plan(chosen, check_model(model))
+    tell_replaced(out)
     load_keras()
     from rankline.cli.present.progress import bar
     from rankline.src.compress.model.by_hand import factorize_by_hand
-    from rankline.src.compress.model.files import check_target, save_model
-    from rankline.src.dse.keras_model.source import load_model
+    from rankline.src.compress.model.files import save_model
 
-    chosen = _plan(layer, method, ranks, shape, plan)
-    check_target(out)
-    tell_replaced(out)
-    given = sizes(input_shape)
     with bar("layers", f"decomposing {len(chosen)} layer{'' if len(chosen) == 1 else 's'}") as progress:
         done = factorize_by_hand(load_model(model, given), chosen, given, progress)
         save_model(done.model, out)

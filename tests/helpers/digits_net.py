@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
+from rankline.src.compress.training.fine_tuning import fine_tune
+from rankline.src.compress.training.settings import FineTuning
 
 
 def trained_on(data: Data) -> keras.Model:

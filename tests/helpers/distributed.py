@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from rankline.api import compress
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.training.fine_tuning import FineTuning, evaluate, fine_tune
+from rankline.src.compress.training.fine_tuning import evaluate, fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from tests.helpers import killed
 
 

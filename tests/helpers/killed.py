@@ -13,7 +13,8 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.search import search
-from rankline.src.compress.training.fine_tuning import FineTuning, fine_tune
+from rankline.src.compress.training.fine_tuning import fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import open_database
 
 SETTINGS = Settings(

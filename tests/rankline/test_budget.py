@@ -24,7 +24,8 @@ from rankline.cli.budget import kept, swept
 from rankline.src.compress.budget.run import Budgeted
 from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.model.cost import cost_of
-from rankline.src.compress.training.fine_tuning import FineTuning, evaluate
+from rankline.src.compress.training.fine_tuning import evaluate
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model

@@ -14,7 +14,7 @@ from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.training.fine_tuning import FineTuning
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FELL_SHORT, SUCCESS, TrialRecord
 from rankline.src.dse.configuration import Configuration

@@ -19,7 +19,8 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.recorder import recording
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, evaluate
+from rankline.src.compress.training.fine_tuning import DivergedError, evaluate
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import (
     CHOSEN,

@@ -16,7 +16,8 @@ from rankline.src.compress.data.classifier import (
     output_activation,
 )
 from rankline.src.compress.data.sets import Data, data_from
-from rankline.src.compress.training.fine_tuning import FineTuning, evaluate, fine_tune
+from rankline.src.compress.training.fine_tuning import evaluate, fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.errors import UserError
 
 layers = keras.layers

@@ -15,7 +15,7 @@ import tensorflow as tf
 from rankline.src.compress.data.classifier import fitting
 from rankline.src.compress.data.sets import Data, Scaling, data_from, load
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.training.fine_tuning import FineTuning
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.errors import UserError
 from tests.helpers.compression import compress
 

@@ -11,7 +11,8 @@ import pytest
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.fit.batch_norm import reestimate, reestimate_all, reestimate_if_better, set_moments
 from rankline.src.compress.model.surgery import factorize
-from rankline.src.compress.training.fine_tuning import FineTuning, evaluate, fine_tune
+from rankline.src.compress.training.fine_tuning import evaluate, fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from tests.helpers.networks import distance, network, outputs_of, samples_of
 from tests.helpers.rounding import assert_same_up_to_rounding
 

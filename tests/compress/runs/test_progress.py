@@ -18,7 +18,7 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.data_fit import DataFit, samples_of
 from rankline.src.compress.search.hybrid import hybrid
 from rankline.src.compress.search.search import search
-from rankline.src.compress.training.fine_tuning import FineTuning
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import open_database
 from rankline.src.dse.configuration import Configuration
 

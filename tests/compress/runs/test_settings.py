@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.training.fine_tuning import FineTuning
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError

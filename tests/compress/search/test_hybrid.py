@@ -23,7 +23,8 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search import pair_search as parts
 from rankline.src.compress.search.hybrid import ROUNDS, _best_layers, hybrid
 from rankline.src.compress.search.pair_search import PairSearch
-from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, Score
+from rankline.src.compress.training.fine_tuning import DivergedError, Score
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import CHOSEN, FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, LayerRecord, TrialRecord
 from rankline.src.dse.configuration import Configuration

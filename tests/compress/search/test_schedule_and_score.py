@@ -22,7 +22,8 @@ from rankline.src.compress.runs.run import Run, plan_of
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.data_fit import DataFit, samples_of
 from rankline.src.compress.search.search import search
-from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, ScoreFunction
+from rankline.src.compress.training.fine_tuning import DivergedError, ScoreFunction
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FAILED, FELL_SHORT, ORIGINAL, SUCCESS
 from rankline.src.dse.errors import UserError

@@ -20,7 +20,8 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.candidates import candidates
 from rankline.src.compress.search.search import search
-from rankline.src.compress.training.fine_tuning import DivergedError, FineTuning, evaluate, fine_tune
+from rankline.src.compress.training.fine_tuning import DivergedError, evaluate, fine_tune
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import FAILED, FELL_SHORT, INTERRUPTED, SUCCESS, TrialRecord
 from rankline.src.dse.errors import UserError

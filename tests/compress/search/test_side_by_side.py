@@ -19,7 +19,7 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search import side_by_side as module
 from rankline.src.compress.search.hybrid import hybrid
 from rankline.src.compress.search.side_by_side import searched
-from rankline.src.compress.training.fine_tuning import FineTuning
+from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import INTERRUPTED, SUCCESS, TrialRecord
 from rankline.src.dse.errors import UserError

@@ -1,0 +1,67 @@
+"""Runs that were stopped and can go on: what is on record of how they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankline.src.compress.data.sets import check_data
+from rankline.src.compress.model.destination import check_target
+from rankline.src.compress.runs.changes import with_changes
+from rankline.src.compress.runs.settings import Settings
+from rankline.src.db.records.runs import SUCCESS, run_settings
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.source import check_model
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A run of a network that can go on. recorded: all that is on record; request: by what names it was asked for."""
+
+    run: int
+    network: str
+    recorded: Mapping[str, Any]
+    request: Mapping[str, Any]
+    settings: Settings
+
+    @property
+    def model(self) -> str:
+        """The MODEL text that it was asked for with. Raises UserError where there was none."""
+        if (model := self.request.get("model")) is None:
+            raise UserError(f"run {self.run} was made with a model from Python; give it again")
+        return str(model)
+
+    @property
+    def data(self) -> str:
+        """The name of its data. Raises UserError where there was none."""
+        if self.recorded["data"] == "arrays" or "rescale" not in self.recorded["preparation"]:
+            raise UserError(f"run {self.run} was made with arrays; give the same data again")
+        return str(self.request.get("data", self.recorded["data"]))
+
+    def check(self) -> None:
+        """Raises UserError where its model, data or file surely can't be had by the names on record."""
+        check_model(self.model)
+        check_data(self.data)
+        if out := self.request.get("out"):
+            check_target(Path(out))
+
+
+def stopped(engine: Engine, run: int, limits: Mapping[str, Any]) -> Stopped:
+    """A run to go on with, under other limits than its own where they are given.
+
+    Raises UserError for an unknown run, and for one that can't go on.
+    """
+    network, recorded, status = run_settings(engine, run)
+    request = recorded.get("request") or {}
+    if status == SUCCESS:
+        raise UserError(f"run {run} has succeeded; there is nothing to go on with")
+    if request.get("strategy") != "similarity":
+        raise UserError(f"run {run} is no search that can go on; ask for it again, what is on record is taken over")
+    given = {limit: value for limit, value in limits.items() if value is not None}
+    (settings,) = with_changes(given, Settings.from_record(recorded))
+    return Stopped(run, network, recorded, request, settings)
