@@ -17,6 +17,10 @@ FUNCTION = r"[^\W\d][\w.]*:[^\W\d]\w*"
 """How a function of a module is named: package.module:function."""
 
 
+MAKES_NAMES = ("globals(", "exec(", "setattr(", "global ")
+"""What in a module's text can give it names that don't stand there."""
+
+
 def function_of(source: str, possible: str) -> Callable[[], Any]:
     """The function that is named. ``possible`` ends the error where there is no such module. Raises UserError."""
     check_function(source, possible)
@@ -49,14 +53,11 @@ def check_function(source: str, possible: str) -> None:
     parts = module_name.split(".")
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
-        folders = None if spec is None else spec.submodule_search_locations
-        if spec is not None and folders is None:
-            return  # no package by its file, but it may be one when it runs
-        inner = find_spec(name) if spec is None else PathFinder.find_spec(name, folders)
+        inner = find_spec(name) if spec is None else _inside(spec, name)
         if inner is None:
-            if spec is None or "__path__" not in _text(spec):
-                raise _no_module(source, name, possible)
-            return
+            if spec is not None and "__path__" in _text(spec, unknown="__path__"):
+                return  # a package of its own kind
+            raise _no_module(source, name, possible)
         spec = inner
     names = None if spec is None else _names_in(_text(spec))
     if names is not None and function_name not in names:
@@ -76,20 +77,25 @@ def _no_function(source: str, names: list[str]) -> UserError:
     return one_of(f"function in {module_name}", function_name, [name for name in names if not name.startswith("_")])
 
 
-def _text(spec: ModuleSpec) -> str:
-    """The source of a module; nothing where there is none to read."""
-    if not spec.has_location or not str(spec.origin).endswith(".py"):
+def _inside(package: ModuleSpec, name: str) -> ModuleSpec | None:
+    folders = package.submodule_search_locations
+    return None if folders is None else PathFinder.find_spec(name, folders)
+
+
+def _text(spec: ModuleSpec, unknown: str = "") -> str:
+    """The source of a module, ``unknown`` where it can't be read; a package without a file of its own has none."""
+    if spec.origin is None:
         return ""
     try:
-        return Path(str(spec.origin)).read_bytes().decode()
+        return Path(spec.origin).read_bytes().decode() if spec.origin.endswith(".py") else unknown
     except (OSError, UnicodeDecodeError):
-        return ""
+        return unknown
 
 
 def _names_in(text: str) -> dict[str, bool] | None:
     """The names that a module's text gives values, each with whether it is a function or class of its own.
 
-    None where the text doesn't tell all of them.
+    None where the text doesn't tell all of them: a module without functions of its own must have others'.
     """
     try:
         tree = ast.parse(text)
@@ -104,10 +110,8 @@ def _names_in(text: str) -> dict[str, bool] | None:
                 found.setdefault(name, False)
             case ast.alias(name=name, asname=alias):
                 found.setdefault(alias or name.partition(".")[0], False)
-    tells_all = text and not {"*", "__getattr__"} & found.keys()
-    return (
-        found if tells_all and not any(word in text for word in ("globals(", "exec(", "setattr(", "global ")) else None
-    )
+    made_as_it_runs = {"*", "__getattr__"} & found.keys() or any(word in text for word in MAKES_NAMES)
+    return None if made_as_it_runs or not any(found.values()) else found
 
 
 def _top_level(node: ast.AST) -> Iterator[ast.AST]:
