@@ -94,7 +94,7 @@ def prepare(folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--earlier", type=Path, help="A checkout of an earlier commit, measured too, three times each.")
+    parser.add_argument("--earlier", type=Path, help="A checkout of an earlier commit, measured once.")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
             "now": found,
         }
         if options.earlier is not None:
-            figures["earlier"] = measured(options.earlier.absolute(), folder, 3)
+            figures["earlier"] = measured(options.earlier.absolute(), folder, 1)
     print(record("start_up", 0, PACKAGES, figures))
     print(json.dumps(figures, indent=2))
 

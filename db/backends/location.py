@@ -44,9 +44,9 @@ def check_location(location: str, create: bool = True) -> None:
         raise UserError(f"{path} is not an SQLite database; give another file with --db")
 
 
-def check_database(location: str, create: bool = True) -> None:
+def check_database(location: str) -> None:
     """Raises UserError where ``open_database`` would, before hours of work; makes nothing."""
-    check_location(location, create)
+    check_location(location)
     from rankline.src.db.backends.engine import bare_engine, connect
 
     path = sqlite_path(location)

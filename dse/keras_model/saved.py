@@ -17,6 +17,9 @@ ENDINGS = (".keras", ".h5", ".hdf5")
 CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 """Classes that run code from the file they are saved in, or from another that it names."""
 
+GRAPHS = ("Functional", "Sequential", "Model")
+"""Classes whose layers the configuration lists."""
+
 OWN_WAY = "if you trust it, load it in a function of your own and give package.module:function"
 
 
@@ -70,7 +73,7 @@ def objects_in(config: Any) -> Iterator[dict[str, Any]]:
 
 def saved_layers(config: Mapping[str, Any]) -> tuple[SavedLayer, ...] | None:
     """The layers of a saved model, nested ones by their path; None where the configuration doesn't list them."""
-    listed = _listed(config)
+    listed = _listed(config) if config.get("class_name") in GRAPHS else None
     return None if listed is None else tuple(_layers(listed, ""))
 
 
@@ -80,7 +83,9 @@ def _layers(listed: list[Any], prefix: str) -> Iterator[SavedLayer]:
         inner = _listed(one)
         if inner is not None:
             yield from _layers(inner, f"{path}/")
-        elif one["class_name"] != "InputLayer" and not str(one.get("module")).startswith("keras.src.ops"):
+        if one["class_name"] in GRAPHS:
+            continue  # a class of the user's own may be a model or a layer: it counts as both
+        if one["class_name"] != "InputLayer" and not str(one.get("module")).startswith("keras.src.ops"):
             yield _layer(one, path)
 
 

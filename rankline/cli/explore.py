@@ -96,7 +96,7 @@ def explore(
         method_named(method)
     if with_errors or not sources[0].endswith(".json"):
         check_model(sources[0])
-    scaling = scaling_of(rescale, mean, std)
+    given, scaling = sizes(input_shape), scaling_of(rescale, mean, std)
     if calibrate is not None:
         from rankline.src.compress.data.sets import check_data
 
@@ -107,7 +107,7 @@ def explore(
     from rankline.src.db.database import open_database
 
     database = open_database(db)
-    trained, inputs = (load_model(sources[0], sizes(input_shape)) if with_errors else None), None
+    trained, inputs = (load_model(sources[0], given) if with_errors else None), None
     if calibrate is not None:
         inputs = calibration_inputs(trained, calibrate, samples, scaling)
     done = []
@@ -119,7 +119,7 @@ def explore(
                     name=name,
                     methods=chosen,
                     options=options,
-                    input_shape=sizes(input_shape),
+                    input_shape=given,
                     progress=progress,
                 )
             )
@@ -178,10 +178,11 @@ def layers(
     from rankline.src.dse.network_cost import known_cost
 
     if model is not None:
+        given = sizes(input_shape)
         if not model.endswith(".json"):
             check_model(model)
         load_keras_for(model)
-        found = list(load_network(model, sizes(input_shape)).layers)
+        found = list(load_network(model, given).layers)
     else:
         from rankline.src.db.database import open_database
 

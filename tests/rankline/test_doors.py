@@ -308,6 +308,14 @@ class TestSavedLayers:
         parts = {f"{path}/{part}" for path in saved for part in ("depthwise", "pointwise") if path.endswith("split")}
         assert {layer.name for layer in read(nested())} <= {*saved, *parts}
 
+    def test_a_class_of_the_users_own_counts_as_a_layer_and_as_a_model(self, tmp_path: Path) -> None:
+        inner = {"class_name": "Dense", "module": "keras.layers", "config": {"name": "dense", "units": 3}}
+        own = {"class_name": "Own", "module": "mine", "config": {"name": "own", "layers": [inner]}}
+        config = {"class_name": "Sequential", "config": {"layers": [own]}}
+        with zipfile.ZipFile(tmp_path / "own.keras", "w") as archive:
+            archive.writestr("config.json", json.dumps(config))
+        assert [one.path for one in check_model(str(tmp_path / "own.keras")) or ()] == ["own/dense", "own"]
+
     def test_a_model_that_does_not_list_its_layers_is_left_for_later(self, folder: Path, tmp_path: Path) -> None:
         for config in ({"class_name": "Own", "config": {}}, {"class_name": "Sequential", "config": {"layers": [3]}}):
             with zipfile.ZipFile(tmp_path / "own.keras", "w") as archive:
