@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankline.src.compress.data.sets import check_data
 from rankline.src.compress.model.destination import check_target
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
@@ -45,6 +44,8 @@ class Stopped:
 
     def check(self) -> None:
         """Raises UserError where its model, data or file surely can't be had by the names on record."""
+        from rankline.src.compress.data.sets import check_data  # NumPy, which an unknown run needn't wait for
+
         check_model(self.model)
         check_data(self.data)
         if out := self.request.get("out"):
