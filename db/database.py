@@ -10,7 +10,8 @@ from weakref import finalize
 
 from sqlalchemy import Engine, select
 
-from rankline.src.db.backends.engine import check_location, connect, sqlite_path
+from rankline.src.db.backends.engine import connect
+from rankline.src.db.backends.location import check_location, sqlite_path
 from rankline.src.db.explore.network import Explored, explore_layers, spaces_to_explore
 from rankline.src.db.queries.across_methods import best_of_layer, lowest_of, methods_by_layer, pareto_of_layer, totals
 from rankline.src.db.queries.solution import Solution

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rankline.src.db.backends.engine import bare_engine, explain_errors, schema_version, sqlite_path, writing
+from rankline.src.db.backends.engine import bare_engine, explain_errors, schema_version, writing
+from rankline.src.db.backends.location import sqlite_path
 from rankline.src.db.backends.sqlite.read_only import open_read_only
 from rankline.src.db.schema import SCHEMA_VERSION
 from rankline.src.dse.errors import UserError

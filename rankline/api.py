@@ -26,7 +26,7 @@ from rankline.src.compress.runs.resume import Stopped, stopped
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.patterns import check_patterns
-from rankline.src.db.backends.location import check_database
+from rankline.src.db.backends.engine import check_database
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
 from rankline.src.dse.plan import Plan

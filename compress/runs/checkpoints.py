@@ -11,7 +11,7 @@ import keras
 from filelock import FileLock, Timeout
 
 from rankline.src.compress.model.files import save_model
-from rankline.src.db.backends.engine import sqlite_path
+from rankline.src.db.backends.location import sqlite_path
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 

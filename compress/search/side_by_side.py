@@ -30,7 +30,7 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import OnPart
 from rankline.src.compress.search.pair_search import PairSearch, part_of
 from rankline.src.compress.training.fine_tuning import DivergedError, ScoreFunction
-from rankline.src.db.backends.engine import sqlite_path
+from rankline.src.db.backends.location import sqlite_path
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import INTERRUPTED, RUNNING, TrialRecord, finish_run
 from rankline.src.dse.errors import UserError

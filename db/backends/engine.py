@@ -12,8 +12,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from rankline.src.db.backends.location import check_location as check_location
-from rankline.src.db.backends.location import sqlite_path as sqlite_path
+from rankline.src.db.backends.location import check_location, sqlite_path
 from rankline.src.db.backends.sqlite.read_only import open_read_only
 from rankline.src.db.schema import SCHEMA_VERSION, metadata
 from rankline.src.db.views import views
@@ -63,6 +62,16 @@ def connect(location: str, create: bool = True, read_only: bool = False) -> Engi
     elif version != SCHEMA_VERSION:
         raise UserError(other_version(location, version))
     return engine
+
+
+def check_database(location: str) -> None:
+    """Raises UserError where ``open_database`` would, before hours of work; makes nothing."""
+    check_location(location)
+    path = sqlite_path(location)
+    if path is None:
+        bare_engine(location)
+    elif path.exists() and path.stat().st_size:
+        connect(location).dispose()
 
 
 def bare_engine(location: str, create: bool = True) -> Engine:

@@ -42,15 +42,3 @@ def check_location(location: str, create: bool = True) -> None:
         start = file.read(len(_SQLITE_HEADER))
     if start and start != _SQLITE_HEADER:
         raise UserError(f"{path} is not an SQLite database; give another file with --db")
-
-
-def check_database(location: str) -> None:
-    """Raises UserError where ``open_database`` would, before hours of work; makes nothing."""
-    check_location(location)
-    from rankline.src.db.backends.engine import bare_engine, connect
-
-    path = sqlite_path(location)
-    if path is None:
-        bare_engine(location)
-    elif path.exists() and path.stat().st_size:
-        connect(location).dispose()

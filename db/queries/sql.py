@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from rankline.src.db.backends.engine import check_location, known_version, other_version, sqlite_path
+from rankline.src.db.backends.engine import known_version, other_version
+from rankline.src.db.backends.location import check_location, sqlite_path
 from rankline.src.db.backends.sqlite.authorizer import FUNCTIONS, TABLES, Authorizer
 from rankline.src.db.backends.sqlite.read_only import open_read_only
 from rankline.src.db.schema import SCHEMA_VERSION

@@ -126,7 +126,7 @@ def budget(
     from rankline.src.compress.model.destination import check_folder, check_target
     from rankline.src.compress.search.patterns import check_patterns
     from rankline.src.compress.training.settings import FineTuning
-    from rankline.src.db.backends.location import check_database
+    from rankline.src.db.backends.engine import check_database
     from rankline.src.dse.keras_model.source import check_model
 
     scaling = scaling_of(rescale, mean, std)

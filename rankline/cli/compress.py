@@ -124,7 +124,8 @@ def compress(
     from rankline.src.compress.runs.settings import Settings
     from rankline.src.compress.search.patterns import check_patterns
     from rankline.src.compress.training.settings import FineTuning
-    from rankline.src.db.backends.location import check_database, check_location
+    from rankline.src.db.backends.engine import check_database
+    from rankline.src.db.backends.location import check_location
     from rankline.src.dse.keras_model.source import check_model
 
     asked: dict[str, Any] = {}

@@ -70,7 +70,7 @@ def explore(
     """
     from dataclasses import asdict
 
-    from rankline.src.db.backends.location import check_database
+    from rankline.src.db.backends.engine import check_database
     from rankline.src.dse.keras_model.source import check_model, load_model
     from rankline.src.dse.methods import get as method_named
     from rankline.src.dse.options import Options
