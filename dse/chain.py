@@ -1,4 +1,4 @@
-"""The factors that a factorized layer is a chain of: the shapes of their weights and of their feature maps."""
+"""The chain of factors that replaces a layer: the shapes of their weights and feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rankline.src.dse.layer import Layer
 
 @dataclass(frozen=True)
 class Link:
-    """One factor: what it does, the shape of its ``weights``, and its feature map of ``sizes`` and ``channels``."""
+    """One factor: its operation, the shape of its ``weights``, and its feature map's ``sizes`` and ``channels``."""
 
     operation: str
     weights: tuple[int, ...]
@@ -21,51 +21,52 @@ class Link:
 
     @property
     def params(self) -> int:
-        """Its weights, without biases."""
+        """Number of weights, without biases."""
         return prod(self.weights)
 
     def cost(self, positions: int = 1) -> Cost:
-        """Its params, feature-map elements and FLOPs of one sample that passes ``positions`` times."""
+        """Params, feature-map elements and FLOPs of one sample that passes through it ``positions`` times."""
         places = positions * prod(self.sizes)
         return Cost(self.params, places * self.channels, 2 * places * self.params)
 
 
 def cost_of(chain: Iterable[Link], positions: int = 1) -> Cost:
-    """The cost of all factors together."""
+    """The total cost of all factors."""
     return total(link.cost(positions) for link in chain)
 
 
 def whole(layer: Layer) -> Link:
-    """The layer as it is."""
+    """The original layer as a single link."""
     return convolution(layer.kernel, layer.in_channels, layer.out_channels, layer.out_size)
 
 
 def convolution(kernel: tuple[int, ...], inputs: int, outputs: int, sizes: tuple[int, ...]) -> Link:
-    """A convolution, or where the kernel has no axis a dense layer."""
+    """A convolution, or a dense layer if the kernel has no axes."""
     name = f"{'×'.join(map(str, kernel))} convolution" if kernel else "dense"
     return Link(name, (*kernel, inputs, outputs), sizes, outputs)
 
 
 def pointwise(layer: Layer, inputs: int, outputs: int, sizes: tuple[int, ...]) -> Link:
-    """A factor that mixes channels alone: a convolution of kernel 1 in every axis, or a dense layer."""
+    """A factor that only mixes channels: a convolution of kernel size 1 along every axis, or a dense layer."""
     return convolution((1,) * layer.dimensions, inputs, outputs, sizes)
 
 
 def depthwise(kernel: tuple[int, ...], channels: int, sizes: tuple[int, ...]) -> Link:
-    """A convolution of each channel by its own."""
+    """A convolution of each channel with its own kernel."""
     return Link(f"depthwise {'×'.join(map(str, kernel))}", (*kernel, channels), sizes, channels)
 
 
 def first_sizes(layer: Layer) -> tuple[int, ...]:
-    """The feature map's sizes after a factor that mixes channels alone: it takes the strides of the axes that have no
-    factor of their own."""
+    """The feature map's sizes after a factor that only mixes channels.
+
+    This factor takes the strides of the axes that have no factor of their own.
+    """
     pairs = zip(layer.kernel, layer.in_size, layer.out_size, strict=True)
     return tuple(after if taps == 1 else before for taps, before, after in pairs)
 
 
 def along_axes(layer: Layer) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """For each axis whose kernel is larger than 1: a kernel along it alone, and the sizes of the feature map after
-    it."""
+    """For each axis with a kernel size above 1: a kernel along it alone, and the feature map's sizes after it."""
     sizes = list(first_sizes(layer))
     for axis, taps in enumerate(layer.kernel):
         if taps > 1:

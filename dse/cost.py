@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Cost:
     """Params, feature-map elements and FLOPs (2 x multiply-accumulates) of one sample.
 
-    factors: of how many layers, one after the other; costs that differ in it alone are equal.
+    factors: number of layers in the chain; ignored when costs are compared.
     """
 
     params: int
@@ -33,5 +33,5 @@ NOTHING = Cost(0, 0, 0, 0)
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """All of them together."""
+    """The sum of the costs."""
     return sum(costs, NOTHING)

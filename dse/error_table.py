@@ -1,7 +1,7 @@
-"""Error tables: what a layer's weights, once looked at, say about every configuration's error.
+"""Error tables: the error of every configuration of a layer, computed from its weights.
 
-``compress`` makes the tables, from weights and calibration data; they are evaluated here, so that ``db`` can filter
-by error. Every error is relative: ||W - W'|| / ||W||, or the same of the layer's outputs on calibration data. It
+``compress`` makes the tables from weights and calibration data; they are evaluated here, so that ``db`` can filter by
+error. Every error is relative: ||W - W'|| / ||W||, or the same ratio for the layer's outputs on calibration data. It
 falls with every rank, so an error window is an interval of k on each rank line, like any other window.
 """
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 Reals = NDArray[np.float64]
 
 EXACT, BOUND, ESTIMATE = "exact", "bound", "estimate"
-"""How sure an error is: the error itself, an upper bound of it, or a calibrated guess."""
+"""How certain an error is: the exact error, an upper bound, or a calibrated estimate."""
 
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """Squared relative errors of every choice of ranks, for one tensor shape.
+    """Squared relative errors of all rank combinations, for one tensor shape.
 
-    tables: either one (caps_1, caps_2) array with the squared error at (r_1, r_2) in [r_1 - 1, r_2 - 1], or one
-    vector a rank, of which the squared error is the sum over j of tables[j][r_j - 1]. Values fall along every axis.
-    spread: of an estimate, the largest |estimate / truth - 1| seen on ranks that it was not fitted to.
+    tables: either one (caps_1, caps_2) array with the squared error of (r_1, r_2) at [r_1 - 1, r_2 - 1], or one vector
+        per rank, whose sum over j of tables[j][r_j - 1] is the squared error. Values fall along every axis.
+    spread: for an estimate, the largest |estimate / truth - 1| seen on ranks that it was not fitted to.
     """
 
     tables: tuple[Reals, ...]
@@ -40,22 +40,22 @@ class ErrorTable:
 
     @property
     def is_grid(self) -> bool:
-        """Whether it is one table over two ranks."""
+        """Whether this is one table over two ranks."""
         return self.tables[0].ndim == 2
 
     @property
     def n_ranks(self) -> int:
-        """How many ranks the tensor shape has."""
+        """Number of ranks of the tensor shape."""
         return 2 if self.is_grid else len(self.tables)
 
     def errors(self, ranks: Integers) -> Reals:
-        """The relative errors at many choices of ranks, (n, ranks)."""
+        """The relative errors (n,) of many rank combinations (n, ranks)."""
         if self.is_grid:
             return np.sqrt(self.tables[0][ranks[:, 0] - 1, ranks[:, 1] - 1])
         return np.sqrt(sum(tail[ranks[:, j] - 1] for j, tail in enumerate(self.tables)))
 
     def error(self, ranks: Sequence[int]) -> float:
-        """The relative error at one choice of ranks."""
+        """The relative error of one rank combination."""
         return float(self.errors(np.array([ranks], np.int64))[0])
 
     def along(self, lines: Lines) -> Curves:
@@ -81,7 +81,7 @@ class Curves:
     curves: Reals
 
     def at(self, line: Integers, k: Integers) -> Reals:
-        """The squared errors at k on some lines."""
+        """The squared errors at k on the given lines."""
         values: Reals = self.offset[line] + self.curves[self.row[line], k - 1]
         return values
 
@@ -93,7 +93,7 @@ class Curves:
 
 
 Spectrum = Mapping[str | None, ErrorTable]
-"""A method's error tables on one layer, by tensor shape (None but for T3F)."""
+"""A method's error tables for one layer, by tensor shape (None except for T3F)."""
 
 
 def to_bytes(spectrum: Spectrum) -> bytes:
@@ -106,7 +106,7 @@ def to_bytes(spectrum: Spectrum) -> bytes:
 
 
 def from_bytes(content: bytes) -> dict[str | None, ErrorTable]:
-    """The tables of ``to_bytes``; nothing in the bytes is run."""
+    """The tables written by ``to_bytes``; no code in the bytes is executed."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         index, *tables = [archive[f"arr_{j}"] for j in range(len(archive.files))]
     waiting = iter(tables)

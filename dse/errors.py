@@ -1,15 +1,15 @@
-"""The one exception for mistakes that the user can mend."""
+"""The one exception for mistakes that the user can fix."""
 
 
 class UserError(ValueError):
-    """What was given, what is possible, and what to do, in one line.
+    """One line that says what was given, what is possible and what to do.
 
-    The command line prints the message alone and exits with code 2.
+    The command line prints only the message and exits with code 2.
     """
 
 
 def one_of(what: str, given: str, possible: list[str]) -> UserError:
-    """The error for a name that is not among the possible ones.
+    """The error for an unknown name, with the closest match and the possible names.
 
     >>> str(one_of("method", "tuker", ["tucker", "svd"]))
     "unknown method 'tuker'; did you mean 'tucker'? Possible: svd, tucker"

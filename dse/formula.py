@@ -1,7 +1,7 @@
 """A method's costs as sympy expressions, and as numbers for one layer.
 
-Every metric is a polynomial in the ranks that is affine in each single rank; ``Polynomial`` holds its
-monomials as numbers, which is what the numba kernels and the exact evaluation work on.
+Every metric is a polynomial in the ranks that is affine in each single rank; ``Polynomial`` holds its monomials as
+numbers, for the numba kernels and for exact evaluation.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ class Formula:
     """The costs of one sample through one factorized layer.
 
     params: weights (biases are kept by the last factor and counted on neither side);
-    fm: elements of all feature maps that the factors produce; macs: multiply-accumulates (FLOPs = 2 macs);
+    fm: elements of all feature maps that the factors produce;
+    macs: multiply-accumulates (FLOPs = 2 macs);
     caps: the largest sensible value of each rank;
-    modes: the sizes between neighbouring ranks of the chain, ends included (one more than ranks), which
-    bound how much a rank can use of its neighbours; empty where ranks don't feed each other.
+    modes: the sizes between neighbouring ranks of the chain, ends included (one more than ranks), which bound how much
+        a rank can use of its neighbours; empty where ranks don't feed each other.
     """
 
     params: sp.Expr
@@ -60,7 +61,7 @@ class Polynomial:
 
 @dataclass(frozen=True)
 class Polynomials:
-    """A formula with the numbers of one layer put in, only the ranks left free. factors: how many layers it gets."""
+    """A formula with one layer's numbers substituted, so that only the ranks are free. factors: layers in the chain."""
 
     params: Polynomial
     fm: Polynomial
@@ -83,7 +84,7 @@ def chain_caps(modes: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
 
 @cache
 def original_formula(axes: int) -> Formula:
-    """The layer as it is: convolution with ``axes`` spatial axes, or dense (0)."""
+    """The costs of an original layer: a convolution with ``axes`` spatial axes, or dense (0)."""
     kernel, _, outputs = axis_symbols(axes)
     params, fm, macs = _original(*layer_symbols(), kernel, outputs)
     return Formula(params, fm, macs, ranks=(), caps=())
@@ -124,7 +125,7 @@ def _terms(formula: Formula) -> tuple[tuple[tuple[int, ...], ...], Callable[...,
 
 
 def substitute(formula: Formula, values: Mapping[sp.Symbol, int], factors: int = 1) -> Polynomials:
-    """The formula's polynomials in the ranks, with the numbers of a layer and how many factors it gets; exact."""
+    """The formula's exact polynomials in the ranks for a layer's ``values``. factors: layers in the chain."""
     masks, numbers = _terms(formula)
     *coefficients, caps, modes = numbers(values)
     params, fm, flops = (

@@ -16,13 +16,13 @@ PADDINGS = ("valid", "same", "causal")
 class Layer:
     """One convolution or dense layer of a network, for one sample.
 
-    1-D, 2-D and 3-D convolutions differ only in the length of ``kernel``; a dense layer has none.
-    ``positions`` is how many times one sample passes through the layer: the tokens of a dense layer on a
-    token axis, or the calls of a shared layer. It multiplies feature maps and FLOPs, not params.
+    1-D, 2-D and 3-D convolutions differ only in the length of ``kernel``; a dense layer has none. ``positions`` is how
+    many times one sample passes through the layer: the tokens of a dense layer on a token axis, or the calls of a
+    shared layer. It multiplies feature maps and FLOPs, not params.
 
-    A layer that Rankline leaves as it is says why in ``kept_because``; its ``kind`` then is the Keras
-    class's name in lower case (``depthwiseconv2d``, ``lstm``), and ``kept_params``, ``kept_fm`` and
-    ``kept_macs`` are its counts (None: not known).
+    A layer that Rankline does not factorize has the reason in ``kept_because``; its ``kind`` is then the Keras class's
+    name in lower case (``depthwiseconv2d``, ``lstm``), and ``kept_params``, ``kept_fm`` and ``kept_macs`` are its
+    counts (None: unknown).
     """
 
     name: str
@@ -45,7 +45,7 @@ class Layer:
 
     @property
     def dimensions(self) -> int:
-        """Number of spatial axes: 0 for dense."""
+        """Number of spatial axes; 0 for dense."""
         return len(self.kernel)
 
     @property
@@ -55,11 +55,11 @@ class Layer:
 
     @property
     def is_pointwise(self) -> bool:
-        """True where the kernel is a matrix: dense layers and 1x1 convolutions."""
+        """Whether the kernel is a matrix: a dense layer or a 1x1 convolution."""
         return self.kernel_elements == 1
 
     def as_dict(self) -> dict[str, Any]:
-        """The layer as an entry of a layers file: only the fields that are not at their default."""
+        """The layer as an entry of a layers file, without the fields that are at their default."""
         defaults = {f.name: f.default for f in fields(self)}
         entry = {
             key: list(value) if isinstance(value, tuple) else value
@@ -87,7 +87,7 @@ def conv(
     padding: str = "same",
     **more: Any,
 ) -> Layer:
-    """A convolution with its output size worked out. Raises UserError on impossible numbers."""
+    """A convolution, with its output size computed. Raises UserError on impossible numbers."""
     if isinstance(strides, int):
         strides = (strides,) * len(kernel)
     return layer_from(
@@ -106,16 +106,16 @@ def conv(
 
 
 def dense(name: str, inputs: int, outputs: int, positions: int = 1) -> Layer:
-    """A dense layer with ``inputs`` N and ``outputs`` M, applied at ``positions`` places."""
+    """A dense layer with ``inputs`` N and ``outputs`` M, applied at ``positions`` positions."""
     return layer_from(
         {"name": name, "kind": "dense", "in_channels": inputs, "out_channels": outputs, "positions": positions}
     )
 
 
 def layer_from(entry: Mapping[str, Any]) -> Layer:
-    """A layer from an entry of a layers file (see the README), checked.
+    """The layer that an entry of a layers file (see the README) describes, validated.
 
-    Raises UserError that names the layer, the field, and what is possible.
+    Raises UserError naming the layer, the field and the possible values.
     """
     name = entry.get("name")
     if not isinstance(name, str) or not name:
@@ -190,7 +190,7 @@ def _grouped(layer: Layer) -> Layer:
 
 
 def _kept(name: str, entry: Mapping[str, Any]) -> Layer:
-    """A layer that a layers file lists with its reason; its counts may be missing, but are no text."""
+    """A kept layer of a layers file, with its reason; counts may be missing, otherwise they must be whole numbers."""
     for key in ("kept_params", "kept_fm", "kept_macs", "in_channels", "out_channels", "groups", "positions"):
         if entry.get(key) is not None and (not isinstance(entry[key], int) or entry[key] < 0):
             raise UserError(f"layer '{name}': '{key}' must be a whole number; it is {entry[key]!r}")

@@ -1,4 +1,4 @@
-"""The layers file: a network as a JSON list of layers, so that any framework's can be explored."""
+"""The layers file: a network as a JSON list of layers, so that networks of any framework can be explored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rankline.src.dse.layer import Layer, layer_from
 
 
 def read_layers(path: str | Path) -> list[Layer]:
-    """The layers of a layers file. Raises UserError that names the file and the entry."""
+    """The layers of a layers file. Raises UserError naming the file and the entry."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -25,22 +25,22 @@ def read_layers(path: str | Path) -> list[Layer]:
 
 
 def write_layers(layers: Iterable[Layer]) -> str:
-    """The text of a layers file, one line per layer; ``read_layers`` gives the same layers back."""
+    """The text of a layers file, one line per layer; ``read_layers`` reads the same layers back."""
     lines = ",\n".join(f"  {json.dumps(layer.as_dict())}" for layer in layers)
     return f"[\n{lines}\n]\n"
 
 
 def layers_of(entries: Iterable[Layer | Mapping[str, Any]], where: str) -> list[Layer]:
-    """Layers, or entries of a layers file, as layers, checked; ``where`` begins the messages.
+    """Layers, or entries of a layers file, as validated layers; ``where`` begins the error messages.
 
-    Raises UserError for an entry that is not a layer, a name that comes twice, and where there are none.
+    Raises UserError for an entry that is not a layer, a duplicate name, and an empty list.
     """
     layers: list[Layer] = []
     names: set[str] = set()
     for number, entry in enumerate(entries, start=1):
         layer = entry if isinstance(entry, Layer) else _layer(entry, f"{where}, entry {number}")
         if layer.name in names:
-            raise UserError(f"{where}, entry {number}: the name '{layer.name}' comes twice; names must be unique")
+            raise UserError(f"{where}, entry {number}: the name '{layer.name}' appears twice; names must be unique")
         names.add(layer.name)
         layers.append(layer)
     if not layers:

@@ -1,7 +1,7 @@
-"""Rank lines: all configurations of a space, one row for each combination of all ranks but the free one.
+"""Rank lines: all configurations of a space, one row for each combination of the fixed ranks.
 
-Along the free rank step * k, k = 1..cap, each metric is intercept + slope * k with integer coefficients.
-The kernels are static and fed with numbers, so that numba keeps them compiled on disk.
+Along the free rank step * k, k = 1..cap, each metric is intercept + slope * k with integer coefficients. The kernels
+are static and take numbers, so that numba can cache them on disk.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ COEFFICIENTS = ("p0", "p1", "m0", "m1", "f0", "f1")
 class Lines:
     """The lines of one branch of a space.
 
-    ranks: (lines, ranks), 0 in the free rank's column; coefficients: (lines, 6), the intercept and slope of
-    params, fm and FLOPs; better: (lines,), the last k whose params and FLOPs are both below the original's
-    (0: none); useful: (lines, 2), the first and last useful k (first > last: none).
-    ``step`` is the rank multiple, ``cap`` the last k, and ``factors`` how many layers each configuration has.
+    ranks: (lines, ranks), 0 in the free rank's column;
+    coefficients: (lines, 6), the intercept and slope of params, fm and FLOPs;
+    better: (lines,), the last k whose params and FLOPs are both below the original's (0: none);
+    useful: (lines, 2), the first and last useful k (first > last: none);
+    step: the rank multiple; cap: the last k; factors: layers in the chain of each configuration.
     """
 
     method: str
@@ -48,22 +49,22 @@ class Lines:
 
     @property
     def n_total(self) -> int:
-        """Configurations on these lines."""
+        """Number of configurations on these lines."""
         return len(self) * self.cap
 
     @property
     def n_better(self) -> int:
-        """Configurations below the original in params and in FLOPs."""
+        """Number of configurations with params and FLOPs both below the original's."""
         return int(self.better.sum())
 
     @property
     def n_useful(self) -> int:
-        """Better configurations with no rank larger than its neighbours can feed."""
+        """Number of better configurations in which no rank is larger than its neighbours can feed."""
         return int(np.maximum(self.useful[:, 1] - self.useful[:, 0] + 1, 0).sum())
 
 
 def lines_of(space: Space) -> Iterator[Lines]:
-    """The lines of every branch of a space that has any, fixed ranks in lexicographic order."""
+    """The lines of every non-empty branch of a space, in lexicographic order of the fixed ranks."""
     space.check_size()
     for branch in space.branches:
         if branch.n_lines:
@@ -105,7 +106,7 @@ def _branch_lines(space: Space, branch: Branch) -> Lines:
 
 
 def _stack(polynomials: tuple[Polynomial, ...]) -> tuple[Integers, Integers, Integers]:
-    """Masks, coefficients and metric number of all monomials, as arrays for the kernel."""
+    """The mask, coefficient and metric index of every monomial, as arrays for the kernel."""
     rows = [
         (mask, coefficient, metric)
         for metric, polynomial in enumerate(polynomials)
@@ -153,7 +154,7 @@ def _fill(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _useful(ranks: Integers, modes: Integers, free: int, step: int, better: int) -> tuple[int, int]:
-    """First and last k at which each rank is at most its neighbour times the mode between, on both sides.
+    """The first and last k at which each rank is at most its neighbour times the mode between, on both sides.
 
     The ends of the chain are ranks of 1.
     """

@@ -1,8 +1,8 @@
-"""Metrics: the whole numbers that configurations are counted, compared and chosen by.
+"""Metrics: the integer costs by which configurations are counted, compared and chosen.
 
-Each is a sum of params, feature-map elements, FLOPs and factors with fixed whole weights, so it is affine in each
-single rank and runs along a rank line as intercept + slope * k. Whatever asks for a metric looks it up in ``METRICS``:
-adding one is adding one object there.
+Each is a sum of params, feature-map elements, FLOPs and factors with fixed integer weights, so it is affine in each
+single rank and equals intercept + slope * k along a rank line. All metrics are listed in ``METRICS``; adding one takes
+one object there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import one_of
 
 REDUCTION = "_reduction"
-"""What the name of a window ends in that is on the saved fraction of a metric."""
+"""Suffix of a window's name that makes it a window on the saved fraction of a metric."""
 
 T = TypeVar("T")
 
@@ -23,9 +23,13 @@ T = TypeVar("T")
 class Metric:
     """A metric with its weights.
 
-    name: as users write it; title: as a figure's axis or a sentence says it; heading: with what it is of, and its
-    unit; params, fm, flops, factor: how much one of each counts; bytes_per_element: what the sum is multiplied by in a
-    metric that counts bytes. Raises ValueError where it would not rise with every rank.
+    name: as users write it;
+    title: as it reads in a sentence or on a figure's axis;
+    heading: the title with what it measures and its unit;
+    params, fm, flops, factor: the weights of the sum;
+    bytes_per_element: multiplies the sum of a metric that counts bytes.
+
+    Raises ValueError if the metric would not rise with every rank.
     """
 
     name: str
@@ -43,11 +47,11 @@ class Metric:
             raise ValueError(f"metric '{self.name}' must count params, fm or FLOPs, with weights from 0 up")
 
     def of(self, cost: Cost) -> int:
-        """Its value at a cost, exact."""
+        """The exact value at a cost."""
         return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors))
 
     def combined(self, params: T, fm: T, flops: T, factors: Any) -> T:
-        """The weighted sum of numbers, arrays, or columns of a table or of SQL alike."""
+        """The weighted sum of numbers, arrays, data-frame columns or SQL columns."""
         pairs: list[tuple[int, Any]] = [
             (self.params, params), (self.fm, fm), (self.flops, flops), (self.factor, factors)
         ]  # fmt: skip
@@ -57,11 +61,11 @@ class Metric:
         return found
 
     def at(self, bytes_per_element: int) -> Metric:
-        """The same for elements of so many bytes; a metric that counts no bytes is the same for all."""
+        """The metric with this many bytes per element; a metric that does not count bytes stays the same."""
         return self if self.bytes_per_element is None else replace(self, bytes_per_element=bytes_per_element)
 
     def reduction(self, cost: Cost, original: Cost) -> float:
-        """The fraction of the original's value that is saved; below 0 for growth."""
+        """The saved fraction of the original's value; negative for growth."""
         return 1 - self.of(cost) / self.of(original)
 
 
@@ -74,7 +78,7 @@ METRICS = {one.name: one for one in (PARAMS, FM, FLOPS, MEMORY)}
 
 
 def metric(name: str, bytes_per_element: int = 4, what: str = "metric") -> Metric:
-    """The metric of that name, for elements of so many bytes. Raises UserError, which calls it ``what``."""
+    """The metric of that name, with this many bytes per element. Raises UserError, which calls it ``what``."""
     if name not in METRICS:
         raise one_of(what, name, list(METRICS))
     return METRICS[name].at(bytes_per_element)

@@ -1,4 +1,4 @@
-"""Costs of layers as they are, and of whole networks."""
+"""The costs of original layers and of whole networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rankline.src.dse.symbols import layer_shape
 
 
 def known_cost(layer: Layer) -> tuple[int | None, int | None, int | None]:
-    """params, fm and FLOPs of a layer as it is; None where those of a kept layer are not known."""
+    """params, fm and FLOPs of an original layer; None for unknown counts of a kept layer."""
     if layer.kept_because:
         return layer.kept_params, layer.kept_fm, None if layer.kept_macs is None else 2 * layer.kept_macs
     cost = original_cost(layer_shape(layer))
@@ -20,16 +20,16 @@ def known_cost(layer: Layer) -> tuple[int | None, int | None, int | None]:
 
 
 def counted_cost(layer: Layer) -> Cost:
-    """The cost of a layer as it is, in which what is not known counts nothing."""
+    """The cost of an original layer, with unknown counts as 0."""
     params, fm, flops = known_cost(layer)
     return Cost(params or 0, fm or 0, flops or 0)
 
 
 def network_cost(params: int, layers: Iterable[Layer]) -> Cost:
-    """``params`` counts all weights; feature maps and FLOPs are those of the listed layers, as far as known."""
+    """A network's cost: ``params`` counts all weights, feature maps and FLOPs those of the layers, as far as known."""
     return replace(total(map(counted_cost, layers)), params=params)
 
 
 def uncounted(layers: Iterable[Layer]) -> list[str]:
-    """The layers whose FLOPs are not known: with one, a network's FLOPs are "at least" their sum."""
+    """The names of layers with unknown FLOPs; if there are any, a network's FLOPs are "at least" their sum."""
     return [layer.name for layer in layers if known_cost(layer)[2] is None]

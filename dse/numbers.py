@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers formatted for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def si(number: float | None, unit: str = "") -> str:
 
 
 def count(number: int | None) -> str:
-    """Every digit, in groups of three; a dash for None."""
+    """All digits, in groups of three; a dash for None."""
     return MISSING if number is None else f"{number:,}"
 
 
@@ -29,14 +29,14 @@ def percent(fraction: float | None) -> str:
 
 
 def change(reduction: float | None) -> str:
-    """What a reduction, a fraction, does to a number: 0.6 is −60.0 %, -0.1 is +10.0 %; a dash for None."""
+    """A reduction (a fraction) as a signed change: 0.6 is −60.0 %, -0.1 is +10.0 %; a dash for None."""
     if reduction is None:
         return MISSING
     return f"{'+' if reduction < 0 else ''}{_signed(-100 * reduction)} %"
 
 
 def points(change: float | None) -> str:
-    """A change of a fraction, in percentage points with its sign; a dash for None."""
+    """A difference of fractions in percentage points, with its sign; a dash for None."""
     if change is None:
         return MISSING
     return f"{'+' if change > 0 else ''}{_signed(100 * change)} points"

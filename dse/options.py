@@ -1,4 +1,4 @@
-"""What a user can restrict a solution space by."""
+"""The options that restrict a solution space."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ SHAPE_ORDERS = ("aligned", "all")
 
 @dataclass(frozen=True)
 class Options:
-    """Restrictions of a space; the defaults describe the whole of it.
+    """Restrictions of a space; the defaults restrict nothing.
 
-    rank_multiple: keep only ranks that are multiples of it (hardware wants 8 or 16);
-    max_rank: cut every rank there; max_lines: refuse a larger space instead of filling the disk;
-    t3f_cores: numbers of cores; t3f_order: ``aligned`` (output modes non-increasing, input modes
-    non-decreasing: the cheapest order) or ``all`` ordered pairs of factorizations.
+    rank_multiple: keep only ranks that are multiples of it (hardware prefers 8 or 16);
+    max_rank: the largest value of any rank;
+    max_lines: refuse a larger space instead of filling the disk;
+    t3f_cores: numbers of cores;
+    t3f_order: ``aligned`` (output modes non-increasing, input modes non-decreasing: the cheapest order) or ``all``
+        ordered pairs of factorizations.
     """
 
     rank_multiple: int = 1

@@ -1,4 +1,4 @@
-"""A plan: which layers are factorized, and how. Its file is JSON, one entry a layer."""
+"""A plan: which layers are factorized, and how. Its file is JSON, one entry per layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Plan = dict[str, Configuration]
 
 
 def read_plan(path: str | Path) -> Plan:
-    """The plan in a JSON file. Raises UserError that names the file, the layer, and what is possible."""
+    """The plan in a JSON file. Raises UserError naming the file, the layer and what is possible."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -32,14 +32,14 @@ def read_plan(path: str | Path) -> Plan:
 
 
 def write_plan(plan: Mapping[str, Configuration], path: str | Path) -> None:
-    """Writes the plan as JSON, one layer a line, whole or not at all. Raises UserError where it can't be written."""
+    """Writes the plan as JSON, one layer per line, atomically. Raises UserError if the file can't be written."""
     write_text(Path(path), plan_to_json(plan))
 
 
 def plan_from_json(text: str) -> Plan:
-    """The plan in ``{"layer": {"method": "tucker", "ranks": [8, 16]}}``.
+    """The plan in a JSON text such as ``{"layer": {"method": "tucker", "ranks": [8, 16]}}``.
 
-    Raises UserError where the text is not of that form.
+    Raises UserError if the text is not of that form.
     """
     try:
         entries = json.loads(text)
@@ -51,7 +51,7 @@ def plan_from_json(text: str) -> Plan:
 
 
 def plan_to_json(plan: Mapping[str, Configuration]) -> str:
-    """The plan as JSON text, which ``plan_from_json`` reads; ``shape`` only where there is one."""
+    """The plan as JSON text, which ``plan_from_json`` reads; without ``shape`` where it is None."""
     lines = [f"  {json.dumps(layer)}: {json.dumps(_entry(one))}" for layer, one in plan.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
 

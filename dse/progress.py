@@ -1,12 +1,12 @@
-"""How who waits for long work is told how far it has come."""
+"""Reporting the progress of long work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Is called with what is counted, how much of it is done, and how much there is in all (0: that isn't known)."""
+"""Called with a label, the amount done so far, and the total (0 if unknown)."""
 
 
 def no_progress(label: str, done: int, total: int) -> None:
-    """For who needn't be told."""
+    """Reports nothing."""

@@ -20,15 +20,15 @@ from rankline.src.dse.options import Options
 from rankline.src.dse.symbols import LayerShape, layer_shape
 
 FORMULA_VERSION = 1
-"""Raised with every change of a formula, cap or rule, so that stored spaces are computed anew."""
+"""Incremented with every change of a formula, cap or rule, so that stored spaces are computed again."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """The configurations of one tensor shape (the only one, but for T3F), as numbers.
+    """The configurations of one tensor shape, as numbers; only T3F has more than one shape.
 
-    ``steps`` is how many values each rank takes: rank_multiple x 1 .. rank_multiple x steps[j].
-    ``free`` is the rank that runs along the lines: the one with the most steps, the first of equals.
+    ``steps`` is the number of values of each rank: rank j is rank_multiple x 1 .. rank_multiple x steps[j]. ``free`` is
+    the rank that runs along the lines: the one with the most steps, the first if several have.
     """
 
     shape: str | None
@@ -37,17 +37,17 @@ class Branch:
 
     @property
     def free(self) -> int:
-        """Index of the free rank, from 0."""
+        """Index of the free rank, counted from 0."""
         return self.steps.index(max(self.steps))
 
     @property
     def n_lines(self) -> int:
-        """Lines: the combinations of all ranks but the free one."""
+        """Number of lines: the combinations of the fixed ranks."""
         return prod(steps for j, steps in enumerate(self.steps) if j != self.free) if min(self.steps) else 0
 
     @property
     def n_total(self) -> int:
-        """Configurations, as an exact Python integer."""
+        """Number of configurations, as an exact Python integer."""
         return prod(self.steps)
 
 
@@ -61,12 +61,12 @@ class Space:
 
     @cached_property
     def original(self) -> Cost:
-        """The cost of the layer as it is."""
+        """The cost of the original layer."""
         return original_cost(self.shape)
 
     @cached_property
     def branches(self) -> tuple[Branch, ...]:
-        """One branch per tensor shape. Raises UserError where numbers would not fit into 64 bits."""
+        """One branch per tensor shape. Raises UserError if numbers would not fit into 64 bits."""
         step = self.options.rank_multiple
         branches = []
         for shape, polynomials in methods.get(self.method).polynomials(self.shape, self.options):
@@ -84,20 +84,20 @@ class Space:
 
     @cached_property
     def n_lines(self) -> int:
-        """Rank lines over all branches."""
+        """Number of rank lines over all branches."""
         return sum(branch.n_lines for branch in self.branches)
 
     @cached_property
     def n_total(self) -> int:
-        """Configurations over all branches."""
+        """Number of configurations over all branches."""
         return sum(branch.n_total for branch in self.branches)
 
     def factors(self, shape: str | None) -> int:
-        """How many layers the configurations of a tensor shape have."""
+        """Number of layers in the chain of a tensor shape's configurations."""
         return methods.get(self.method).factors(self.shape.axes, shape)
 
     def cost_at(self, one: Configuration) -> Cost | None:
-        """The cost of one configuration; None where the space doesn't have it."""
+        """The cost of one configuration; None if the space does not contain it."""
         step = self.options.rank_multiple
         for branch in self.branches:
             if (self.method, branch.shape, len(branch.steps)) == (one.method, one.shape, len(one.ranks)):
@@ -107,7 +107,7 @@ class Space:
         return None
 
     def definition(self) -> dict[str, object]:
-        """What the space is made from, as plain JSON; ``digest`` is its hash."""
+        """The values that define the space, as plain JSON; ``digest`` is their hash."""
         options = asdict(self.options)
         del options["max_lines"]
         if self.method != "t3f":
@@ -125,12 +125,12 @@ class Space:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the definition and the formula version."""
+        """A hash of the definition and the formula version."""
         text = json.dumps([FORMULA_VERSION, self.definition()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check_size(self) -> None:
-        """Raises UserError where the space has more lines than ``max_lines``, with the ways to restrict it."""
+        """Raises UserError, naming the ways to restrict the space, if it has more than ``max_lines`` lines."""
         if self.n_lines <= self.options.max_lines:
             return
         ways = "--max-rank, --rank-multiple"
@@ -144,6 +144,6 @@ class Space:
 
 
 def spaces_of(layer: Layer, names: tuple[str, ...] | None = None, options: Options | None = None) -> list[Space]:
-    """The spaces of every applicable method (of those named) on a layer; none for a layer that is kept."""
+    """The spaces of every applicable method (of those named) on a layer; none for a kept layer."""
     shape = layer_shape(layer)
     return [Space(method.name, shape, options or Options()) for method in methods.applicable(layer, names)]

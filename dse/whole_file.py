@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: beside their place, and then renamed."""
+"""Atomic writes: a file is written beside its target and then renamed."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from rankline.src.dse.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write to, which takes the place of ``path`` when the block ends well, and is gone when it doesn't.
+    """A temporary file that replaces ``path`` if the block succeeds, and is removed if it fails.
 
-    It has the same ending. Raises UserError where the system can't write.
+    It has the same suffix. Raises UserError if the system can't write it.
     """
     try:
         with _beside(path) as partial:
             yield partial
     except OSError as error:
-        told = f"cannot write {path}: {error.strerror or error}; name a file in a folder that you can write"
-        raise UserError(told) from error
+        message = f"cannot write {path}: {error.strerror or error}; name a file in a folder that you can write"
+        raise UserError(message) from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all. Raises UserError where it can't be written."""
+    """Writes a text file atomically. Raises UserError if it can't be written."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_texts(folder: Path, texts: dict[str, str]) -> list[Path]:
-    """Writes text files into a folder, which is made, each whole or not at all; returns their paths.
+    """Writes text files into a folder, which is created if missing, each atomically; returns their paths.
 
-    Raises UserError where they can't be written.
+    Raises UserError if they can't be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""From a Keras model, or what a user names as one, to layers as numbers."""
+"""From a Keras model, or a string that names one, to layers as numbers."""

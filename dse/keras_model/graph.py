@@ -1,7 +1,7 @@
 """A Keras model as the flat list of its layers' calls.
 
-Nested models are expanded and shapes carried through the graph again, so that a backbone made for any size
-shows the sizes that it really gets. The only file that touches private attributes of Keras.
+Nested models are expanded and shapes are propagated again, so that a backbone made for any size has the sizes it really
+gets. The only file that uses private attributes of Keras.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ Shape = tuple[int | None, ...]
 InputShape = Sequence[int] | Sequence[Sequence[int]]
 
 Visit = Callable[[Any, str, Sequence[Any]], list[Any]]
-"""What is done at a layer's node, given its path and the values that go in; returns those that come out."""
+"""Processes a layer's node, given its path and input values; returns the output values."""
 
 Receive = Callable[[int, Sequence[Any], Any], None]
-"""Takes a call's index, the tensors that go into it, and its first output."""
+"""Receives a call's index, its input tensors and its first output."""
 
 
 @dataclass(frozen=True)
 class Call:
     """One call of a layer or operation with one sample; a shared layer has several.
 
-    path: the names of the models around it and its own, joined by "/"; inputs: for each tensor that goes in,
-    the index of the call that made it; in_shapes, out_shapes: of those tensors, without the batch axis (None:
-    an undefined size); is_output: whether it makes an output of the model; sources: for each tensor that goes in,
-    which of that call's outputs it is; node: Keras's own record of the call (None of an input).
+    path: the names of the enclosing models and its own, joined by "/";
+    inputs: for each input tensor, the index of the call that made it;
+    in_shapes, out_shapes: the shapes of the tensors, without the batch axis (None: an undefined size);
+    is_output: whether it makes an output of the model;
+    sources: for each input tensor, which output of that call it is;
+    node: Keras's own record of the call (None for an input).
     """
 
     layer: Any
@@ -44,16 +46,17 @@ class Call:
     node: Any = field(default=None, repr=False, compare=False)
 
     def run(self, given: Sequence[Any], layer: Any | None = None) -> list[Any]:
-        """The outputs for real tensors, one for each that goes in, in inference mode.
+        """The outputs for real tensors, one for each input, in inference mode.
 
-        layer: what is called in the place of the call's own, with the same arguments.
+        layer: called in place of the call's own layer, with the same arguments.
         """
         return _run(self.node, given, layer)
 
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor on its way: a KerasTensor with its shape, the index of the call that made it, and which output it is."""
+    """A tensor in the graph: a KerasTensor with its shape, the index of the call that made it, and which output it
+    is."""
 
     spec: Any
     call: int
@@ -96,10 +99,10 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
 
 
 def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int], receive: Receive) -> None:
-    """Passes real ``inputs`` through a built model in inference mode, and hands over the maps of some calls on the way.
+    """Runs real ``inputs`` through a built model in inference mode, and passes some calls' feature maps to ``receive``.
 
-    inputs: one batch for each of the model's inputs; wanted: indices into ``trace(model)``. No map is held here
-    after the last call that takes it, so a pass needs ``peak_elements`` at most.
+    inputs: one batch for each of the model's inputs; wanted: indices into ``trace(model)``. No map is kept here after
+    the last call that uses it, so a pass needs ``peak_elements`` at most.
     """
     function = _graph_of(model) or _built(model, None)
     index = len(function.inputs) - 1
@@ -116,7 +119,7 @@ def feature_maps(model: Any, inputs: Sequence[Any], wanted: Collection[int], rec
 
 
 def _run(node: Any, given: Sequence[Any], layer: Any | None = None) -> list[Any]:
-    """What a node's operation, or another, makes of real tensors in inference mode."""
+    """The outputs of a node's operation, or of another, for real tensors in inference mode."""
     import keras
 
     operation = layer or node.operation
@@ -127,7 +130,7 @@ def _run(node: Any, given: Sequence[Any], layer: Any | None = None) -> list[Any]
 
 
 def peak_elements(calls: Sequence[Call]) -> int:
-    """The most feature-map elements of one sample that a pass through the calls of a model holds at once."""
+    """The most feature-map elements of one sample that a pass through a model's calls holds at once."""
     last_use = {source: index for index, call in enumerate(calls) for source in call.inputs}
     sizes = [sum(prod(size or 1 for size in shape) for shape in call.out_shapes) for call in calls]
     held = peak = 0
@@ -147,7 +150,7 @@ def reachable_without(calls: Sequence[Call], removed: Collection[int]) -> bool:
 
 
 def as_shapes(input_shape: InputShape) -> list[tuple[int, ...]]:
-    """One shape or a list of them as a list. Raises UserError unless all sizes are whole numbers above 0."""
+    """One shape or a list of shapes, as a list. Raises UserError unless all sizes are whole numbers above 0."""
     items: list[Any] = list(input_shape)
     shapes = [tuple(item) for item in items] if items and isinstance(items[0], list | tuple) else [tuple(items)]
     if not all(isinstance(size, int) and size > 0 for shape in shapes for size in shape):
@@ -156,7 +159,7 @@ def as_shapes(input_shape: InputShape) -> list[tuple[int, ...]]:
 
 
 def _graph_of(operation: Any) -> Any | None:
-    """The keras.Function to expand; None for anything with a call of its own, and a Sequential not built."""
+    """The keras.Function to expand; None for anything with its own call, and for an unbuilt Sequential."""
     import keras
     from keras.src.models.functional import Functional
 
@@ -167,7 +170,7 @@ def _graph_of(operation: Any) -> Any | None:
 
 
 def _built(model: Any, shapes: list[tuple[int, ...]] | None) -> Any:
-    """The graph of a Sequential model that is built now. Raises UserError where there is no graph."""
+    """The graph of a Sequential model, which is built here. Raises UserError if there is no graph."""
     import keras
 
     if not isinstance(model, keras.Sequential):
@@ -190,7 +193,7 @@ def _built(model: Any, shapes: list[tuple[int, ...]] | None) -> Any:
 
 
 def _input_specs(model: Any, function: Any, shapes: list[tuple[int, ...]] | None) -> list[Any]:
-    """A KerasTensor for each input, with the sizes given by the caller in place of the declared ones."""
+    """A KerasTensor for each input, with the caller's sizes in place of the declared ones."""
     import keras
 
     declared = [tuple(x.shape[1:]) for x in function.inputs]
@@ -207,7 +210,7 @@ def _input_specs(model: Any, function: Any, shapes: list[tuple[int, ...]] | None
 
 
 def _expand(function: Any, prefix: str, inputs: Sequence[Any], visit: Visit) -> list[Any]:
-    """Carries values through a graph, nested models too; returns its outputs. As Keras's _run_through_graph."""
+    """Propagates values through a graph, nested models included; returns its outputs. As Keras's _run_through_graph."""
     values = {id(x): value for x, value in zip(function.inputs, inputs, strict=True)}
     # Within one depth Keras keeps nodes in reversed order; the operations are listed as in model.layers.
     order = {id(operation): index for index, operation in enumerate(function.operations)}
@@ -235,7 +238,7 @@ def _expand(function: Any, prefix: str, inputs: Sequence[Any], visit: Visit) -> 
 
 
 def _inputs_of(node: Any, values: dict[int, Any]) -> list[Any]:
-    """What a nested model's call gives to each of its inputs, in the model's order."""
+    """The values that a nested model's call passes to each of its inputs, in the model's order."""
     import keras
 
     args, kwargs = node.arguments.fill_in(values)
@@ -243,7 +246,7 @@ def _inputs_of(node: Any, values: dict[int, Any]) -> list[Any]:
 
 
 def _out_specs(node: Any, path: str, given: list[Any]) -> list[Any]:
-    """The KerasTensors that a node makes of the given ones. Raises UserError where it cannot take them."""
+    """The KerasTensors that a node returns for the given ones. Raises UserError if it cannot take them."""
     import keras
 
     if all(spec.shape == x.shape for x, spec in zip(node.input_tensors, given, strict=True)):

@@ -1,6 +1,6 @@
-"""Keras layers of Rankline's own, which a saved model may have: what is above this room says how they are made known.
+"""How a saved model's layers that are Rankline's own get registered: higher packages add to ``REGISTER``.
 
-A module that a file names is never imported.
+A module named in a file is never imported.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 PREFIX = "rankline>"
-"""How Keras's registered name of such a layer begins."""
+"""Prefix of the name under which Keras registers such a layer."""
 
 REGISTER: list[Callable[[], object]] = []
-"""What registers them with Keras, called when the first model needs them."""
+"""Functions that register them with Keras, called when the first model needs them."""
 
 
 def register_own_layers() -> None:
-    """Makes them known to Keras."""
+    """Registers them with Keras."""
     for register in REGISTER:
         register()

@@ -1,4 +1,4 @@
-"""The layers of a Keras model: what can be factorized, and what is kept, with the reason."""
+"""The layers of a Keras model: those that can be factorized, and those that are kept, with the reason."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ KEPT_BECAUSE = {
 class ModelShape:
     """A network as numbers.
 
-    input_shape: one shape per input, without the batch axis (empty for a network that no Keras model backs);
-    params: all of its weights; layers: those that can be factorized and those that are kept with a reason.
+    input_shape: one shape per input, without the batch axis (empty for a network without a Keras model);
+    params: number of all weights;
+    layers: those that can be factorized and those that are kept with a reason.
     """
 
     name: str
@@ -72,12 +73,12 @@ def _layers_in(calls: Sequence[Call]) -> list[Layer]:
 
 
 def _matrix_params(layer: Any) -> int:
-    """Elements of the weights that have two or more axes."""
+    """Number of elements of the weights with two or more axes."""
     return sum(prod(weight.shape) for weight in getattr(layer, "weights", ()) if len(weight.shape) >= 2)
 
 
 def _read(uses: list[Call]) -> list[Layer]:
-    """The entries of one layer, from all of its calls."""
+    """The entries of one layer, from all its calls."""
     layer = uses[0].layer
     if hasattr(layer, "feature_map_elements"):
         return [_read_counting(uses)]
@@ -90,7 +91,7 @@ def _read(uses: list[Call]) -> list[Layer]:
 
 
 def _stock_class(layer: Any) -> type:
-    """The Keras class that a layer is of, or is derived from."""
+    """The Keras class of a layer, or the one that its class derives from."""
     return next(c for c in type(layer).__mro__ if c.__module__.partition(".")[0] == "keras")
 
 
@@ -152,7 +153,8 @@ def _read_separable(uses: list[Call]) -> list[Layer]:
 
 
 def _read_counting(uses: list[Call]) -> Layer:
-    """A factor that Keras has no layer for: it tells what one sample costs, from its input and output shape."""
+    """A factor without a stock Keras layer: it computes its own cost for one sample, from its input and output
+    shape."""
     layer = uses[0].layer
     shapes = [(_defined(use, use.in_shapes[0]), _defined(use, use.out_shapes[0])) for use in uses]
     return replace(
@@ -200,7 +202,7 @@ def _one_size(uses: list[Call]) -> bool:
 
 
 def _defined(use: Call, shape: Shape) -> tuple[int, ...]:
-    """The shape where every size is known. Raises UserError otherwise."""
+    """The shape, if every size is known. Raises UserError otherwise."""
     sizes = tuple(size for size in shape if size is not None)
     if len(sizes) < len(shape):
         raise UserError(
@@ -211,14 +213,14 @@ def _defined(use: Call, shape: Shape) -> tuple[int, ...]:
 
 
 def _kept_conv(uses: list[Call], reason: str, groups: int = 1) -> Layer:
-    """A convolution that is kept; every output position costs one multiply-accumulate per kernel element."""
+    """A kept convolution; every output position costs one multiply-accumulate per kernel element."""
     positions = sum(prod(_geometry(use)["out_size"]) for use in uses)
     kept = _kept(uses, reason)
     return replace(kept, **_geometry(uses[0]), groups=groups, kept_macs=positions * (kept.kept_params or 0))
 
 
 def _kept(uses: list[Call], reason: str) -> Layer:
-    """A layer that is kept, with what its weights and outputs tell; its multiply-accumulates are not known."""
+    """A kept layer, with the counts of its weights and outputs; its multiply-accumulates are unknown."""
     layer = uses[0].layer
     shapes = [shape for use in uses for shape in use.out_shapes]
     sizes = [size for shape in shapes for size in shape]
@@ -234,5 +236,5 @@ def _kept(uses: list[Call], reason: str) -> Layer:
 
 
 def _channels(shapes: tuple[Shape, ...]) -> int:
-    """The last size of the first shape; 0 where there is none."""
+    """The last size of the first shape; 0 if there is none."""
     return (shapes[0][-1] or 0) if shapes and shapes[0] else 0

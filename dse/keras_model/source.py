@@ -38,7 +38,7 @@ _MODEL_MAY_BE = f"MODEL may be {POSSIBLE}"
 def load_network(source: str, input_shape: InputShape | None = None) -> ModelShape:
     """The network that a MODEL string names, as numbers; its name is the file's stem or what follows the colon.
 
-    ``input_shape``: see ``graph.trace``. Raises UserError with what is possible.
+    ``input_shape``: see ``graph.trace``. Raises UserError listing what is possible.
     """
     if Path(source).suffix != ".json":
         return network_of(load_model(source, input_shape), network_name(source), input_shape)
@@ -48,10 +48,9 @@ def load_network(source: str, input_shape: InputShape | None = None) -> ModelSha
 
 
 def load_model(source: str, input_shape: InputShape | None = None) -> keras.Model:
-    """The Keras model that a MODEL string names. Raises UserError with what is possible.
+    """The Keras model that a MODEL string names. Raises UserError listing what is possible.
 
-    ``app:`` and ``zoo:`` networks are built for ``input_shape``, without weights from elsewhere; other models
-    keep their own.
+    ``app:`` and ``zoo:`` networks are built for ``input_shape``, with random weights; other models keep their own.
     """
     kind = _kind(source)
     _, _, name = source.partition(":")
@@ -118,7 +117,7 @@ def network_of(
 
 
 def network_name(source: str) -> str:
-    """What a network of a MODEL text is called: the file's stem, or what follows the colon."""
+    """The name of the network of a MODEL string: the file's stem, or what follows the colon."""
     path = Path(source)
     return path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
 
@@ -130,7 +129,7 @@ def _kernel_params(layer: Layer) -> int:
 
 
 def _built_for(input_shape: InputShape | None, source: str, builder: Callable[..., keras.Model]) -> keras.Model:
-    """The network of a builder that has one input, at its default size for None."""
+    """The network of a builder with one input, at the builder's default size if ``input_shape`` is None."""
     if input_shape is None:
         return builder()
     shapes = as_shapes(input_shape)
@@ -189,5 +188,5 @@ def _saved(path: Path) -> keras.Model:
 
 
 def _one_line(error: Exception) -> str:
-    """The cause as Keras tells it, without line breaks: where it wraps one error in others, the innermost."""
+    """Keras's message on one line; of nested errors, the innermost."""
     return " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:200]

@@ -1,4 +1,4 @@
-"""The registry of methods: adding one is adding its file, and one line here."""
+"""The registry of methods: adding one takes its file and one line here."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ METHODS: dict[str, Method] = {
 
 
 def get(name: str) -> Method:
-    """The method of that name. Raises UserError with the possible ones."""
+    """The method of that name. Raises UserError listing the possible names."""
     if name not in METHODS:
         raise one_of("method", name, list(METHODS))
     return METHODS[name]
 
 
 def applicable(layer: Layer, names: tuple[str, ...] | None = None) -> list[Method]:
-    """The methods, of those named (all by default), that can factorize the layer."""
+    """The methods that can factorize the layer, out of those named (default: all)."""
     chosen = list(METHODS.values()) if names is None else [get(name) for name in names]
     return [] if layer.kept_because else [method for method in chosen if method.refuses(layer) is None]

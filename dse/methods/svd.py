@@ -34,7 +34,7 @@ def matrix_formula(axes: int) -> Formula:
 
 
 def matrix_chain(layer: Layer, rank: int) -> Iterator[Link]:
-    """The original kernel to ``rank`` channels, and from there to the outputs."""
+    """The original kernel to ``rank`` channels, then a matrix to the outputs."""
     yield convolution(layer.kernel, layer.in_channels, rank, layer.out_size)
     yield pointwise(layer, rank, layer.out_channels, layer.out_size)
 

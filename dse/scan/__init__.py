@@ -1,1 +1,1 @@
-"""Exhaustive scans: what only a visit to every configuration can tell."""
+"""Exhaustive scans: answers that take a visit to every configuration."""

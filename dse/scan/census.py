@@ -1,8 +1,8 @@
 """The census of a space: every configuration visited and counted, none skipped.
 
-The walk knows nothing of ``dse.lines``: along the free rank each metric advances by the difference of two full
-evaluations, one addition a configuration, and each one's sets are decided on the spot. So it checks the lines
-(``census_of_lines`` says what they claim).
+The walk is independent of ``dse.lines``: along the free rank each metric advances by the difference of two full
+evaluations, one addition per configuration, and each configuration's sets are decided on the spot. So it checks the
+lines, whose claims ``census_of_lines`` computes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from rankline.src.dse.space import Branch, Space
 INT64_MAX = np.iinfo(np.int64).max
 
 CHUNKS = 64
-"""Lines are walked in this many parts, which the cores share."""
+"""Number of parts in which the lines are walked; the cores share them."""
 
 
 @dataclass(frozen=True)
 class Census:
-    """What a walk over all configurations found, for the sets all, better and useful.
+    """The result of a walk over all configurations, for the sets all, better and useful.
 
-    counts: (3,); lows, highs: (3, 3), the extremes of params, fm and FLOPs in each set (0 where it is empty);
+    counts: (3,);
+    lows, highs: (3, 3), the extremes of params, fm and FLOPs in each set (0 if it is empty);
     sums: (3, 3), their sums modulo 2^64, a fingerprint of every value.
     """
 
@@ -46,12 +47,12 @@ class Census:
 
 
 def census(space: Space) -> Census:
-    """Counts, extremes and sums over all configurations of a space, by visiting each of them."""
+    """Counts, extremes and sums over all configurations of a space, found by visiting each of them."""
     return merged([_branch_census(space, branch) for branch in space.branches if branch.n_lines])
 
 
 def census_of_lines(lines: Iterable[Lines]) -> Census:
-    """The same from rank lines, without a walk: what ``census`` must find."""
+    """The same, computed from rank lines without a walk: what ``census`` must find."""
     return merged(
         [
             census_of_intervals(np.full(len(part), part.cap), part.better, part.useful, part.coefficients)
@@ -61,7 +62,7 @@ def census_of_lines(lines: Iterable[Lines]) -> Census:
 
 
 def census_of_intervals(caps: Integers, better: Integers, useful: Integers, coefficients: Integers) -> Census:
-    """The census that lines claim. caps, better: (lines,); useful: (lines, 2); coefficients: (lines, 6)."""
+    """The census that the lines claim. caps, better: (lines,); useful: (lines, 2); coefficients: (lines, 6)."""
     ones = np.ones(len(caps), np.int64)
     counts = np.zeros(3, np.int64)
     lows, highs = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
@@ -79,7 +80,7 @@ def census_of_intervals(caps: Integers, better: Integers, useful: Integers, coef
 
 
 def merged(parts: list[Census]) -> Census:
-    """The census of several disjoint parts together."""
+    """The combined census of several disjoint parts."""
     counts = np.zeros(3, np.int64)
     lows, highs = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
     sums = np.zeros((3, 3), np.uint64)
@@ -103,8 +104,8 @@ Numbers = tuple[Integers, Integers, int, int, Integers, Integers, Integers, int,
 
 
 def _numbers(space: Space, branch: Branch) -> Numbers:
-    """A branch as the kernels take it: steps, modes, free, step, masks, coefficients, starts of the metrics'
-    terms, and the original's params and FLOPs."""
+    """A branch as the kernels' arguments: steps, modes, free, step, masks, coefficients, starts of the metrics' terms,
+    and the original's params and FLOPs."""
     polynomials: tuple[Polynomial, ...] = (
         branch.polynomials.params,
         branch.polynomials.fm,
@@ -125,7 +126,7 @@ def _numbers(space: Space, branch: Branch) -> Numbers:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _value(ranks: Integers, masks: Integers, terms: Integers, start: int, end: int) -> int:
-    """One metric at the ranks: the sum of its terms."""
+    """The value of one metric at the ranks: the sum of its terms."""
     total = 0
     for t in range(start, end):
         value = terms[t]
@@ -138,7 +139,7 @@ def _value(ranks: Integers, masks: Integers, terms: Integers, start: int, end: i
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _fixed_ranks(line: int, steps: Integers, free: int, step: int) -> Integers:
-    """The ranks of a line by its number, 0 in the free place."""
+    """The ranks of a line from its number, with 0 for the free rank."""
     ranks = np.zeros(len(steps), np.int64)
     rest = line
     for j in range(len(steps) - 1, -1, -1):
@@ -229,7 +230,7 @@ def _walk(
 ) -> None:  # fmt: skip
     """Visits k = 1..cap of a line and adds the configurations of a set (0 all, 1 better, 2 useful).
 
-    Without branches, so that the compiler can take several configurations at a time.
+    Without branches, so that the compiler can vectorize it.
     """
     count = 0
     p_low = m_low = f_low = INT64_MAX

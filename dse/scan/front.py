@@ -1,4 +1,4 @@
-"""Configurations by their error: windows, the least, and the front of error against a cost."""
+"""Configurations by error: error windows, the least error, and the front of error against costs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def with_errors(found: Narrowed, spectrum: Spectrum) -> tuple[Narrowed, Curves]:
         offset[here] = one.offset[found.row[here]]
         row[here] = one.row[found.row[here]] + rows
         rows += len(one.curves)
-        # What is past the end of a shorter line is never asked for.
+        # Entries past the end of a shorter line are never read.
         tables.append(np.pad(one.curves, ((0, 0), (0, cap - one.curves.shape[1])), mode="edge"))
     return found, Curves(offset, row, np.concatenate(tables))
 
@@ -44,7 +44,7 @@ def within_errors(found: Narrowed, curves: Curves, low: float | None, high: floa
 
 
 def least_error(found: Narrowed, curves: Curves) -> Places:
-    """Where the least error is on each line that has it: at the first such k."""
+    """The least error: every line that has it, at the first such k."""
     if not len(found.lo):
         return []
     best = float(curves.at(np.arange(len(found.lo)), found.hi).min())
@@ -54,10 +54,10 @@ def least_error(found: Narrowed, curves: Curves) -> Places:
 
 
 def front(found: Narrowed, curves: Curves, metric: Metric, levels: int = 4096) -> Places:
-    """For each level of a cost the configuration with the least error, where it beats all cheaper ones.
+    """The front of error against a cost: the least error at each level of the cost, where it beats all cheaper ones.
 
-    The range of the cost is cut into ``levels``; of each, the least error counts, at its lowest cost. Every
-    configuration is visited. Lowest cost first.
+    The cost's range is cut into ``levels``; each contributes its least error, at its lowest cost. Every configuration
+    is visited. Lowest cost first.
     """
     if not len(found.lo):
         return []
@@ -81,8 +81,8 @@ def front(found: Narrowed, curves: Curves, metric: Metric, levels: int = 4096) -
 def front_of_many(found: Narrowed, curves: Curves, metrics: Sequence[Metric], levels: int = 256) -> Places:
     """The front of error against several costs: no other configuration is as good in all and better in one.
 
-    Up to EXHAUSTIVE configurations all are compared; beyond, only those with the least error in their cell of
-    a grid of ``levels`` a cost.
+    Up to EXHAUSTIVE configurations, all are compared; beyond that, only those with the least error in their cell of a
+    grid with ``levels`` levels per cost.
     """
     import moocore
 
@@ -100,7 +100,7 @@ def front_of_many(found: Narrowed, curves: Curves, metrics: Sequence[Metric], le
 
 
 EXHAUSTIVE = 200_000
-"""Configurations that are compared with each other without a grid."""
+"""The most configurations that are compared with each other without a grid."""
 
 
 def _all_places(found: Narrowed) -> tuple[Integers, Integers]:
@@ -133,7 +133,7 @@ def _least(
     intercept: Integers, slope: Integers, lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals,
     low: int, width: int, errors: Reals, costs: Integers, places: Integers,
 ) -> None:  # fmt: skip
-    """The least error in each level of cost, and where it is."""
+    """The least error at each level of the cost, and its place."""
     for i in range(len(lo)):
         cost = intercept[i] + slope[i] * lo[i]
         for k in range(lo[i], hi[i] + 1):
@@ -151,7 +151,7 @@ def _least_cells(
     x0: Integers, x1: Integers, x_low: int, x_width: int, y0: Integers, y1: Integers, y_low: int, y_width: int,
     lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals, errors: Reals, places: Integers,
 ) -> None:  # fmt: skip
-    """The least error in each cell of two costs, and where it is."""
+    """The least error in each cell of two costs, and its place."""
     for i in range(len(lo)):
         x, y = x0[i] + x1[i] * lo[i], y0[i] + y1[i] * lo[i]
         for k in range(lo[i], hi[i] + 1):

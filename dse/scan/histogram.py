@@ -1,4 +1,4 @@
-"""How many configurations there are at each pair of params and FLOPs: what a picture of a space shows."""
+"""Counts of configurations by two metrics, for a picture of a space."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from rankline.src.dse.scan.intervals import Narrowed
 
 
 def edges(low: int, high: int, bins: int) -> Integers:
-    """Bounds of equal bins over low..high, in whole units: bin b holds edges[b] <= value < edges[b + 1]."""
+    """Bounds of equal bins over low..high, as integers: bin b holds edges[b] <= value < edges[b + 1]."""
     return np.array([low + (high + 1 - low) * b // bins for b in range(bins + 1)], np.int64)
 
 
 def histogram(found: Narrowed, x: Metric, x_edges: Integers, y: Metric, y_edges: Integers) -> Integers:
-    """Counts (len(x_edges) - 1, len(y_edges) - 1) of all configurations by two metrics; outside ones are left out."""
+    """Counts of all configurations by two metrics, (len(x_edges) - 1, len(y_edges) - 1); outside the edges none
+    count."""
     coefficients = np.stack([*found.along(x), *found.along(y)], axis=1)
     counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), np.int64)
     _fill(coefficients, found.lo, found.hi, x_edges, y_edges, counts)

@@ -21,10 +21,11 @@ Limits = Mapping[Metric, tuple[int | None, int | None]]
 
 @dataclass(frozen=True)
 class Narrowed:
-    """The lines that have configurations left, of all branches of a space together.
+    """The lines with configurations left, over all branches of a space.
 
-    part, row: (lines,), which ``Lines`` a line is from and its row there; coefficients: (lines, 6); lo, hi:
-    (lines,), the first and last k.
+    part, row: (lines,), the index of the ``Lines`` that a line is from, and its row there;
+    coefficients: (lines, 6);
+    lo, hi: (lines,), the first and last k.
     """
 
     lines: tuple[Lines, ...]
@@ -36,7 +37,7 @@ class Narrowed:
 
     @property
     def count(self) -> int:
-        """Configurations on the lines."""
+        """Number of configurations on the lines."""
         return int((self.hi - self.lo + 1).sum())
 
     def along(self, metric: Metric) -> tuple[Integers, Integers]:
@@ -45,7 +46,7 @@ class Narrowed:
         return _along(self.coefficients, metric, factors)
 
     def between(self, lo: Integers, hi: Integers) -> Narrowed:
-        """Narrowed further to lo <= k <= hi, for bounds a line."""
+        """Narrowed further to lo <= k <= hi, with bounds for each line."""
         lo, hi = np.maximum(self.lo, lo), np.minimum(self.hi, hi)
         left = np.flatnonzero(lo <= hi)
         return Narrowed(self.lines, self.part[left], self.row[left], self.coefficients[left], lo[left], hi[left])
@@ -58,7 +59,7 @@ class Narrowed:
         return Configuration(part.method, tuple(ranks), part.shape)
 
     def cost(self, line: int, k: int) -> Cost:
-        """What that costs."""
+        """The cost of that configuration."""
         p0, p1, m0, m1, f0, f1 = self.coefficients[line].tolist()
         k = int(k)
         return Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k, self.lines[self.part[line]].factors)

@@ -1,4 +1,4 @@
-"""How many configurations are at each level of a metric, and between what FLOPs."""
+"""Counts of configurations at each level of a metric, and their range of FLOPs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ def counts_and_flops(
     lows: Integers,
     highs: Integers,
 ) -> Integers:
-    """(levels, 3): of each level how many k it has on all lines, and the lowest and highest FLOPs there.
+    """For each level the number of configurations, and their lowest and highest FLOPs: (levels, 3).
 
-    Of each line, lo to hi is the interval of k, and intercept and slope are those of a metric and of the FLOPs; a level
-    is low <= metric <= high. A level without configurations has 0, the largest integer, and the least.
+    lo, hi: the interval of k on each line;
+    start, slope, flops_start, flops_slope: intercept and slope of the metric and of the FLOPs along each line;
+    lows, highs: the levels, low <= metric <= high.
+
+    An empty level has 0, the largest integer and the smallest.
     """
     found = np.empty((len(lows), 3), np.int64)
     found[:, 0], found[:, 1], found[:, 2] = 0, np.iinfo(np.int64).max, np.iinfo(np.int64).min

@@ -1,4 +1,4 @@
-"""Configurations picked out of a space: uniform samples, and the best under limits."""
+"""Configurations picked from a space: uniform samples, and the best within limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Places = list[tuple[int, int]]
 
 
 def sample(found: Narrowed, n: int, seed: int) -> Places:
-    """Up to n different configurations, each set of them as likely as any other, in random order."""
+    """A uniform sample of up to n distinct configurations, in random order."""
     ends = np.concatenate([[0], np.cumsum(found.hi - found.lo + 1)])
     total = int(ends[-1])
     numbers = np.array(random.Random(seed).sample(range(total), min(n, total)), np.int64)
@@ -44,7 +44,7 @@ def _before(a0: int, a1: int, a2: int, keys: Integers, j: int) -> bool:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _lowest(coefficients: Integers, lo: Integers, hi: Integers, keys: Integers, places: Integers) -> None:
-    """Insertion into a sorted list: a line is left at its first configuration that is too high, since metrics rise."""
+    """Inserts into a sorted list; since metrics rise, a line is done at its first configuration that is too high."""
     n = len(keys)
     for i in range(len(lo)):
         for k in range(lo[i], hi[i] + 1):

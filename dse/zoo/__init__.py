@@ -1,7 +1,7 @@
-"""Networks that can be built by name, without weights from elsewhere (``zoo:lenet5``).
+"""Networks that can be built by name, with random weights (``zoo:lenet5``).
 
-Each is written after a paper or a well-known implementation, which its file names, at the size of the data set that
-it is mostly studied on; at the size of the reference its number of parameters is that of the reference.
+Each follows a paper or a well-known implementation, named in its file, at the input size of the data set on which it is
+mostly studied; at the reference's input size it has the reference's number of parameters.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ MODULES = {
     "resnet50": "resnet",
     "densenet121": "densenet",
 }
-"""Where a network of a family is; the others are in a file of their own name."""
+"""The modules of networks that belong to a family; every other network is in a module of its own name."""
 
 
 def _builder(name: str) -> Callable[..., keras.Model]:
-    """The function ``name`` of its module, imported at the first call: Keras takes seconds."""
+    """The function ``name`` of its module, imported on the first call, because Keras takes seconds to load."""
 
     def build_network(**settings: Any) -> keras.Model:
         return getattr(import_module(f"rankline.src.dse.zoo.{MODULES.get(name, name)}"), name)(**settings)
@@ -57,7 +57,7 @@ def _builder(name: str) -> Callable[..., keras.Model]:
 ZOO: dict[str, Callable[..., keras.Model]] = {
     name: _builder(name) for name in (*FOURTEEN, "mobilenetv2", "vit", "gpt2_block")
 }
-"""Builders by name; each takes ``input_shape`` and, but for gpt2_block, ``classes``, both with a default."""
+"""Builders by name; each takes ``input_shape`` and, except for gpt2_block, ``classes``, both with a default."""
 
 
 def check_name(name: str) -> None:

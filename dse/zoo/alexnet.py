@@ -1,6 +1,6 @@
 """AlexNet, after Krizhevsky, One weird trick for parallelizing convolutional neural networks (2014).
 
-The paper's one-column network, as torchvision has it; for small images the form of bearpaw/pytorch-classification.
+The paper's one-column network, as in torchvision; small images use the variant of bearpaw/pytorch-classification.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from rankline.src.dse.zoo.small import is_small
 def alexnet(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:
     """2,472,266 parameters at the defaults, 61,100,840 at 224x224x3 with 1,000 classes.
 
-    Small images keep the five convolutions, with pools of 2 and one dense layer. Large ones have torchvision's
-    classifier on the last feature map as it is: at 224x224 it has the 6x6 that torchvision pools every size to.
+    For small images, the same five convolutions with pools of size 2 and one dense layer. For large images,
+    torchvision's classifier directly on the last feature map: at 224x224 that is 6x6, the size to which torchvision
+    pools any input.
     """
     inputs = keras.Input(input_shape)
     small = is_small(input_shape)

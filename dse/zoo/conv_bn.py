@@ -1,7 +1,7 @@
-"""Convolution, batch normalization and ReLU, as the networks since 2015 put them together.
+"""Convolution, batch normalization and ReLU, as combined in networks since 2015.
 
-Convolutions have no bias, which the normalization after them would take out again. They pad "same": at stride 2
-PyTorch's symmetric padding gives the same sizes, one pixel over.
+Convolutions have no bias, since the normalization after them would cancel it. Padding is "same": at stride 2, PyTorch's
+symmetric padding gives the same sizes, shifted by one pixel.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def conv(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1, *, n
 
 
 def conv_bn(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1, *, name: str) -> keras.KerasTensor:
-    """A 2-D convolution and its normalization."""
+    """A 2-D convolution followed by batch normalization."""
     return batch_norm(conv(x, filters, kernel, strides, name=name), f"{name}_bn")
 
 
 def conv_bn_relu(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1, *, name: str) -> keras.KerasTensor:
-    """A 2-D convolution, its normalization and ReLU."""
+    """A 2-D convolution followed by batch normalization and ReLU."""
     return layers.ReLU(name=f"{name}_relu")(conv_bn(x, filters, kernel, strides, name=name))

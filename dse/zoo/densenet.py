@@ -1,6 +1,7 @@
 """DenseNet, after Huang et al., Densely connected convolutional networks (2017).
 
-As in torchvision; for small images the form of kuangliu/pytorch-cifar: a 3x3 stem, not normalized, and no pool.
+As in torchvision; small images use the variant of kuangliu/pytorch-cifar: a 3x3 stem without normalization, and no
+pool.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from rankline.src.dse.zoo.conv_bn import batch_norm, conv, conv_bn_relu
 from rankline.src.dse.zoo.small import is_small
 
 GROWTH = 32
-"""Channels that each layer of a dense block adds."""
+"""Channels added by each layer of a dense block."""
 
 
 def densenet121(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:

@@ -1,7 +1,7 @@
-"""GoogLeNet, after Szegedy et al., Going deeper with convolutions (2015), as torchvision has it.
+"""GoogLeNet, after Szegedy et al., Going deeper with convolutions (2015), as in torchvision.
 
-Unlike the paper, torchvision normalizes after every convolution and gives the 5x5 branch 3x3 kernels (its issue 906,
-kept for the ported weights). The auxiliary classifiers, which only training uses, are left out.
+Unlike the paper, torchvision normalizes after every convolution and uses 3x3 kernels in the 5x5 branch (its issue 906,
+kept for the ported weights). The auxiliary classifiers, used only in training, are left out.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ INCEPTIONS = {
 """Filters: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool projection (the paper's table 1)."""
 
 POOLS = {"3b": 3, "4e": 2}
-"""The windows of the pools that follow a module."""
+"""Window size of the pool that follows a module."""
 
 
 def googlenet(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:
     """5,490,986 trainable parameters at the defaults, 6,624,904 at 224x224x3 with 1,000 classes.
 
-    Small images get the stem of kuangliu/pytorch-cifar, one 3x3 convolution; its modules (two 3x3 in the 5x5
-    branch, biases; 6,166,250 in all) are not taken over.
+    Small images use the stem of kuangliu/pytorch-cifar, one 3x3 convolution, but not its modules (two 3x3 convolutions
+    in the 5x5 branch, and biases; 6,166,250 parameters in all).
     """
     inputs = keras.Input(input_shape)
     if is_small(input_shape):

@@ -8,9 +8,9 @@ from rankline.src.dse.zoo.transformer import block
 
 
 def gpt2_block(input_shape: tuple[int, ...] = (1024, 768), heads: int = 12) -> keras.Model:
-    """7,087,872 parameters at the defaults, which are those of GPT-2 small: its 1,024 tokens, 768 wide.
+    """7,087,872 parameters at the defaults, the size of GPT-2 small: 1,024 tokens of width 768.
 
-    input_shape: tokens, width. GPT-2's tanh form of GELU is the exact one here.
+    input_shape: (tokens, width). GELU is exact here, where GPT-2 uses its tanh approximation.
     """
     inputs = keras.Input(input_shape)
     return keras.Model(inputs, block(inputs, heads, "block", causal=True), name="gpt2_block")

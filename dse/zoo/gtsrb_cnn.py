@@ -1,7 +1,7 @@
 """A traffic-sign classifier, after Wang et al., Neural Cleanse: identifying and mitigating backdoor attacks (2019).
 
-The network of six convolutions and two dense layers in their code (bolunwang/backdoor), which security papers
-reuse, and which tutorials on the German Traffic Sign Recognition Benchmark build at 48x48.
+Six convolutions and two dense layers, as in the authors' code (bolunwang/backdoor). Security papers reuse it, and
+tutorials on the German Traffic Sign Recognition Benchmark build it at 48x48.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from keras import layers
 
 
 def lenet5(input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> keras.Model:
-    """The variant of today's literature: ReLU, max pooling, softmax; 61,706 parameters at the defaults.
+    """The common modern variant: ReLU, max pooling, softmax; 61,706 parameters at the defaults.
 
-    Padding the first convolution stands for the paper's 32x32 images, so that 28x28 gives its 400 features.
+    The first convolution is padded in place of the paper's 32x32 images, so that 28x28 gives the paper's 400 features.
     """
     inputs = keras.Input(input_shape)
     x = layers.Conv2D(6, 5, padding="same", activation="relu", name="conv1")(inputs)

@@ -9,10 +9,11 @@ from rankline.src.dse.zoo.conv_bn import batch_norm
 
 
 def m5(input_shape: tuple[int, ...] = (16_000, 1), classes: int = 35) -> keras.Model:
-    """571,939 trainable parameters at the defaults, which are those of Speech Commands at 16 kHz.
+    """571,939 trainable parameters at the defaults, which match Speech Commands at 16 kHz.
 
-    The paper's network, not the one of 32 channels in PyTorch's tutorial: 559,114 for the paper's 10 classes, where
-    it says 0.5M, with the biases of philipperemy/very-deep-convnets-raw-waveforms (1,024; the paper says nothing).
+    The paper's network, not the 32-channel one of PyTorch's tutorial. With the paper's 10 classes it has 559,114
+    parameters (0.5M in the paper), with the 1,024 biases of philipperemy/very-deep-convnets-raw-waveforms; the paper
+    does not mention biases.
     """
     inputs = x = keras.Input(input_shape)
     for index, (filters, kernel, stride) in enumerate(((128, 80, 4), (128, 3, 1), (256, 3, 1), (512, 3, 1)), start=1):

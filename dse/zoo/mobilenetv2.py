@@ -1,7 +1,7 @@
 """MobileNetV2, after Sandler et al., MobileNetV2: inverted residuals and linear bottlenecks (2018), as in torchvision.
 
-For small images the first two strides are 1, as in kuangliu/pytorch-cifar, whose extra shortcut convolutions
-(2,296,922 parameters in all) are not taken over.
+For small images the first two strides are 1, as in kuangliu/pytorch-cifar, but without its extra shortcut convolutions
+(2,296,922 parameters in all).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rankline.src.dse.zoo.conv_bn import batch_norm, conv_bn
 from rankline.src.dse.zoo.small import is_small
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""Expansion, filters, blocks and first stride of the stages (the paper's table 2)."""
+"""Expansion, filters, blocks and first stride of each stage (the paper's table 2)."""
 
 
 def mobilenetv2(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:

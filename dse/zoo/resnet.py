@@ -1,7 +1,7 @@
 """ResNet, after He et al., Deep residual learning for image recognition (2016).
 
-As in torchvision: a bottleneck's stride is in its 3x3 convolution (version 1.5), and where a shortcut changes shape
-it is a 1x1 convolution. For small images the form of kuangliu/pytorch-cifar: a 3x3 stem and no pool.
+As in torchvision: a bottleneck's stride is in its 3x3 convolution (version 1.5), and a shortcut that changes shape is a
+1x1 convolution. Small images use the variant of kuangliu/pytorch-cifar: a 3x3 stem and no pool.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rankline.src.dse.zoo.conv_bn import conv_bn, conv_bn_relu
 from rankline.src.dse.zoo.small import is_small
 
 Block = Callable[[keras.KerasTensor, int, int, str], keras.KerasTensor]
-"""What a residual block adds to its shortcut, from its input, filters, stride and name."""
+"""The residual branch of a block, from its input, filters, stride and name."""
 
 
 def resnet18(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:
@@ -36,7 +36,7 @@ def resnet50(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> k
 def _resnet(
     name: str, block: Block, depths: tuple[int, ...], input_shape: tuple[int, ...], classes: int
 ) -> keras.Model:
-    """``depths``: blocks in each of the four layers, as torchvision calls the stages of one size."""
+    """``depths``: blocks in each of the four stages, which torchvision calls layers."""
     inputs = keras.Input(input_shape)
     if is_small(input_shape):
         x = conv_bn_relu(inputs, 64, 3, name="conv1")

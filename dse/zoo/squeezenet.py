@@ -1,6 +1,6 @@
 """SqueezeNet 1.1, after Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters (2016).
 
-Version 1.1 of the authors' repository, as in torchvision: the accuracy of the paper's 1.0 for 2.4 times fewer FLOPs.
+Version 1.1 of the authors' repository, as in torchvision: the accuracy of the paper's 1.0 with 2.4 times fewer FLOPs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)
 def squeezenet(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:
     """727,626 parameters at the defaults, 1,235,496 at 224x224x3 with 1,000 classes.
 
-    For small images the first convolution keeps their size.
+    For small images the first convolution keeps the size.
     """
     inputs = keras.Input(input_shape)
     if is_small(input_shape):

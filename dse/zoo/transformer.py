@@ -1,7 +1,7 @@
 """The pre-norm transformer block, after Radford et al., Language models are unsupervised multitask learners (2019).
 
-Every matrix is a Dense layer of its own on the token axis, queries, keys and values too, so that each can be
-factorized. What has no weights is an operation in the model's graph: a ``.keras`` file of it loads without Rankline
+Every matrix, including queries, keys and values, is its own Dense layer on the token axis, so that each can be
+factorized. Steps without weights are operations in the model's graph: a ``.keras`` file of it loads without Rankline
 (an ``.h5`` file with such operations does not load at all).
 """
 
@@ -12,9 +12,9 @@ from keras import layers, ops
 
 
 def block(x: keras.KerasTensor, heads: int, name: str, *, causal: bool = False) -> keras.KerasTensor:
-    """Attention and a perceptron of four times the width, each with a shortcut; x: (batch, tokens, width).
+    """Attention and an MLP of four times the width, each with a shortcut; x: (batch, tokens, width).
 
-    causal: whether a token sees only itself and those before it.
+    causal: whether a token attends only to itself and earlier tokens.
     """
     width = x.shape[-1]
     inner = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
@@ -26,7 +26,7 @@ def block(x: keras.KerasTensor, heads: int, name: str, *, causal: bool = False) 
 
 
 def _attention(x: keras.KerasTensor, heads: int, name: str, causal: bool) -> keras.KerasTensor:
-    """softmax(Q K' / sqrt(width / heads)) V for each head, and the projection of the heads' outputs side by side."""
+    """softmax(Q K' / sqrt(width / heads)) V for each head, and the projection of the concatenated heads."""
     tokens, width = x.shape[1:]
     query, key, value = (
         layers.Reshape((tokens, heads, width // heads), name=f"{name}_{role}_heads")(

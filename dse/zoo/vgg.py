@@ -1,6 +1,6 @@
 """VGG, after Simonyan and Zisserman, Very deep convolutional networks for large-scale image recognition (2015).
 
-Without batch normalization, as in the paper and torchvision; for small images the form of
+Without batch normalization, as in the paper and torchvision; small images use the variant of
 chengyangfu/pytorch-vgg-cifar10, whose two hidden dense layers have 512 units instead of 4,096.
 """
 
@@ -12,7 +12,7 @@ from keras import layers
 from rankline.src.dse.zoo.small import is_small
 
 FILTERS = (64, 128, 256, 512, 512)
-"""Filters of the convolutions of each of the five blocks, which end in a pool each."""
+"""Filters of the convolutions in each of the five blocks; each block ends in a pool."""
 
 
 def vgg11(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> keras.Model:

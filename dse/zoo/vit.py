@@ -17,7 +17,7 @@ def vit(
 ) -> keras.Model:
     """5,362,762 parameters at the defaults, 5,717,416 at 224x224x3 with 1,000 classes (timm's vit_tiny_patch16_224).
 
-    Patches are 16x16, of small images 4x4.
+    Patches are 16x16, or 4x4 for small images.
     """
     inputs = keras.Input(input_shape)
     patch = 4 if is_small(input_shape) else 16
@@ -25,7 +25,7 @@ def vit(
     x = layers.Reshape((-1, width), name="patches")(x)
     patches = x.shape[1]
     x = layers.Concatenate(axis=1, name="tokens")([_class_token(x), x])
-    # Embeddings are looked up, so the numbers 0, 1, 2 .. of the tokens have to come from a tensor of the graph.
+    # An embedding looks up indices, so the token numbers 0, 1, 2, .. must be a tensor of the graph.
     positions = ops.cumsum(ops.ones_like(ops.max(x, axis=-1), dtype="int32"), axis=-1) - 1
     x = layers.Add(name="embedded")([x, layers.Embedding(patches + 1, width, name="position_embedding")(positions)])
     for index in range(1, depth + 1):

@@ -12,7 +12,7 @@ from keras import layers
 
 
 def voxnet(input_shape: tuple[int, ...] = (32, 32, 32, 1), classes: int = 10) -> keras.Model:
-    """917,866 parameters at the defaults, which are ModelNet10's; 921,736 with the 40 classes of ModelNet40."""
+    """917,866 parameters at the defaults, which match ModelNet10; 921,736 with the 40 classes of ModelNet40."""
     inputs = keras.Input(input_shape)
     x = layers.Conv3D(32, 5, 2, name="conv1")(inputs)
     x = layers.LeakyReLU(0.1, name="relu1")(x)

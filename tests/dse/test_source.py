@@ -69,7 +69,7 @@ class TestLayersFile:
             ('{"name": "l1"}', "is a JSON dict"),
             ("[]", "has no layers"),
             ("[3]", "entry 1 is 3"),
-            (json.dumps([entry(), entry()]), "entry 2: the name 'fc' comes twice"),
+            (json.dumps([entry(), entry()]), "entry 2: the name 'fc' appears twice"),
             (json.dumps([entry(), {"kind": "dense"}]), "entry 2: a layer needs a 'name'"),
             (
                 json.dumps([{"name": "c", "kind": "dense", "in_channels": 4}]),
