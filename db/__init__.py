@@ -1,1 +1,1 @@
-"""What is known: schema, migrations, writing, queries, read-only SQL, export."""
+"""The database: schema, migrations, writing, queries, read-only SQL, export."""

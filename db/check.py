@@ -1,4 +1,4 @@
-"""Whether a database holds what it says."""
+"""Checks that a database is consistent."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from rankline.src.dse.space import Space
 
 
 def check_exhaustively(location: str, progress: Progress = no_progress) -> int:
-    """Visits every configuration of every space and compares with its lines: counts, extremes and sums.
+    """Visits every configuration of every space and compares counts, extremes and sums with the stored lines.
 
-    Returns the number of configurations visited. Raises UserError as ``check`` does, RuntimeError where a space
-    differs, and where it was made by other formulas than this version's.
+    Returns the number of configurations visited. Raises UserError as ``check`` does, and RuntimeError if a space
+    differs from its lines or was made by another version's formulas.
     """
     database = open_database(location, create=False)
     with database.engine.connect() as connection:
         rows = connection.execute(select(space)).mappings().all()
         total, done = sum(int(row["n_total"]) for row in rows), 0
         for row in rows:
-            what = f"space {row['id']} ({row['method']})"
-            progress(what, done, total)
+            label = f"space {row['id']} ({row['method']})"
+            progress(label, done, total)
             defined = Space.from_definition(json.loads(row["options"]))
             if defined.digest != row["digest"]:
-                raise RuntimeError(f"{location}: {what} was made by other formulas; explore again into a new file")
+                raise RuntimeError(
+                    f"{location}: {label} was made by a version with other formulas; explore again into a new file"
+                )
             if census(defined) != _stored_census(connection, row["id"]):
                 raise RuntimeError(
-                    f"{location}: the lines of {what} differ from its configurations; go back to a backup"
+                    f"{location}: the lines of {label} differ from its configurations; go back to a backup"
                 )
             done += row["n_total"]
     return total
 
 
 def _stored_census(connection: Connection, space_id: int) -> Census:
-    """What a space's stored lines claim."""
+    """The census that a space's stored lines claim."""
     names = ("cap", "better", "use_lo", "use_hi", "p0", "p1", "m0", "m1", "f0", "f1")
     ids = line.c.id.between(space_id * IDS_PER_SPACE, (space_id + 1) * IDS_PER_SPACE - 1)
     rows = connection.execute(select(*(line.c[name] for name in names)).where(ids)).all()
@@ -48,10 +50,10 @@ def _stored_census(connection: Connection, space_id: int) -> Census:
 
 
 def check(location: str) -> int:
-    """The number of spaces, all found whole.
+    """The number of spaces, all of which are consistent.
 
-    Raises UserError where the database can't be opened, RuntimeError where the file is damaged or a space's
-    lines don't add up to its counts.
+    Raises UserError if the database can't be opened, RuntimeError if the file is damaged or a space's lines don't add
+    up to its counts.
     """
     database = open_database(location, create=False)
     useful = func.sum(func.coalesce(line.c.use_hi - line.c.use_lo + 1, 0))

@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 
 def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
-    """The database at a path or SQLAlchemy URL; where there is none, ``explore`` makes it, unless ``create`` is False.
+    """The database at a path or SQLAlchemy URL; if there is none, ``explore`` creates it, unless ``create`` is False.
 
-    With ``read_only`` nothing that is done with it can change it. Raises UserError where it can't be opened, is no
-    Rankline database, or is of another schema version.
+    With ``read_only``, nothing can change it. Raises UserError if it can't be opened, is not a Rankline database, or
+    has another schema version.
     """
     create = create and not read_only
     database = Database(str(location), read_only)
     check_location(database.location, create)
     path = sqlite_path(database.location)
     if path is None or path.exists():
-        _ = database.engine  # looks at its version now
+        _ = database.engine  # checks its version now
     return database
 
 
@@ -57,13 +57,13 @@ class Database:
 
     @cached_property
     def engine(self) -> Engine:
-        """The connections; a file that does not exist yet is made when they are first needed."""
+        """The connection pool; a file that does not exist yet is created when it is first used."""
         engine = connect(self.location, read_only=self.read_only)
-        finalize(self, engine.dispose)  # the last connection's end folds SQLite's log into the file
+        finalize(self, engine.dispose)  # closing the last connection merges SQLite's log into the file
         return engine
 
     def close(self) -> None:
-        """Gives the connections back."""
+        """Closes the connections."""
         self.engine.dispose()
 
     def explore(
@@ -77,7 +77,7 @@ class Database:
     ) -> Explored:
         """Computes and stores every configuration of a model's layers, by all methods unless some are named.
 
-        ``model`` is a Keras model, layers, or a MODEL text as on the command line. Raises UserError.
+        ``model`` is a Keras model, layers, or a MODEL string as on the command line. Raises UserError.
         """
         if isinstance(model, str):
             found = load_network(model, input_shape)
@@ -91,7 +91,7 @@ class Database:
         path = sqlite_path(self.location)
         if path is not None and not path.exists():
             for one in {space.digest: space for group in spaces for space in group}.values():
-                one.check_size()  # before the file is made; of spaces that stand, the size doesn't matter
+                one.check_size()  # before the file is made; the size of stored spaces doesn't matter
         return explore_layers(
             self.engine,
             layers=found.layers,
@@ -106,9 +106,9 @@ class Database:
     def explore_missing(
         self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = no_progress
     ) -> Explored:
-        """Explores those of the methods that the network has no space of; spaces that stand are as wanted.
+        """Explores those of the methods for which the network has no space; stored spaces are kept as they are.
 
-        Raises UserError where the database has a network of that name with other layers.
+        Raises UserError if the database has a network of that name with other layers.
         """
         stored = set()
         if name in networks.network_ids(self.engine):
@@ -117,35 +117,35 @@ class Database:
         return self.explore(model, name=name, methods=missing, progress=progress)
 
     def networks(self) -> list[NetworkRow]:
-        """Every network: name, source, input_shape, layers, params, fm, flops."""
+        """All networks: name, source, input_shape, layers, params, fm, flops."""
         return networks.networks(self.engine)
 
     def network(self, name: str | None = None) -> NetworkRow:
-        """One network's row (the only one's where no name is given). Raises UserError."""
+        """The row of a network (the only one if no name is given). Raises UserError."""
         wanted = self.network_id(name)
         return next(row for row in self.networks() if row.id == wanted)
 
     def layers(self, name: str | None = None) -> list[LayerRow]:
-        """Every layer of a network (the only one where no name is given), with its costs and, if kept, why."""
+        """All layers of a network (the only one if no name is given), with costs and, if kept, the reason."""
         return networks.layers(self.engine, self.network_id(name))
 
     def layer_shapes(self, name: str | None = None) -> list[Layer]:
-        """The layers of a network (the only one where no name is given) as ``Layer`` objects."""
+        """The layers of a network (the only one if no name is given) as ``Layer`` objects."""
         return [row.shape for row in self.layers(name)]
 
     def spaces(self, name: str | None = None) -> list[SpaceRow]:
-        """Every space of a network's layers: layer, method, options (JSON), n_total, n_better, n_useful, n_lines."""
+        """All spaces of a network's layers: layer, method, options (JSON), n_total, n_better, n_useful, n_lines."""
         return networks.spaces(self.engine, self.network_id(name))
 
     def solutions(self, layer: str, method: str, network: str | None = None) -> Solutions:
         """The lazy query over all configurations of a layer by a method.
 
-        ``network`` may be left out where one network alone has a layer of that name.
-        Raises UserError on an unknown or ambiguous name.
+        ``network`` may be left out if only one network has a layer of that name. Raises UserError on an unknown or
+        ambiguous name.
         """
         found = self._layer(layer, network)
         if found.kept_because:
-            raise UserError(f"layer '{layer}' is kept as it is: {found.kept_because}")
+            raise UserError(f"layer '{layer}' is not factorized: {found.kept_because}")
         columns = [space.c[column.name] for column in fields(StoredSpace)]
         query = select(space.c.method, *columns).join(layer_space).where(layer_space.c.layer == found.id)
         with self.engine.connect() as connection:
@@ -165,7 +165,7 @@ class Database:
     ) -> dict[str, Solution | None]:
         """For each layer of a network, the configuration with the lowest metric in the windows, over all methods.
 
-        None where no method has any. Windows as in ``Solutions.where``. Raises UserError.
+        None if no method has one. Windows as in ``Solutions.where``. Raises UserError.
         """
         explored = methods_by_layer(self.spaces(network), methods)
         return {
@@ -178,10 +178,10 @@ class Database:
     ) -> dict[str, Solution | None]:
         """For each method of a layer, its configuration with the lowest metric in the windows.
 
-        None where it has none, and under an error window where its errors aren't known. Raises UserError.
+        None if it has none or, under an error window, if its errors aren't known. Raises UserError.
         """
-        asked = self._by_every_method(layer, network, within)
-        return {method: lowest_of(one, lowest, windows) for method, one in asked.items()}
+        by_method = self._by_every_method(layer, network, within)
+        return {method: lowest_of(one, lowest, windows) for method, one in by_method.items()}
 
     def pareto(
         self,
@@ -192,19 +192,19 @@ class Database:
         methods: Sequence[str] | None = None,
         **windows: Bounds,
     ) -> list[Solution]:
-        """The front of error against costs (params by default) over all or the named methods of a layer.
+        """The front of error against costs (params by default), over all methods of a layer or the named ones.
 
-        See ``Solutions.pareto``. Raises UserError where no error is known.
+        See ``Solutions.pareto``. Raises UserError if no error is known.
         """
-        asked = self._by_every_method(layer, network, within)
+        by_method = self._by_every_method(layer, network, within)
         for name in methods or []:
-            if name not in asked:
-                raise one_of(f"method for layer '{layer}'", name, list(asked))
-        chosen = [one for name, one in asked.items() if not methods or name in methods]
+            if name not in by_method:
+                raise one_of(f"method for layer '{layer}'", name, list(by_method))
+        chosen = [one for name, one in by_method.items() if not methods or name in methods]
         return pareto_of_layer(layer, chosen, costs or ("params",), windows)
 
     def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
-        """A network's cost as it is, and with one configuration for some of its layers. Raises UserError."""
+        """A network's original cost, and its cost with one configuration for some of its layers. Raises UserError."""
         return totals(self.network(network), [row.name for row in self.layers(network)], choice)
 
     def runs(self) -> list[RunRow]:
@@ -216,7 +216,7 @@ class Database:
         return runs.trials(self.engine, run)
 
     def network_id(self, name: str | None) -> int:
-        """The id of a network; without a name, of the only one. Raises UserError."""
+        """The id of a network, or of the only one if no name is given. Raises UserError."""
         ids = networks.network_ids(self.engine)
         if not ids:
             raise UserError("the database has no network yet; add one with: rankline explore MODEL")
@@ -237,12 +237,12 @@ class Database:
         return found[0][1]
 
     def _by_every_method(self, layer: str, network: str | None, within: str) -> dict[str, Solutions]:
-        """The set of each method that a layer is explored by. Raises UserError where there is none."""
+        """The configurations of a layer by each method it was explored with. Raises UserError if there are none."""
         known = [row.method for row in self.spaces(network) if row.layer == layer]
         if known:
             return {method: self.solutions(layer, method, network).within(within) for method in known}
         layers = {row.name: row for row in self.layers(network)}
         if layer not in layers:
             raise one_of("layer", layer, list(layers))
-        bare = "it has no configurations by the methods and options it was explored with"
-        raise UserError(f"layer '{layer}' has no solution space: {layers[layer].kept_because or bare}")
+        unexplored = "it has no configurations by the methods and options it was explored with"
+        raise UserError(f"layer '{layer}' has no solution space: {layers[layer].kept_because or unexplored}")

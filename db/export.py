@@ -1,4 +1,4 @@
-"""Configurations written to a file, batch by batch."""
+"""Export of configurations to a file, in batches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Write = Callable[["pd.DataFrame"], None]
 
 
 def export(solutions: Solutions, path: Path, limit: int, on_count: Callable[[int], None] = lambda count: None) -> int:
-    """Writes every configuration that meets the windows to a .parquet, .csv or .jsonl file; returns how many.
+    """Writes every configuration that meets the windows to a .parquet, .csv or .jsonl file; returns their number.
 
-    ``on_count`` is told how many there are before the first is written.
-    Columns as in ``Solutions.batches``. The file is there whole or not at all.
-    Raises UserError on another ending, where there are more than ``limit``, and where the file can't be written.
+    ``on_count`` is called with that number before the first row is written. Columns as in ``Solutions.batches``. The
+    file is written atomically. Raises UserError on another suffix, if there are more than ``limit``, and if the file
+    can't be written.
     """
     if path.suffix not in WRITERS:
         raise UserError(f"cannot export to '{path.name}'; possible endings: {', '.join(WRITERS)}")

@@ -23,7 +23,7 @@ from sqlalchemy.types import REAL, TypeEngine
 SCHEMA_VERSION = "0002"
 
 IDS_PER_SPACE = 2**24
-"""The lines of space s have the ids from s * IDS_PER_SPACE on: a space is a range of the table, no index needed."""
+"""The lines of space s have ids from s * IDS_PER_SPACE on: a space is a range of the table and needs no index."""
 
 metadata = MetaData()
 

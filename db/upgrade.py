@@ -1,4 +1,4 @@
-"""Bringing an older database to this version's schema, and copies of a database."""
+"""Upgrading an older database to this version's schema, and backups of a database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 @dataclass(frozen=True)
 class Upgraded:
-    """From which version to which, and where the copy of the old file is (None for other databases)."""
+    """The versions before and after, and the path of the old file's copy (None for other databases)."""
 
     before: str
     after: str
@@ -29,7 +29,7 @@ class Upgraded:
 def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_VERSION) -> Upgraded:
     """Upgrades a database to ``target`` in one transaction, after a backup next to it.
 
-    A database that has that version is left alone. Raises UserError for one that is newer, or not Rankline's.
+    A database that already has that version is left alone. Raises UserError for one that is newer, or not Rankline's.
     """
     from alembic import command
     from alembic.config import Config
@@ -58,9 +58,9 @@ def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_V
 
 
 def backup(location: str, to: Path | None = None) -> Path:
-    """A consistent copy of an SQLite database, taken while it may be in use; returns its path.
+    """A consistent copy of an SQLite database, taken while it may be in use; returns the copy's path.
 
-    Without ``to`` it lies next to the database, with the time in its name. Raises UserError.
+    Without ``to``, the copy is next to the database, with the time in its name. Raises UserError.
     """
     path = sqlite_path(location)
     if path is None:

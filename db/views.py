@@ -1,4 +1,4 @@
-"""The views: what the rows of the tables mean, to be read in any SQL tool. Their columns are told in docs/sql.md."""
+"""The views: the meaning of the tables' rows, for any SQL tool. docs/sql.md describes their columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def views(dialect: str) -> dict[str, str]:
     }
 
 
-# CROSS JOIN keeps SQLite from going through the ranks first, and through all lines for each of them.
+# CROSS JOIN keeps SQLite from making the ranks the outer loop, with all lines inside it.
 _CONFIGURATION = f"""
 CREATE VIEW configuration AS
 SELECT network.name AS network,
@@ -44,7 +44,7 @@ WHERE line.id BETWEEN CAST(space.id AS BIGINT) * {IDS_PER_SPACE} AND CAST(space.
 """
 
 # A level is the params in (below, most], and params <= most holds on a line up to k = (most - p0) / p1.
-# Empty levels are left out by EXISTS: compared with 0, n would be counted twice by SQLite.
+# EXISTS leaves out empty levels: for a comparison with 0, SQLite would count n twice.
 _SOLUTION_STEP = f"""
 CREATE VIEW solution_step AS
 WITH RECURSIVE level(percent) AS (

@@ -1,1 +1,1 @@
-"""How each kind of database is reached, and what it does in a way of its own."""
+"""Connections to each kind of database, and what each does in its own way."""

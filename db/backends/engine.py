@@ -27,21 +27,20 @@ _PRAGMAS = (
 )
 
 _ADVICE = {
-    "locked": "another program has kept it locked; try again when that has ended",
+    "locked": "another program keeps it locked; try again when that has ended",
     "readonly": "it can only be read here; copy it to a folder of your own",
     "malformed": "the file is damaged; go back to a backup",
     "not a database": "the file is damaged; go back to a backup",
     "full": "make room, and run the same again",
 }
-"""What to do, by a word of SQLite's message."""
+"""What to do, by a word in SQLite's message."""
 
 
 def connect(location: str, create: bool = True, read_only: bool = False) -> Engine:
-    """An engine on a database of this version; a missing or empty one is created and stamped, unless it is to be read
-    only.
+    """An engine for a database of this version; a missing or empty one is created and stamped, unless ``read_only``.
 
-    An SQLite file in a place that can't be written can still be read.
-    Raises UserError where it can't be opened, is no Rankline database, or is of another version.
+    An SQLite file in a place that can't be written can still be read. Raises UserError if it can't be opened, is not a
+    Rankline database, or has another schema version.
     """
     engine = _reading_engine(location) if read_only else bare_engine(location, create)
     try:
@@ -50,7 +49,7 @@ def connect(location: str, create: bool = True, read_only: bool = False) -> Engi
         path = sqlite_path(location)
         if path is None or not path.exists() or not _is_about_writing(error):
             raise UserError(
-                _told(location, error.orig) or f"cannot open the database {location}: {error.orig}"
+                _advised(location, error.orig) or f"cannot open the database {location}: {error.orig}"
             ) from error
         engine = _read_only_engine(path)
         version = _version_of(engine, location)
@@ -75,7 +74,7 @@ def check_database(location: str) -> None:
 
 
 def bare_engine(location: str, create: bool = True) -> Engine:
-    """An engine without a look at what the database holds. Raises UserError on a bad path or URL."""
+    """An engine, without checking what the database contains. Raises UserError on a bad path or URL."""
     check_location(location, create)
     path = sqlite_path(location)
     try:
@@ -89,22 +88,22 @@ def bare_engine(location: str, create: bool = True) -> Engine:
 
 
 def explain_errors(engine: Engine, location: str) -> None:
-    """Has SQLite's errors that a user can do something about raised as UserError, in one line."""
+    """Turns those of SQLite's errors that a user can fix into one-line UserErrors."""
     event.listen(engine, "handle_error", partial(_explain, location))
 
 
 def is_in_memory(engine: Engine) -> bool:
-    """Whether the database lives in one connection alone, which threads and processes cannot share."""
+    """Whether the database lives in a single connection, which threads and processes cannot share."""
     return engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
 
 
 def writing(engine: Engine) -> Engine:
-    """The engine for transactions that write: on SQLite they take the write lock when they begin."""
+    """The engine for transactions that write: on SQLite they take the write lock at the start."""
     return engine.execution_options(writes=True)
 
 
 def schema_version(connection: Connection, location: str) -> str | None:
-    """The stamped version; None for an empty database. Raises UserError for somebody else's database."""
+    """The stamped version; None for an empty database. Raises UserError for another program's database."""
     tables = set(inspect(connection).get_table_names())
     if "alembic_version" in tables:
         return known_version(connection.execute(text("SELECT version_num FROM alembic_version")).all(), location)
@@ -117,7 +116,7 @@ def schema_version(connection: Connection, location: str) -> str | None:
 
 
 def known_version(rows: Sequence[Sequence[Any]], location: str) -> str:
-    """The version that the rows of alembic_version hold. Raises UserError where they hold none."""
+    """The version in the rows of alembic_version. Raises UserError if there is none."""
     stamped = [str(row[0]) for row in rows]
     if len(stamped) != 1 or not re.fullmatch(r"\d{4}", stamped[0]):
         raise UserError(
@@ -139,7 +138,7 @@ def _create(engine: Engine) -> None:
 
 
 def other_version(location: str, version: str) -> str:
-    """What to do about a database of another schema version."""
+    """The message for a database of another schema version."""
     if version < SCHEMA_VERSION:
         return (
             f"{location} has schema {version}, this Rankline needs {SCHEMA_VERSION}; "
@@ -157,7 +156,7 @@ def _version_of(engine: Engine, location: str) -> str | None:
 
 
 def _reading_engine(location: str) -> Engine:
-    """An engine that cannot write, whatever it is asked."""
+    """An engine that cannot write, whatever the statement."""
     path = sqlite_path(location)
     if path is None:
         return bare_engine(location, create=False).execution_options(postgresql_readonly=True)
@@ -175,18 +174,18 @@ def _is_about_writing(error: DBAPIError) -> bool:
 
 
 def _explain(location: str, context: ExceptionContext) -> None:
-    if told := _told(location, context.original_exception):
-        raise UserError(told) from context.original_exception
+    if message := _advised(location, context.original_exception):
+        raise UserError(message) from context.original_exception
 
 
-def _told(location: str, error: BaseException | None) -> str | None:
-    """SQLite's message and what to do about it; None for any other."""
+def _advised(location: str, error: BaseException | None) -> str | None:
+    """SQLite's message followed by what to do; None for any other error."""
     advice = next((advice for word, advice in _ADVICE.items() if word in str(error)), None)
     return f"the database {location}: {error}; {advice}" if advice else None
 
 
 def _set_up_sqlite(connection: object, _: object) -> None:
-    connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, see below
+    connection.isolation_level = None  # type: ignore[attr-defined]  # _begin_sqlite issues BEGIN
     cursor = connection.cursor()  # type: ignore[attr-defined]
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")

@@ -1,1 +1,1 @@
-"""Networks, their layers and solution spaces written into the database."""
+"""Writing networks, their layers and solution spaces into the database."""

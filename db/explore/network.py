@@ -1,4 +1,4 @@
-"""Exploring a network: its layers into the database, and every space of them that does not stand yet."""
+"""Exploring a network: its layers into the database, and every space of them that is not stored yet."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from rankline.src.dse.progress import Progress
 from rankline.src.dse.space import Space, spaces_of
 
 LINES_AT_A_TIME = 100_000
-"""Lines that are written in one transaction, unless one space has more."""
+"""The most lines written in one transaction, unless a single space has more."""
 
 
 @dataclass(frozen=True)
 class Explored:
-    """What ``explore`` did: the network's name, its counts, and how much of it was computed now."""
+    """The result of ``explore``: the network's name, its counts, and how much of it was newly computed."""
 
     network: str
     n_layers: int
@@ -56,11 +56,11 @@ def explore_layers(
     params: int,
     progress: Progress,
 ) -> Explored:
-    """Stores the network, its layers and all their spaces; spaces that stand are not computed again.
+    """Stores the network, its layers and all their spaces; stored spaces are not computed again.
 
-    Each transaction stores whole spaces, the last one the network with its links: a killed process leaves whole
-    spaces and no network, and exploring again goes on from there.
-    Raises UserError, before anything is computed or written, where the name is taken or a space is too large.
+    Each transaction stores whole spaces, the last one the network with its links: a killed process leaves whole spaces
+    and no network, and exploring again continues from there. Raises UserError, before anything is computed or written,
+    if the name is taken or a space is too large.
     """
     started = perf_counter()
     digest = _digest(name, layers, input_shape)
@@ -89,7 +89,7 @@ def explore_layers(
 
 
 def _compute(engine: Engine, missing: Mapping[str, Space], progress: Progress) -> dict[str, int]:
-    """Computes and writes the spaces that do not stand, a group of them in each transaction."""
+    """Computes and writes the spaces that are not stored, one group per transaction."""
     total = sum(space.n_total for space in missing.values())
     ids: dict[str, int] = {}
     done = 0
@@ -102,8 +102,8 @@ def _compute(engine: Engine, missing: Mapping[str, Space], progress: Progress) -
 
 
 def _computed(spaces: Iterable[Space]) -> Iterator[list[Computed]]:
-    """Groups of spaces with their lines; while one is written, a thread computes the next."""
-    from rankline.src.dse.lines import lines_of  # numba: only where there is something to compute
+    """Groups of spaces with their lines; while one is being written, a thread computes the next."""
+    from rankline.src.dse.lines import lines_of  # numba: imported only if there is something to compute
 
     def compute(group: Sequence[Space]) -> list[Computed]:
         return [(space, list(lines_of(space))) for space in group]
@@ -119,7 +119,7 @@ def _computed(spaces: Iterable[Space]) -> Iterator[list[Computed]]:
 
 
 def _groups(spaces: Iterable[Space]) -> Iterator[list[Space]]:
-    """Spaces that are written together: a transaction takes as long as thousands of lines."""
+    """Groups of spaces to write together, since a transaction takes as long as thousands of lines."""
     group: list[Space] = []
     n_lines = 0
     for space in spaces:
@@ -185,27 +185,27 @@ def _store_network(
 
 
 def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Sequence[Sequence[int]]) -> None:
-    """A layer has one space a method: exploring with other options replaces it, and forgets its errors."""
+    """Links each layer to one space per method: exploring with other options replaces it and deletes its errors."""
     rows = connection.execute(
         select(layer_table.c.name, layer_table.c.id).join(network).where(network.c.name == name)
     ).all()
     keys = {row.name: row.id for row in rows}
     wanted = {(keys[layer.name], space) for layer, group in zip(layers, spaces, strict=True) for space in group}
     query = select(layer_space.c.layer, layer_space.c.space, space_table.c.method).join(space_table)
-    standing = {
+    linked = {
         (row.layer, row.space): row.method
         for row in connection.execute(query.where(layer_space.c.layer.in_(keys.values())))
     }
-    new = wanted - set(standing)
+    new = wanted - set(linked)
     if not new:
         return
     ids = {space for _, space in new}
     methods = connection.execute(select(space_table.c.id, space_table.c.method).where(space_table.c.id.in_(ids)))
     method_of = {row.id: row.method for row in methods}
     replaced = {(layer, method_of[space]) for layer, space in new}
-    for (layer, space), method in standing.items():
+    for (layer, space), method in linked.items():
         if (layer, method) in replaced:
             connection.execute(delete(layer_space).where(layer_space.c.layer == layer, layer_space.c.space == space))
-            # Error tables end where the ranks of the old space did.
+            # Error tables only reach as far as the old space's ranks.
             connection.execute(delete(spectrum).where(spectrum.c.layer == layer, spectrum.c.method == method))
     connection.execute(insert(layer_space), [{"layer": layer, "space": space} for layer, space in sorted(new)])

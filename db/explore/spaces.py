@@ -47,11 +47,11 @@ _COLUMNS = [
 Computed = tuple[Space, Sequence["Lines"]]
 
 _DIGESTS_AT_A_TIME = 1000
-"""Below SQLite's limit of parameters."""
+"""Below SQLite's limit on parameters."""
 
 
 class Stored(NamedTuple):
-    """A space that stands complete in the database."""
+    """A complete space in the database."""
 
     id: int
     n_total: int
@@ -59,20 +59,20 @@ class Stored(NamedTuple):
 
 
 def stored_spaces(connection: Connection, digests: Sequence[str]) -> dict[str, Stored]:
-    """Those spaces that stand complete, by digest."""
+    """The complete spaces among these, by digest."""
     columns = [space_table.c[name] for name in ("digest", *Stored._fields)]
     found: dict[str, Stored] = {}
     for first in range(0, len(digests), _DIGESTS_AT_A_TIME):
-        some = digests[first : first + _DIGESTS_AT_A_TIME]
-        query = select(*columns).where(space_table.c.digest.in_(some), space_table.c.status == COMPLETE)
+        chunk = digests[first : first + _DIGESTS_AT_A_TIME]
+        query = select(*columns).where(space_table.c.digest.in_(chunk), space_table.c.status == COMPLETE)
         found |= {row.digest: Stored(*row[1:]) for row in connection.execute(query)}
     return found
 
 
 def write_spaces(engine: Engine, computed: Sequence[Computed]) -> dict[str, int]:
-    """Stores computed spaces and returns their ids by digest; all of them or nothing.
+    """Stores computed spaces, all or none; returns their ids by digest.
 
-    Where another process stored the same space meanwhile, that one is kept.
+    If another process has stored the same space meanwhile, that one is kept.
     """
     for space, _ in computed:
         if space.n_lines > IDS_PER_SPACE:
@@ -94,9 +94,9 @@ def write_spaces(engine: Engine, computed: Sequence[Computed]) -> dict[str, int]
 
 @contextmanager
 def _bulk(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes, in which SQLite may copy whole tables into one with a foreign key.
+    """A write transaction in which SQLite may copy whole tables into one with a foreign key.
 
-    It does so only while it does not check the foreign keys; the keys of lines are those of spaces just inserted.
+    It can only do so while foreign keys are not checked; the lines' keys are those of spaces just inserted.
     """
     with writing(engine).connect() as connection:
         driver = _sqlite(connection)
@@ -115,7 +115,7 @@ def _bulk(engine: Engine) -> Iterator[Connection]:
 
 
 def _sqlite(connection: Connection) -> sqlite3.Connection | None:
-    """The driver's connection where it can open a database from bytes."""
+    """The driver's connection, if it can open a database from bytes."""
     driver = connection.connection.dbapi_connection
     return driver if isinstance(driver, sqlite3.Connection) and hasattr(driver, "deserialize") else None
 
@@ -146,11 +146,11 @@ def _extend_ranks(connection: Connection, cap: int) -> None:
 
 
 def _insert_lines(connection: Connection, spaces: Sequence[tuple[int, Sequence[Lines]]]) -> None:
-    """The lines of spaces, told by id, in the order of their ids.
+    """Writes the lines of spaces, given by id, in the order of the ids.
 
-    SQLite opens them as a table and copies it, in a fifth of the time that binding row after row takes.
+    SQLite opens them as a table and copies it, in a fifth of the time that binding row by row takes.
     """
-    from rankline.src.db.backends.sqlite.table_image import (  # numba: it is loaded by now, since the lines are there
+    from rankline.src.db.backends.sqlite.table_image import (  # numba: already loaded, since the lines exist
         NULL,
         table_image,
     )
@@ -179,7 +179,7 @@ def _insert_lines(connection: Connection, spaces: Sequence[tuple[int, Sequence[L
 
 
 def _fill(rows: Integers, key: int, shape: int, part: Lines) -> None:
-    """Writes a part's lines into rows of the table, which are NULL before and have no ids."""
+    """Writes a part's lines into rows of the table, which start as NULL and without ids."""
     fixed = [j for j in range(part.ranks.shape[1]) if j != part.free]
     rows[:, 0], rows[:, 1] = key, shape
     rows[:, [2 + j for j in fixed]] = part.ranks[:, fixed]
@@ -188,7 +188,7 @@ def _fill(rows: Integers, key: int, shape: int, part: Lines) -> None:
 
 
 def _insert_rows(connection: Connection, ids: Integers, rows: Integers, null: int, shapes: Sequence[str]) -> None:
-    """The lines bound one by one, for any database. Plain driver calls: several times as fast as dictionaries."""
+    """Binds the lines one by one, for any database. Plain driver calls: several times as fast as dictionaries."""
     columns = dict(
         zip(_COLUMNS, ([None if v == null else v for v in column] for column in rows.T.tolist()), strict=True)
     )

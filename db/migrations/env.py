@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations on the connection that ``db.upgrade`` hands over."""
+"""Run by Alembic: applies the migrations on the connection that ``db.upgrade`` passes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Questions about configurations, answered from rank lines."""
+"""Queries about configurations, answered from rank lines."""

@@ -1,4 +1,4 @@
-"""Questions about several methods, and about a whole network: the best for each layer, and totals under a choice."""
+"""Queries over several methods or a whole network: the best for each layer, and the totals of a choice."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rankline.src.dse.errors import UserError, one_of
 
 
 def methods_by_layer(spaces: Iterable[SpaceRow], methods: Sequence[str] | None = None) -> dict[str, list[str]]:
-    """The methods that each layer is explored by, or those of them that are named.
+    """The methods that each layer is explored with, restricted to those named.
 
-    Raises UserError for a name that no layer is explored by.
+    Raises UserError for a name that no layer is explored with.
     """
     known: dict[str, list[str]] = {}
     for row in spaces:
@@ -31,7 +31,7 @@ def methods_by_layer(spaces: Iterable[SpaceRow], methods: Sequence[str] | None =
 def lowest_of(solutions: Solutions, lowest: str, windows: Mapping[str, Bounds]) -> Solution | None:
     """The configuration with the lowest metric in the windows.
 
-    None where there is none, and under an error window where the errors aren't known.
+    None if there is none or, under an error window, if the errors aren't known.
     """
     if "error" in windows and solutions.errors is None:
         return None
@@ -42,17 +42,17 @@ def lowest_of(solutions: Solutions, lowest: str, windows: Mapping[str, Bounds]) 
 
 
 def best_of_layer(methods: Iterable[Solutions], lowest: str, windows: Mapping[str, Bounds]) -> Solution | None:
-    """The configuration with the lowest metric over several methods of a layer; None where no method has any.
+    """The configuration with the lowest metric over several methods of a layer; None if no method has one.
 
     Ties go to fewer params, fewer FM, then the method listed first.
     """
     found = [lowest_of(one, lowest, windows) for one in methods]
-    some = [one for one in found if one is not None]
-    return min(some, key=lambda one: (one.value(lowest), one.params, one.fm), default=None)
+    candidates = [one for one in found if one is not None]
+    return min(candidates, key=lambda one: (one.value(lowest), one.params, one.fm), default=None)
 
 
 def totals(network: NetworkRow, layers: Sequence[str], choice: Mapping[str, Solution]) -> tuple[Cost, Cost]:
-    """A network's cost as it is, and with one configuration for some of its layers.
+    """A network's original cost, and its cost with one configuration for some of its layers.
 
     Raises UserError for a layer that the network doesn't have.
     """
@@ -67,9 +67,9 @@ def totals(network: NetworkRow, layers: Sequence[str], choice: Mapping[str, Solu
 def pareto_of_layer(
     layer: str, methods: Iterable[Solutions], costs: Sequence[str], windows: Mapping[str, Bounds]
 ) -> list[Solution]:
-    """The front of error against costs over several methods of a layer, cheapest first: what nothing beats.
+    """The front of error against costs over several methods of a layer: all that is not dominated, cheapest first.
 
-    Methods whose errors aren't known are left out. Raises UserError where none is known.
+    Methods whose errors aren't known are left out. Raises UserError if none is known.
     """
     import moocore
     import numpy as np

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from rankline.src.dse.lines import Integers
 
 CHUNK_LINES = 1024
-"""Lines that are read at a time."""
+"""Number of lines read at a time."""
 
 IDS_AT_A_TIME = 10_000
-"""Below SQLite's limit of parameters."""
+"""Below SQLite's limit on parameters."""
 
 NAMES = ["shape", *RANKS, "free", "step", "p0", "p1", "m0", "m1", "f0", "f1", "lo", "hi"]
-"""What is asked of each line to list its configurations."""
+"""The columns of each line needed to list its configurations."""
 
 Run = Callable[[Select[Any], Sequence[range]], list[Sequence[Row[Any]]]]
 """Runs a query on each of several ranges of line numbers."""
 
 
 def pick(run: Run, lines: Subquery, n_lines: int, choose: Callable[[int], Sequence[int]]) -> list[tuple[Row[Any], int]]:
-    """Some configurations by number, as pairs of line and k.
+    """The configurations with chosen numbers, as pairs of line and k.
 
-    They are numbered from 0 along the lines in order; ``choose`` is told how many there are and returns the
-    numbers wanted. The pairs are in the order of those numbers.
+    They are numbered from 0 along the lines in order; ``choose`` takes their count and returns the wanted numbers. The
+    pairs are in the order of those numbers.
     """
     ends = _ends(_counts(run, lines, n_lines))
     numbers = np.array(choose(int(ends[-1])), np.int64)
@@ -54,12 +54,12 @@ def pick(run: Run, lines: Subquery, n_lines: int, choose: Callable[[int], Sequen
 
 def _by_id(run: Run, lines: Subquery, n_lines: int, ids: list[int]) -> dict[int, Row[Any]]:
     query = select(lines).where(lines.c.id.in_(bindparam("ids", expanding=True)))
-    some = [ids[start : start + IDS_AT_A_TIME] for start in range(0, len(ids), IDS_AT_A_TIME)]
-    return {row.id: row for keys in some for row in run(query.params(ids=keys), [range(n_lines)])[0]}
+    chunks = [ids[start : start + IDS_AT_A_TIME] for start in range(0, len(ids), IDS_AT_A_TIME)]
+    return {row.id: row for keys in chunks for row in run(query.params(ids=keys), [range(n_lines)])[0]}
 
 
 def _counts(run: Run, lines: Subquery, n_lines: int) -> list[int]:
-    """Configurations in each chunk of lines."""
+    """Number of configurations in each chunk of lines."""
     chunk = lines.c.number // CHUNK_LINES
     query = select(chunk.label("chunk"), total(lines).label("count")).group_by(chunk)
     counts = [0] * (n_lines // CHUNK_LINES + 1)
@@ -89,12 +89,12 @@ def batches_of(run: Run, lines: Subquery, n_lines: int, size: int) -> Iterator[p
 
 
 def _ends(counts: Sequence[int] | Integers) -> Integers:
-    """0 and the running sums."""
+    """0 followed by the cumulative sums."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
 
 
 def expanded(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for every k of every line; lines come with the columns NAMES."""
+    """One row for every k of every line; the lines have the columns NAMES."""
     counts = (frame["hi"] - frame["lo"] + 1).to_numpy()
     starts = _ends(counts)[:-1].repeat(counts)
     long = frame.loc[frame.index.to_numpy().repeat(counts)].reset_index(drop=True)
@@ -103,5 +103,5 @@ def expanded(frame: pd.DataFrame) -> pd.DataFrame:
         long[name] = long[name].astype("Int64").where(long["free"] != j, long["step"] * k)
     for name, key in (("params", "p"), ("fm", "m"), ("flops", "f")):
         long[name] = long[f"{key}0"] + long[f"{key}1"] * k
-    long["shape"] = long["shape"].astype("string")  # also where every one is missing
+    long["shape"] = long["shape"].astype("string")  # even if all are missing
     return long[["shape", *RANKS, "params", "fm", "flops"]]

@@ -14,7 +14,7 @@ from rankline.src.dse.space import Space
 
 
 def equal_lines(lines: Subquery) -> Select[Any]:
-    """The lines on which all ranks can be equal, with the value ``fixed`` of their fixed ranks (NULL: none)."""
+    """The lines on which all ranks can be equal, with the common value ``fixed`` of their fixed ranks (NULL: none)."""
     fixed = func.coalesce(*(lines.c[name] for name in RANKS))
     equal = [(lines.c[name].is_(None)) | (lines.c[name] == fixed) for name in RANKS]
     return select(lines, fixed.label("fixed")).where(lines.c.hi >= lines.c.lo, *equal)
@@ -23,9 +23,9 @@ def equal_lines(lines: Subquery) -> Select[Any]:
 def equal_places(
     rows: Iterable[Row[Any]], metric: Metric, level: Fraction, space: Space
 ) -> list[tuple[Fraction, Row[Any], int]]:
-    """Distance of the metric to the level, line and k of the configurations with equal ranks.
+    """The configurations with equal ranks: the metric's distance to the level, the line, and k.
 
-    Where ranks are fixed, k is where the free one equals them; on a line without, the two k around the level.
+    If there are fixed ranks, k is where the free rank equals them; on a line without, the two k around the level.
     """
     places = []
     for row in rows:

@@ -1,7 +1,7 @@
-"""Spaces level by level: how many configurations there are at each level of a metric, and their range of FLOPs.
+"""Spaces level by level: the number of configurations at each level of a metric, and their range of FLOPs.
 
-The lowest and highest FLOPs at each level of params are the envelope of a space. It is no front: every metric
-rises with every rank, so there is nothing to trade between two costs.
+The lowest and highest FLOPs at each level of params are the envelope of a space. It is not a front: every metric rises
+with every rank, so there is no trade-off between two costs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COLUMNS = ("low", "high", "n", "min_flops", "max_flops")
 
 
 class Spans(NamedTuple):
-    """Lines with the first and last k, and intercept and slope of a metric and of the FLOPs: vectors."""
+    """Vectors over lines: the first and last k, and intercept and slope of a metric and of the FLOPs."""
 
     lo: Integers
     hi: Integers
@@ -32,9 +32,10 @@ class Spans(NamedTuple):
 
 
 def levels_of(spans: Spans, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
-    """For each (low, high): how many configurations have low <= metric <= high, and their lowest and highest FLOPs.
+    """For each (low, high), the number of configurations with low <= metric <= high, and their lowest and highest
+    FLOPs.
 
-    Levels without a configuration are left out.
+    Levels without configurations are left out.
     """
     import pandas as pd
 
@@ -47,6 +48,6 @@ def levels_of(spans: Spans, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:
 
 
 def equal_levels(low: int, high: int, count: int) -> list[tuple[int, int]]:
-    """low..high cut into ``count`` levels of about equal width, in whole units."""
+    """low..high cut into ``count`` integer levels of about equal width."""
     edges = [low + (high + 1 - low) * j // count for j in range(count + 1)]
     return [(start, end - 1) for start, end in pairwise(edges) if start < end]

@@ -1,4 +1,4 @@
-"""Windows as SQL: on every line, the interval of k that meets them all, by integer arithmetic."""
+"""Windows as SQL: on every line, the interval of k that satisfies them all, by integer arithmetic."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def along(lines: FromClause, metric: Metric, space: Space) -> tuple[ColumnElemen
 
 
 def _factors(lines: FromClause, space: Space) -> ColumnElement[int]:
-    """How many layers the configurations of each line have: only T3F's tensor shapes differ in it."""
+    """Number of layers in the chain of each line's configurations: it differs only between T3F's tensor shapes."""
     shapes: dict[int, list[str | None]] = {}
     for branch in space.branches:
         shapes.setdefault(space.factors(branch.shape), []).append(branch.shape)
@@ -69,10 +69,9 @@ def _factors(lines: FromClause, space: Space) -> ColumnElement[int]:
 def intervals(chosen: str, windows: Sequence[Window], space: Space) -> Subquery:
     """Lines with ``lo`` and ``hi``, the first and last k in the set and in all windows.
 
-    Which lines is left open: the ids from parameter ``first`` to parameter ``last`` (see ``parts``); ``number``
-    counts them from 0 in their space.
-    Where lo > hi, the line has no such configuration. Division truncates towards zero, which differs from
-    the floor only below zero: hi is then at most 0, and a bound of lo at most 1, as it should be.
+    The range of lines is left open: the ids from parameter ``first`` to parameter ``last`` (see ``parts``); ``number``
+    counts them from 0 in their space. If lo > hi, the line has no such configuration. Division truncates towards zero,
+    which differs from the floor only below zero: hi is then at most 0, and a bound of lo at most 1, as required.
     """
     lows: list[ColumnElement[int]] = [_FIRST[chosen]]
     highs: list[ColumnElement[int]] = [_LAST[chosen]]
@@ -101,11 +100,11 @@ def value_at(lines: Subquery, metric: Metric, k: ColumnElement[int], space: Spac
 
 
 def ranks_at(lines: Subquery, k: ColumnElement[int]) -> list[ColumnElement[int]]:
-    """r1..r4 at k on each line: the free one worked out, NULL where the method has none."""
+    """r1..r4 at k on each line, the free rank included; NULL for ranks the method lacks."""
     return [case((lines.c.free == j, lines.c.step * k), else_=lines.c[name]) for j, name in enumerate(RANKS, start=1)]
 
 
 def tie_break(lines: Subquery, k: ColumnElement[int]) -> list[ColumnElement[int]]:
-    """The order among equals: fewer params, fewer FM, ranks in lexicographic order, shape."""
+    """The order for breaking ties: fewer params, fewer FM, ranks in lexicographic order, shape."""
     names = [expression.nulls_first() for expression in (*ranks_at(lines, k), lines.c.shape)]
     return [lines.c.p0 + lines.c.p1 * k, lines.c.m0 + lines.c.m1 * k, *names]

@@ -1,4 +1,4 @@
-"""What is said where a query has no answer."""
+"""The errors of queries without an answer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class NoSolutionError(UserError):
 def no_solution(
     what: str, chosen: str, metrics: Iterable[Metric], original: Cost, whole: StoredLines, least_error: float | None
 ) -> NoSolutionError:
-    """The error of a query without an answer, with what its set has of the metrics that were asked for.
+    """The error of a query without an answer, with the ranges of its set in the metrics asked for.
 
-    ``whole`` is that set without windows; ``least_error`` is told where it is known.
+    ``whole`` is that set without windows; ``least_error`` is included if known.
     """
     spans = []
     for metric in dict.fromkeys(metrics):
@@ -36,7 +36,7 @@ def no_solution(
 
 
 def unknown_errors(what: str) -> UserError:
-    """The error of a query for errors that aren't known."""
+    """The error of a query about errors that aren't known."""
     return UserError(
-        f"no error of {what} is known yet; look at the trained weights first with: rankline explore MODEL --errors"
+        f"no error of {what} is known yet; compute it from the trained weights with: rankline explore MODEL --errors"
     )

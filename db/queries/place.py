@@ -1,4 +1,4 @@
-"""Where a query found a configuration, before it is dressed as a ``Solution``."""
+"""A configuration found by a query, before it becomes a ``Solution``."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ class Place(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, tuple[int, ...], str]:
-        """What decides among equals: fewer params, fewer FM, ranks in lexicographic order, shape."""
+        """Sort key for breaking ties: fewer params, fewer FM, ranks in lexicographic order, shape."""
         return self.cost.params, self.cost.fm, *self.configuration.order

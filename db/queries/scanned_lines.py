@@ -1,7 +1,7 @@
-"""The lines of a space computed anew and narrowed in memory: for errors, which SQL doesn't know, and for many questions
-about one space, which are answered in milliseconds.
+"""The lines of a space, recomputed and narrowed in memory.
 
-The same answers as ``StoredLines``, over the same configurations in the same order.
+For errors, which SQL doesn't know, and for many queries on one space, which take milliseconds this way. Gives the same
+answers as ``StoredLines``, over the same configurations in the same order.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_LINES = 1024
-"""Lines that are listed at a time."""
+"""Number of lines listed at a time."""
 
 KEPT = 24
-"""Spaces whose lines stay in memory; those of a space of 262,144 lines take 25 MB, and each of its sets that is asked
-for 20 MB more."""
+"""Number of spaces whose lines stay in memory; a space of 262,144 lines takes 25 MB, and each of its sets in use 20 MB
+more."""
 
 
 @lru_cache(maxsize=KEPT)
@@ -42,7 +42,7 @@ def _sets(space: Space) -> _Sets:
 
 
 class _Sets(dict[str, Narrowed]):
-    """The configurations of a space by the name of a set, narrowed when they are first asked for."""
+    """The configurations of a space by the name of a set, narrowed on first use."""
 
     def __init__(self, lines: tuple[Lines, ...]) -> None:
         super().__init__()
@@ -75,11 +75,11 @@ class ScannedLines:
             self.found, self.curves = within_errors(*with_errors(found, spectrum), *errors)
 
     def count(self) -> int:
-        """How many configurations there are."""
+        """Number of configurations."""
         return self.found.count
 
     def extreme(self, metric: Metric, highest: bool) -> int | None:
-        """The highest or lowest value of a metric; None where there is no configuration."""
+        """The highest or lowest value of a metric; None if there is no configuration."""
         if not len(self.found.lo):
             return None
         values = self._ends(metric, highest)
@@ -99,7 +99,7 @@ class ScannedLines:
         return self.count(), self.pick(metric, highest=False), self.pick(metric, highest=True)
 
     def least_error(self) -> Place | None:
-        """The configuration with the least error, ties by ``Place.order``."""
+        """The configuration with the least error; ties by ``Place.order``."""
         places = (self._place(*place) for place in least_error(self.found, self.curves))
         return min(places, key=lambda place: place.order, default=None)
 
@@ -112,7 +112,7 @@ class ScannedLines:
         return [self._place(*place) for place in places]
 
     def random(self, n: int, seed: int) -> list[Place]:
-        """Up to n different configurations, uniform over all, in random order."""
+        """A uniform sample of up to n distinct configurations, in random order."""
         return [self._place(*place) for place in sample(self.found, n, seed)]
 
     def spans(self, metric: Metric) -> Spans:

@@ -15,7 +15,7 @@ from rankline.src.dse.metric import METRICS, REDUCTION, metric
 class Solution:
     """A layer factorized by a configuration.
 
-    ``cost`` counts one sample; ``original`` is the cost of the layer as it is.
+    ``cost`` counts one sample; ``original`` is the cost of the original layer.
     """
 
     layer: str
@@ -42,22 +42,22 @@ class Solution:
 
     @property
     def error(self) -> float | None:
-        """The relative Frobenius error, of ``error_of``; None where it isn't known."""
+        """The relative Frobenius error of ``error_of``; None if it isn't known."""
         return None if self.errors is None else self.errors.error(self.ranks, self.shape)
 
     @property
     def error_of(self) -> str | None:
-        """What the error is of: ``weights``, or ``outputs`` on calibration data."""
+        """What the error is measured on: ``weights``, or ``outputs`` on calibration data."""
         return None if self.errors is None else self.errors.of
 
     @property
     def certainty(self) -> str | None:
-        """How sure the error is: ``exact``, a ``bound`` from above, or an ``estimate``."""
+        """How certain the error is: ``exact``, a ``bound`` from above, or an ``estimate``."""
         return None if self.errors is None else self.errors.certainty(self.shape)
 
     @property
     def params(self) -> int:
-        """Weights of the factors, without biases."""
+        """Number of weights of the factors, without biases."""
         return self.cost.params
 
     @property
@@ -76,11 +76,11 @@ class Solution:
         return self.value("memory")
 
     def value(self, name: str) -> int:
-        """The value of a metric, of those in ``dse.metric.METRICS``. Raises UserError for another."""
+        """The value of a metric in ``dse.metric.METRICS``. Raises UserError for an unknown one."""
         return metric(name, self.bytes_per_element).of(self.cost)
 
     def reduction(self, name: str) -> float:
-        """The fraction of the original's value of a metric that is saved; below 0 for growth."""
+        """The saved fraction of the original's value of a metric; negative for growth."""
         return metric(name).reduction(self.cost, self.original)
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Summary:
-    """How many configurations meet the windows, and those with the fewest and the most FLOPs; None without any."""
+    """The count of configurations in the windows, and those with the fewest and most FLOPs (None if empty)."""
 
     count: int
     min_flops: Solution | None

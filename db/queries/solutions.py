@@ -50,10 +50,10 @@ class StoredSpace:
 
 @dataclass(frozen=True)
 class Solutions:
-    """All configurations of ``layer`` by ``method``, narrowed by a set and windows; nothing runs until asked.
+    """All configurations of ``layer`` by ``method``, narrowed by a set and windows; lazy until a result is asked for.
 
-    The sets are nested: ``all``; ``better``, with params and FLOPs both below the original's; ``useful``, also
-    with no rank larger than its neighbours can feed. Counts and picks take ``useful`` unless told otherwise.
+    The sets are nested: ``all``; ``better``, with params and FLOPs both below the original's; ``useful``, also with no
+    rank larger than its neighbours can feed. Counts and picks take ``useful`` by default.
     """
 
     engine: Engine
@@ -71,10 +71,9 @@ class Solutions:
     def where(self, **bounds: Bounds) -> Solutions:
         """Narrowed to windows, each a pair (low, high) with None for an open end.
 
-        ``params``, ``fm``, ``flops`` and ``memory`` (bytes) include both ends; ``params_reduction`` and the
-        like are fractions of the original's, with low <= reduction < high; ``error`` is the relative error
-        (see ``Solution.error``) and includes both ends. Raises UserError on a bad window, and for an error that
-        isn't known.
+        ``params``, ``fm``, ``flops`` and ``memory`` (bytes) include both ends; ``params_reduction`` and the like are
+        fractions of the original's, with low <= reduction < high; ``error`` is the relative error (see
+        ``Solution.error``) and includes both ends. Raises UserError on a bad window, and for an error that isn't known.
         """
         errors = self.error_bounds
         if "error" in bounds:
@@ -90,18 +89,17 @@ class Solutions:
         return replace(self, chosen=chosen)
 
     def in_memory(self) -> Solutions:
-        """The same configurations with the same answers, from lines that are computed anew and kept in memory.
+        """The same configurations with the same answers, from lines recomputed and kept in memory.
 
-        For many questions about one space: the first takes longer, the others milliseconds. The last 24 spaces are
-        kept.
+        For many queries on one space: the first takes longer, the others milliseconds. The last 24 spaces are kept.
         """
         return replace(self, kept_in_memory=True)
 
     def at(self, level: float, objective: str = "params", tolerance: float = 0.005) -> Solutions:
         """The configurations at a reduction ``level`` of the objective (params, fm, flops or memory).
 
-        Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above;
-        if there are none above, those of the highest reduction.
+        Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above; if there
+        are none above, those of the highest reduction.
         """
         name = self._metric(objective).name + REDUCTION
         exact = Fraction(str(level))
@@ -118,30 +116,30 @@ class Solutions:
         return replace(self, windows=(*self.windows, Window(aim.metric, nearest, nearest, aim.level)))
 
     def total(self) -> int:
-        """Configurations of the whole space."""
+        """Number of configurations of the whole space."""
         return self.space.n_total
 
     def better(self) -> int:
-        """Configurations of the space with params and FLOPs both below the original's."""
+        """Number of configurations of the space with params and FLOPs both below the original's."""
         return self.space.n_better
 
     def useful(self) -> int:
-        """Better configurations of the space in which no rank is larger than its neighbours can feed."""
+        """Number of better configurations of the space in which no rank is larger than its neighbours can feed."""
         return self.space.n_useful
 
     def count(self) -> int:
-        """Configurations in the set that meet all windows."""
+        """Number of configurations in the set that meet all windows."""
         return self._lines.count()
 
     def lowest(self, metric: str) -> Solution:
-        """The lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
+        """The configuration with the lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
 
-        Raises NoSolutionError where no configuration meets the windows.
+        Raises NoSolutionError if no configuration meets the windows.
         """
         return self._pick(self._metric(metric), highest=False)
 
     def highest(self, metric: str) -> Solution:
-        """The highest params, fm, flops or memory; ties and errors as ``lowest``."""
+        """The configuration with the highest params, fm, flops or memory; ties and errors as in ``lowest``."""
         return self._pick(self._metric(metric), highest=True)
 
     def min_flops(self) -> Solution:
@@ -153,52 +151,53 @@ class Solutions:
         return self.highest("flops")
 
     def min_error(self) -> Solution:
-        """The least error; ties by fewer params, fewer FM, ranks, shape. Raises UserError where none is known."""
+        """The configuration with the least error; ties as in ``lowest``. Raises UserError if no error is known."""
         place = self._scanned().least_error()
         if place is None:
             raise self._no_solution()
         return self._solution(place)
 
     def pareto(self, *costs: str) -> list[Solution]:
-        """The front of error against params, fm, flops or memory: what no other beats in all of them.
+        """The front of error against params, fm, flops or memory: all that is not dominated, cheapest first.
 
-        With one cost: its range is cut into 4,096 levels, each shows its least error. With several: exact up to
-        200,000 configurations; beyond that of the least errors in the 256 x 256 cells of the first two costs.
-        Cheapest first. Raises UserError where no error is known.
+        With one cost, its range is cut into 4,096 levels, and each contributes its least error. With several, the front
+        is exact up to 200,000 configurations; beyond that it is the front of the least errors in the 256 x 256 cells of
+        the first two costs. Raises UserError if no error is known.
         """
         places = self._scanned().front([self._metric(cost) for cost in costs or ("params",)])
         return [self._solution(place) for place in places]
 
     def summary(self) -> Summary:
-        """``count``, ``min_flops`` and ``max_flops`` at once, in less time than the three take."""
+        """``count``, ``min_flops`` and ``max_flops`` in one, faster than the three calls."""
         count, lowest, highest = self._lines.summary(FLOPS)
         return Summary(count, *(None if place is None else self._solution(place) for place in (lowest, highest)))
 
     def equal_rank(self) -> Solution:
-        """All ranks equal, with the metric of the last window nearest to that window's level (``at`` adds one).
+        """The configuration with all ranks equal whose metric is nearest to the level of the last window (``at`` adds
+        one).
 
-        The level is the end that is closer to the original: c of a reduction window [c, ...), the high end of
-        an absolute one. The other windows and ends do not bind: it is the nearest "wherever that is".
-        Raises UserError without such a window, NoSolutionError where the set has no equal ranks.
+        The level is the end that is closer to the original: c of a reduction window [c, ...), the high end of an
+        absolute one. The other windows and ends do not restrict it. Raises UserError without such a window,
+        NoSolutionError if the set has no equal ranks.
         """
         aims = [one for one in self.windows if one.level is not None]
         if not aims:
-            raise UserError("equal_rank needs a level to be near: narrow with where(params_reduction=(0.6, None))")
+            raise UserError("equal_rank needs a level to aim at: narrow with where(params_reduction=(0.6, None))")
         place = self._stored(()).nearest_equal(aims[-1].metric, aims[-1].level or Fraction(0))
         if place is None:
             raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
         return self._solution(place)
 
     def random(self, n: int, seed: int) -> list[Solution]:
-        """Up to n different configurations, uniform over all that meet the windows, in random order."""
+        """A uniform sample of up to n distinct configurations that meet the windows, in random order."""
         if n < 0:
             raise UserError(f"random takes a number of configurations from 0 up; got {n}")
         return [self._solution(place) for place in self._lines.random(n, seed)]
 
     def picks(self) -> dict[str, Solution]:
-        """``min_flops`` and ``max_flops``, and ``equal_rank`` where a window has a level and ranks can be equal.
+        """``min_flops`` and ``max_flops``, and ``equal_rank`` if a window has a level and ranks can be equal.
 
-        Raises NoSolutionError where no configuration meets the windows.
+        Raises NoSolutionError if no configuration meets the windows.
         """
         found = {"min_flops": self.min_flops(), "max_flops": self.max_flops()}
         if any(one.level is not None for one in self.windows):
@@ -207,9 +206,9 @@ class Solutions:
         return found
 
     def candidates(self, max_solutions: int, seed: int) -> list[Solution]:
-        """The picks of a compression step: min_flops; then max_flops and equal_rank; then random ones.
+        """The candidates of a compression step: min_flops; then max_flops and equal_rank; then random ones.
 
-        At most ``max_solutions``, repeats dropped; empty where nothing meets the windows.
+        At most ``max_solutions``, without repeats; empty if nothing meets the windows.
         """
         if not self.count():
             return []
@@ -221,7 +220,7 @@ class Solutions:
     def envelope(self, levels: int = 60, metric: str = "params") -> pd.DataFrame:
         """The lowest and highest FLOPs at each level of a metric: low, high, n, min_flops, max_flops.
 
-        ``low`` and ``high`` are in the metric's unit, of memory bytes.
+        ``low`` and ``high`` are in the metric's unit (bytes for memory).
         """
         lines, of = self._lines, self._metric(metric)
         low, high = lines.extreme(of, highest=False), lines.extreme(of, highest=True)
@@ -229,7 +228,7 @@ class Solutions:
         return levels_of(lines.spans(of), bounds)
 
     def configuration(self, ranks: Sequence[int], shape: str | None = None) -> Solution:
-        """The configuration of these ranks, whatever the set and the windows. Raises UserError where there is none."""
+        """The configuration with these ranks, regardless of set and windows. Raises UserError if there is none."""
         wanted = Configuration(self.method, tuple(ranks), shape)
         cost = self._space.cost_at(wanted)
         if cost is None:
@@ -238,7 +237,7 @@ class Solutions:
         return self._solution(Place(wanted, cost))
 
     def steps(self, step: float = 0.1, objective: str = "params") -> pd.DataFrame:
-        """How many configurations there are at each level of reduction: level, n, min_flops, max_flops.
+        """The number of configurations at each level of reduction: level, n, min_flops, max_flops.
 
         A level holds those with level <= reduction < level + step, from 0 up. Raises UserError on a bad step.
         """
@@ -274,10 +273,10 @@ class Solutions:
             yield pa.RecordBatch.from_pandas(frame, preserve_index=False)
 
     def to_pandas(self, limit: int = 100_000) -> pd.DataFrame:
-        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions,
-        and where it is known the error.
+        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions, and
+        the error if known.
 
-        Raises UserError where there are more than ``limit``.
+        Raises UserError if there are more than ``limit``.
         """
         import pandas as pd
 
@@ -292,7 +291,7 @@ class Solutions:
 
     @cached_property
     def _lines(self) -> StoredLines | ScannedLines:
-        """The configurations asked for: by SQL, unless an error must be known, which SQL doesn't."""
+        """The configurations in question: by SQL, unless they depend on errors, which SQL doesn't know."""
         if self.error_bounds:
             return self._scanned()
         if self.kept_in_memory:

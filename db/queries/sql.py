@@ -1,4 +1,4 @@
-"""A user's own SQL on a database, on a connection that can only read and within limits."""
+"""A user's own SQL on a database, over a read-only connection and within limits."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LIMIT_ROWS = 10_000
 LIMIT_SECONDS = 10.0
 
 LIMIT_BYTES = 64_000_000
-"""Of all texts and blobs in a result."""
+"""The most bytes of all texts and blobs in a result."""
 
 _LIMITS = {
-    # One value or row, in bytes. Within a function nobody looks at the clock, and some take time with its square.
+    # Bytes of a value or row. The clock is not checked within a function, and some take quadratic time in it.
     sqlite3.SQLITE_LIMIT_LENGTH: 100_000,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 50_000,
     sqlite3.SQLITE_LIMIT_COLUMN: 200,
@@ -37,12 +37,12 @@ _LIMITS = {
 }
 
 _STEPS_A_LOOK = 100
-"""SQLite's own steps between two looks at the clock: some 10 ns each, up to 0.1 s with a slow function on long text."""
+"""SQLite steps between two checks of the clock: some 10 ns each, up to 0.1 s with a slow function on long text."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a query returned; ``truncated`` where it had more rows than the limit."""
+    """The result of a query; ``truncated`` if it had more rows than the limit."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -52,9 +52,8 @@ class Rows:
 def run_sql(location: str, sql: str, limit_rows: int = LIMIT_ROWS, limit_seconds: float = LIMIT_SECONDS) -> Rows:
     """The rows of one SELECT, at most ``limit_rows`` of them, found within ``limit_seconds``.
 
-    Nothing is written, whatever the statement is. Raises UserError on any other statement, on what SQLite does not
-    understand, where a limit other than that of rows is passed, and where ``location`` is no Rankline database in an
-    SQLite file.
+    Nothing is written, whatever the statement. Raises UserError on any other statement, on invalid SQL, if a limit
+    other than ``limit_rows`` is exceeded, and if ``location`` is not a Rankline database in an SQLite file.
     """
     if limit_rows < 1:
         raise UserError(f"the limit of rows must be at least 1; got {limit_rows}")
@@ -80,15 +79,15 @@ def run_sql(location: str, sql: str, limit_rows: int = LIMIT_ROWS, limit_seconds
             if str(error) != "interrupted":
                 raise _mistake(connection, tables, sql, str(error)) from None
             if not late:
-                raise KeyboardInterrupt from None  # which Python noticed while it looked at the clock
+                raise KeyboardInterrupt from None  # which Python noticed while the clock was checked
             raise UserError(
-                f"the query was stopped after {limit_seconds:g} seconds; narrow it, as by WHERE layer = '..' AND "
+                f"the query was stopped after {limit_seconds:g} seconds; narrow it, e.g. by WHERE layer = '..' AND "
                 "method = '..', or allow more time with --limit-seconds"
             ) from None
 
 
 def _open(location: str) -> sqlite3.Connection:
-    """A connection that can only read."""
+    """A read-only connection."""
     path = sqlite_path(location)
     if path is None:
         shown = make_url(location).render_as_string(hide_password=True)
@@ -98,7 +97,7 @@ def _open(location: str) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, location: str) -> list[str]:
-    """The names of the file's tables and views. Raises UserError where it is no Rankline database of this version."""
+    """The names of the file's tables and views. Raises UserError if it is not a Rankline database of this version."""
     query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND sql NOT LIKE 'CREATE VIRTUAL%'"
     tables = [row[0] for row in connection.execute(query)]
     if "alembic_version" not in tables:
@@ -115,7 +114,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
     for table in (
         "json_each",
         "json_tree",
-    ):  # SQLite sets them up at their first use, which the authorizer would refuse
+    ):  # SQLite sets them up on first use, which the authorizer would refuse
         connection.execute(f"SELECT 1 FROM {table}('[]')")
     connection.text_factory = lambda value: value.decode(errors="replace")
     for limit, value in _LIMITS.items():
@@ -144,7 +143,7 @@ def _names(cursor: sqlite3.Cursor) -> tuple[str, ...]:
 
 
 def _mistake(connection: sqlite3.Connection, tables: Iterable[str], sql: str, message: str) -> UserError:
-    """SQLite's message, with what is possible instead."""
+    """SQLite's message, with the possible alternatives."""
     if unknown := re.match(r'no such (table|column|function): "?([^" ]+)', message):
         what, name = unknown.groups()
         if what == "table":
@@ -165,7 +164,7 @@ def _mistake(connection: sqlite3.Connection, tables: Iterable[str], sql: str, me
 
 
 def _columns(connection: sqlite3.Connection, tables: Iterable[str], sql: str) -> list[str]:
-    """The columns of the tables that the SQL names; of all tables where it names none."""
+    """The columns of the tables named in the SQL, or of all tables if it names none."""
     words = set(re.findall(r"\w+", sql.lower()))
     named = [table for table in tables if table.lower() in words] or list(tables)
     query = "SELECT DISTINCT name FROM pragma_table_info(?)"

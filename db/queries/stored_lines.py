@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class StoredLines:
-    """Counts and picks over the lines of a space, without one of them being loaded where SQL can answer."""
+    """Counts and picks over the lines of a space, without loading them where SQL can answer."""
 
     def __init__(
         self, engine: Engine, space: Space, id: int, n_lines: int, chosen: str, windows: Sequence[Window]
@@ -39,11 +39,11 @@ class StoredLines:
         self.lines = intervals(chosen, windows, space)
 
     def count(self) -> int:
-        """How many configurations there are."""
+        """Number of configurations."""
         return sum(row[0] for row in self._rows(select(total(self.lines))))
 
     def extreme(self, metric: Metric, highest: bool) -> int | None:
-        """The highest or lowest value of a metric; None where there is no configuration."""
+        """The highest or lowest value of a metric; None if there is no configuration."""
         lines = self.lines
         best, choose = (func.max, max) if highest else (func.min, min)
         value = value_at(lines, metric, lines.c.hi if highest else lines.c.lo, self.space)
@@ -51,18 +51,18 @@ class StoredLines:
         return choose((row[0] for row in rows if row[0] is not None), default=None)
 
     def pick(self, metric: Metric, highest: bool) -> Place | None:
-        """The configuration with the highest or lowest metric, ties by ``Place.order``.
+        """The configuration with the highest or lowest metric; ties by ``Place.order``.
 
-        First the extreme, then the order among those that have it: sorting all of them would take longer.
-        Every slope is positive, so only the last or first k of a line can be the extreme.
+        First the extreme, then the order among those that have it, because sorting all of them would take longer. Every
+        slope is positive, so only the last or first k of a line can be the extreme.
         """
         best = self.extreme(metric, highest)
         return None if best is None else self._pick_at(metric, highest, best)
 
     def summary(self, metric: Metric) -> tuple[int, Place | None, Place | None]:
-        """``count``, and ``pick`` of the lowest and of the highest, in less time than the three take."""
+        """``count``, and ``pick`` of the lowest and of the highest, faster than the three calls."""
         columns = [column.label(f"v{degree}") for degree, column in enumerate(along(self.lines, metric, self.space))]
-        # The offset has SQLite work out lo and hi once a line, where it would for every time that they are named.
+        # The offset makes SQLite compute lo and hi once per line, not at every mention.
         ends = select(self.lines.c.lo, self.lines.c.hi, *columns).offset(0).subquery()
         low, high = ends.c.v0 + ends.c.v1 * ends.c.lo, ends.c.v0 + ends.c.v1 * ends.c.hi
         query = select(func.sum(ends.c.hi - ends.c.lo + 1), func.min(low), func.max(high)).where(ends.c.hi >= ends.c.lo)
@@ -74,7 +74,7 @@ class StoredLines:
         return int(sum(counts)), *picks
 
     def _pick_at(self, metric: Metric, highest: bool, best: int) -> Place | None:
-        """The first by ``Place.order`` among those with an extreme of a metric."""
+        """The first by ``Place.order`` among those with the given extreme of a metric."""
         lines = self.lines
         k = lines.c.hi if highest else lines.c.lo
         is_best = value_at(lines, metric, k, self.space) == best
@@ -83,13 +83,13 @@ class StoredLines:
         return min((self._place(row, row.k) for row in rows), key=lambda place: place.order, default=None)
 
     def nearest_equal(self, metric: Metric, level: Fraction) -> Place | None:
-        """The configuration with all ranks equal whose metric is nearest to the level; None where ranks can't be."""
+        """The configuration with all ranks equal whose metric is nearest to the level; None if ranks can't be equal."""
         places = equal_places(self._rows(equal_lines(self.lines)), metric, level, self.space)
         found = [(distance, self._place(row, k)) for distance, row, k in places]
         return min(found, key=lambda pair: (pair[0], pair[1].order))[1] if found else None
 
     def random(self, n: int, seed: int) -> list[Place]:
-        """Up to n different configurations, uniform over all, in random order."""
+        """A uniform sample of up to n distinct configurations, in random order."""
 
         def choose(count: int) -> list[int]:
             return random.Random(seed).sample(range(count), min(n, count))
@@ -111,7 +111,7 @@ class StoredLines:
         return run(self.engine, query, self.id, pieces)
 
     def _rows(self, query: Select[Any]) -> list[Row[Any]]:
-        """The query's rows over all lines, in parts: sums, extremes and limits are still to be combined."""
+        """The query's rows over all lines, in parts; sums, extremes and limits still have to be combined."""
         found = self._run(query, parts(self.n_lines))
         return [row for rows in found for row in rows]
 

@@ -1,4 +1,4 @@
-"""Windows on metrics: what a user asks for, as exact integer bounds on a line's coefficients."""
+"""Windows on metrics: a user's bounds as exact integer bounds for a line's coefficients."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Number = int | float | str | Fraction
 Bounds = tuple[Number | None, Number | None]
 
 LARGEST = 10**18
-"""Of a bound: what is compared with counts in the database must fit into 64 bits."""
+"""Limit of a bound: what is compared with counts in the database must fit into 64 bits."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """``low <= metric <= high`` in whole units; None is an open end.
+    """``low <= metric <= high`` in integers; None is an open end.
 
-    ``level`` is the value at which the window starts from the side of the original, the highest metric that
-    it allows: what ``equal_rank`` aims at.
+    ``level`` is the highest metric that the window allows, its end on the side of the original, which ``equal_rank``
+    aims at.
     """
 
     metric: Metric
@@ -34,29 +34,31 @@ class Window:
 def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) -> Window:
     """The window of ``name=(low, high)``, exact.
 
-    On params, fm, flops and memory (bytes) both ends are included. On a reduction, a fraction of the
-    original's value, it is low <= reduction < high; negative reductions are growth.
-    Raises UserError on an unknown name, on bounds that are no pair of numbers, and on an empty window.
+    On params, fm, flops and memory (bytes) both ends are included. On a reduction, a fraction of the original's value,
+    it is low <= reduction < high; negative reductions are growth. Raises UserError on an unknown name, on bounds that
+    are not a pair of numbers, and on an empty window.
     """
     if name.removesuffix(REDUCTION) not in METRICS:
         raise one_of("window", name, [*METRICS, *(known + REDUCTION for known in METRICS), "error"])
-    of = metric(name.removesuffix(REDUCTION), bytes_per_element)
+    base = metric(name.removesuffix(REDUCTION), bytes_per_element)
     low, high = _pair(name, bounds)
-    whole = of.of(original) if name.endswith(REDUCTION) else 1
+    whole = base.of(original) if name.endswith(REDUCTION) else 1
     if any(bound is not None and abs(bound) * whole >= LARGEST for bound in (low, high)):
-        raise UserError(f"{name}=({bounds[0]}, {bounds[1]}) is beyond what any count can be; give numbers of its size")
+        raise UserError(
+            f"{name}=({bounds[0]}, {bounds[1]}) is beyond what any count can be; give bounds of the metric's size"
+        )
     if low is not None and high is not None and (low >= high if name.endswith(REDUCTION) else low > high):
         raise UserError(
             f"the window {name}=({bounds[0]}, {bounds[1]}) is empty: it needs low "
             f"{'<' if name.endswith(REDUCTION) else '<='} high"
         )
     if not name.endswith(REDUCTION):
-        return Window(of, None if low is None else ceil(low), None if high is None else floor(high), high)
+        return Window(base, None if low is None else ceil(low), None if high is None else floor(high), high)
     if low is not None and low > 1:
         raise UserError(f"{name} starts at {bounds[0]}; reductions are fractions below 1, such as 0.6 for 60 %")
     top = None if low is None else whole * (1 - low)
     return Window(
-        of,
+        base,
         None if high is None else floor(whole * (1 - high)) + 1,
         None if top is None else floor(top),
         top,
@@ -64,7 +66,7 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
 
 
 def error_window(bounds: Bounds) -> tuple[float | None, float | None]:
-    """The bounds of ``error=(low, high)``, both included. Raises UserError where they are no window."""
+    """The bounds of ``error=(low, high)``, both included. Raises UserError if they are not a valid window."""
     low, high = _pair("error", bounds)
     if (low is not None and low < 0) or (high is not None and high < 0):
         raise UserError(f"error={bounds}: errors are relative, from 0 up; such as (None, 0.05) for at most 5 %")
@@ -75,7 +77,7 @@ def error_window(bounds: Bounds) -> tuple[float | None, float | None]:
 
 def _pair(name: str, bounds: Bounds) -> tuple[Fraction | None, Fraction | None]:
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise UserError(f"{name} takes a pair (low, high), None for an open end; got {bounds!r}")
+        raise UserError(f"{name} takes a pair (low, high), with None for an open end; got {bounds!r}")
     low, high = (None if bound is None else _exact(name, bound) for bound in bounds)
     return low, high
 

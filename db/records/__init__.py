@@ -1,1 +1,1 @@
-"""What is kept beside the solution spaces: runs with their trials, and error tables."""
+"""Records kept beside the solution spaces: runs with their trials, and error tables."""

@@ -1,4 +1,4 @@
-"""The error tables of layers in the database: written by ``compress``, evaluated by queries."""
+"""The stored error tables of layers: written by ``compress``, evaluated by queries."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WEIGHTS, OUTPUTS = "weights", "outputs"
-"""What an error is of: the layer's weights, or its outputs on calibration data."""
+"""What an error is measured on: the layer's weights, or its outputs on calibration data."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerErrors:
-    """A method's error tables on one layer, read when first needed. of: ``weights`` or ``outputs``."""
+    """A method's error tables for one layer, read when first needed. of: ``weights`` or ``outputs``."""
 
     engine: Engine
     id: int
@@ -36,12 +36,12 @@ class LayerErrors:
             return from_bytes(connection.execute(select(spectrum.c.table).where(spectrum.c.id == self.id)).scalar_one())
 
     def error(self, ranks: tuple[int, ...], shape: str | None) -> float | None:
-        """The relative error of a configuration; None where no table has its tensor shape."""
+        """The relative error of a configuration; None if no table has its tensor shape."""
         table = self.spectrum.get(shape)
         return None if table is None else table.error(ranks)
 
     def of_frame(self, frame: pd.DataFrame, ranks: Sequence[str]) -> pd.Series[float]:
-        """The relative errors of the configurations in a data frame: its columns ``shape`` and those of the ranks."""
+        """The relative errors of the configurations in a data frame with columns ``shape`` and the ranks."""
         import pandas as pd
 
         found = pd.Series(float("nan"), frame.index)
@@ -51,13 +51,13 @@ class LayerErrors:
         return found
 
     def certainty(self, shape: str | None) -> str | None:
-        """``exact``, ``bound`` or ``estimate``; None where no table has the tensor shape."""
+        """``exact``, ``bound`` or ``estimate``; None if no table has the tensor shape."""
         table = self.spectrum.get(shape)
         return None if table is None else table.certainty
 
 
 def known_errors(engine: Engine, layer_id: int, method: str) -> LayerErrors | None:
-    """The tables of a layer and method, those of the outputs where there are both; None where there are none."""
+    """The tables of a layer and method, preferring those of the outputs; None if there are none."""
     query = select(spectrum.c.kind, spectrum.c.id).where(spectrum.c.layer == layer_id, spectrum.c.method == method)
     with engine.connect() as connection:
         found = {row.kind: row.id for row in connection.execute(query)}
@@ -65,7 +65,7 @@ def known_errors(engine: Engine, layer_id: int, method: str) -> LayerErrors | No
 
 
 def stored_digests(engine: Engine, layer_id: int) -> dict[tuple[str, str], str]:
-    """The digest of what each stored table was made from, by method and kind."""
+    """The digest of each stored table's source, by method and kind."""
     query = select(spectrum.c.method, spectrum.c.kind, spectrum.c.weights_digest).where(spectrum.c.layer == layer_id)
     with engine.connect() as connection:
         return {(row.method, row.kind): row.weights_digest for row in connection.execute(query)}
@@ -80,7 +80,7 @@ def store_errors(
     tables: Spectrum,
     also_replaced: Sequence[str] = (),
 ) -> None:
-    """Tables in the place of older ones of the same layer, method and kind, or kinds, in one transaction."""
+    """Replaces the tables of the same layer, method and kind (or ``also_replaced`` kinds), in one transaction."""
     kinds = spectrum.c.kind.in_([kind, *also_replaced])
     same = (spectrum.c.layer == layer_id, spectrum.c.method == method, kinds)
     values = {"layer": layer_id, "weights_digest": digest, "method": method, "kind": kind, "table": to_bytes(tables)}

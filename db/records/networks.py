@@ -1,4 +1,4 @@
-"""Networks on record, their layers, and the spaces of these."""
+"""The stored networks, their layers, and the layers' spaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = ("kernel", "in_size", "out_size", "strides", "dilation")
 
 @dataclass(frozen=True)
 class NetworkRow(Row):
-    """A network: where it was read from, its input shape (JSON), how many layers it has, and what it costs."""
+    """A network: its source, its input shape (JSON), its number of layers, and its cost."""
 
     id: int
     name: str
@@ -33,13 +33,13 @@ class NetworkRow(Row):
 
     @property
     def cost(self) -> Cost:
-        """Of one sample."""
+        """The cost of one sample."""
         return Cost(self.params, self.fm, self.flops, self.layers)
 
 
 @dataclass(frozen=True)
 class LayerRow(Row):
-    """A layer of a network (its id) as ``dse.layer.Layer`` describes it, with its place and its costs.
+    """A layer of a network (its id) as ``dse.layer.Layer`` describes it, with its position and its costs.
 
     kept_because: why it has no spaces; the costs of such a layer may be unknown.
     """
@@ -67,12 +67,12 @@ class LayerRow(Row):
 
     @property
     def cost(self) -> Cost:
-        """Of one sample; what isn't known counts nothing."""
+        """The cost of one sample, with unknown counts as 0."""
         return Cost(self.params or 0, self.fm or 0, self.flops or 0)
 
     @property
     def shape(self) -> Layer:
-        """The layer as formulas take it."""
+        """The layer as the formulas take it."""
         plain = ("name", "kind", "in_channels", "out_channels", "padding", "groups", "positions", "kept_because")
         values: dict[str, Any] = {key: getattr(self, key) for key in (*plain, *SIZES, "sequential")}
         if self.kept_because is not None:
@@ -83,7 +83,7 @@ class LayerRow(Row):
 
 @dataclass(frozen=True)
 class SpaceRow(Row):
-    """A layer's space by a method: its definition (JSON), its configurations, and the lines that they stand on."""
+    """A layer's space by a method: its definition (JSON), and its numbers of configurations and lines."""
 
     layer: str
     method: str
@@ -95,7 +95,7 @@ class SpaceRow(Row):
 
 
 def networks(engine: Engine) -> list[NetworkRow]:
-    """Every network, in the order they were explored in."""
+    """All networks, in the order in which they were explored."""
     count = select(func.count()).where(layer.c.network == network.c.id).scalar_subquery()
     columns = [network.c[name] for name in ("id", "name", "source", "input_shape", "params", "fm", "flops")]
     query = select(*columns, count.label("layers")).order_by(network.c.id)
@@ -108,13 +108,13 @@ def network_ids(engine: Engine) -> dict[str, int]:
 
 
 def layers(engine: Engine, network_id: int) -> list[LayerRow]:
-    """Every layer of a network, in its order."""
+    """All layers of a network, in order."""
     found = _rows(engine, select(layer).where(layer.c.network == network_id).order_by(layer.c.position))
     return [_layer(row) for row in found]
 
 
 def layers_named(engine: Engine, name: str, network_id: int | None = None) -> list[tuple[str, LayerRow]]:
-    """Every layer of that name, of one network if it is given, with the name of its network."""
+    """All layers of that name, of one network if given, each with the name of its network."""
     query = select(network.c.name.label("owner"), layer).join_from(layer, network).where(layer.c.name == name)
     if network_id is not None:
         query = query.where(layer.c.network == network_id)
@@ -122,7 +122,7 @@ def layers_named(engine: Engine, name: str, network_id: int | None = None) -> li
 
 
 def layer_names(engine: Engine, network_id: int | None = None) -> list[str]:
-    """The names that layers have, of one network if it is given."""
+    """The names of layers, of one network if given."""
     query = select(layer.c.name).distinct()
     if network_id is not None:
         query = query.where(layer.c.network == network_id)
@@ -130,7 +130,7 @@ def layer_names(engine: Engine, network_id: int | None = None) -> list[str]:
 
 
 def spaces(engine: Engine, network_id: int) -> list[SpaceRow]:
-    """Every space of a network's layers, in the order of the layers and of the methods."""
+    """All spaces of a network's layers, in the order of the layers and of the methods."""
     columns = [space.c[name] for name in ("options", "n_total", "n_better", "n_useful", "n_lines")]
     query = (
         select(layer.c.name.label("layer"), space.c.method, *columns)

@@ -1,4 +1,4 @@
-"""What every row that leaves the database can do."""
+"""The interface of every row that the database returns."""
 
 from __future__ import annotations
 

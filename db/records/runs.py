@@ -1,4 +1,4 @@
-"""Compression runs on record: their settings, every trial, and each layer's choice in it."""
+"""Stored compression runs: their settings, every trial, and each layer's choice in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
 RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell short", "failed", "interrupted"
 
 MADE_BY = "made_by"
-"""Under which a run's settings hold what else made its trials, by their numbers."""
+"""Key of a run's settings that holds what else made its trials, by trial number."""
 
 COUNTS = ("params", "fm", "flops")
 """The columns of a cost."""
@@ -31,7 +31,7 @@ COUNTS = ("params", "fm", "flops")
 
 @dataclass(frozen=True)
 class RunRow(Row):
-    """A run of a network: how it ended, and with what (see ``finish_run``); trials: how many, without the original."""
+    """A run of a network: how it ended, and with what (see ``finish_run``). trials: number without the original."""
 
     network: str
     id: int
@@ -47,7 +47,7 @@ class RunRow(Row):
 
 @dataclass(frozen=True)
 class LayerRecord(Row):
-    """One layer in a trial: its configuration (None: as it is), cost, and how close it is to the original.
+    """One layer in a trial: its configuration (None: the original layer), cost, and closeness to the original.
 
     similarity: mean cosine of feature maps; error: relative Frobenius error of the kernel.
     """
@@ -60,7 +60,7 @@ class LayerRecord(Row):
 
     @property
     def method(self) -> str | None:
-        """The configuration's method; None for a layer as it is."""
+        """The configuration's method; None for an original layer."""
         return None if self.configuration is None else self.configuration.method
 
     @property
@@ -87,12 +87,14 @@ class LayerRecord(Row):
 
 @dataclass(frozen=True)
 class TrialRecord(Row):
-    """One model: accuracy as a fraction and loss on validation data (None: it diverged, its status is ``failed``),
+    """One model: accuracy as a fraction and loss on validation data (None: it diverged, and its status is ``failed``),
     whole-model counts, and its layers.
 
-    construct_seconds: the part of the seconds in which the model was made, all but its last fine-tuning and its
-    evaluation; metric: a user's own, where the run is judged by one; made_by: what else made the model, such as a
-    pruning's criterion, as plain values; id, run: of a trial that is on record.
+    construct_seconds: the part of the seconds spent on making the model, without its last fine-tuning and its
+        evaluation;
+    metric: the user's own metric, if the run is judged by one;
+    made_by: what else made the model, such as a pruning criterion, as plain values;
+    id, run: of a stored trial.
     """
 
     number: int
@@ -126,7 +128,7 @@ class TrialRecord(Row):
 
 
 def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
-    """A new run on record, ``running``; returns its id."""
+    """Stores a new run with status ``running``; returns its id."""
     values = {
         "network": network_id,
         "settings": json.dumps(settings, sort_keys=True),
@@ -139,7 +141,7 @@ def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed
 
 
 def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
-    """A trial with its layers, in one transaction."""
+    """Stores a trial with its layers, in one transaction."""
     with writing(engine).begin() as connection:
         owner = select(run.c.network).where(run.c.id == run_id).scalar_subquery()
         rows = connection.execute(select(layer.c.name, layer.c.id).where(layer.c.network == owner))
@@ -163,7 +165,7 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
 
 
 def reopen_run(engine: Engine, run_id: int) -> None:
-    """A run that goes on: ``running`` again."""
+    """Sets a run that continues back to ``running``."""
     finish_run(engine, run_id, RUNNING)
 
 
@@ -178,7 +180,7 @@ def run_settings(engine: Engine, run_id: int) -> tuple[str, dict[str, Any], str]
 
 
 def choose_trial(engine: Engine, run_id: int, number: int) -> None:
-    """Marks the trial that the run hands over, it alone."""
+    """Marks this trial, and no other, as the run's result."""
     with writing(engine).begin() as connection:
         one_run = trial.c.run == run_id
         connection.execute(update(trial).where(one_run, trial.c.status == CHOSEN).values(status=TRIED))
@@ -193,8 +195,8 @@ def finish_run(
     loss: float | None = None,
     original_accuracy: float | None = None,
 ) -> None:
-    """The run's end: how it ended; accuracy and loss of the written model, and the original's accuracy, on data
-    kept apart."""
+    """Stores a run's end: its status; accuracy and loss of the written model, and the original's accuracy, on held-out
+    data."""
     figures = {"accuracy": accuracy, "loss": loss, "original_accuracy": original_accuracy}
     values = {name: _number(figure) for name, figure in figures.items()}
     with writing(engine).begin() as connection:
@@ -203,7 +205,7 @@ def finish_run(
 
 @contextmanager
 def recorded_end(engine: Engine, run_id: int) -> Iterator[None]:
-    """Records that a run was interrupted, by Ctrl-C, or failed, by anything else that is raised inside."""
+    """Records that a run was interrupted (Ctrl-C) or failed (anything else that is raised inside)."""
     try:
         yield
     except BaseException as error:
@@ -212,7 +214,7 @@ def recorded_end(engine: Engine, run_id: int) -> Iterator[None]:
 
 
 def runs(engine: Engine) -> list[RunRow]:
-    """Every run, in the order they were started in."""
+    """All runs, in the order in which they were started."""
     names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
     columns = [run.c[name] for name in names]
     tried = select(func.count()).where(trial.c.run == run.c.id, trial.c.status != ORIGINAL).scalar_subquery()
@@ -223,7 +225,7 @@ def runs(engine: Engine) -> list[RunRow]:
 
 
 def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
-    """A run's trials in order, as they were recorded. Raises UserError for an unknown run."""
+    """A run's trials in order, as recorded. Raises UserError for an unknown run."""
     with engine.connect() as connection:
         settings = connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar()
         if settings is None:
@@ -244,7 +246,7 @@ def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
 
 
 def _note_made_by(connection: Connection, run_id: int, record: TrialRecord) -> None:
-    """Into the run's settings: only baselines have such, and each its own kind."""
+    """Adds ``made_by`` to the run's settings: only baselines have it, and each has its own kind."""
     settings = json.loads(connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar_one())
     settings.setdefault(MADE_BY, {})[str(record.number)] = dict(record.made_by)
     values = {"settings": json.dumps(settings, sort_keys=True)}
@@ -286,7 +288,7 @@ def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]
 
 
 def _number(figure: float | None) -> float | None:
-    """A Python number, which databases take where they would take NumPy's for a blob."""
+    """A Python number; databases would store NumPy's as a blob."""
     return None if figure is None else float(figure)
 
 

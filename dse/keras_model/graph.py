@@ -55,8 +55,7 @@ class Call:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor in the graph: a KerasTensor with its shape, the index of the call that made it, and which output it
-    is."""
+    """A tensor in the graph: a KerasTensor with its shape, the index of its call, and which output it is."""
 
     spec: Any
     call: int

@@ -153,8 +153,7 @@ def _read_separable(uses: list[Call]) -> list[Layer]:
 
 
 def _read_counting(uses: list[Call]) -> Layer:
-    """A factor without a stock Keras layer: it computes its own cost for one sample, from its input and output
-    shape."""
+    """A factor without a stock Keras layer: it computes its cost for one sample from its input and output shape."""
     layer = uses[0].layer
     shapes = [(_defined(use, use.in_shapes[0]), _defined(use, use.out_shapes[0])) for use in uses]
     return replace(

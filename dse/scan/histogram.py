@@ -16,8 +16,7 @@ def edges(low: int, high: int, bins: int) -> Integers:
 
 
 def histogram(found: Narrowed, x: Metric, x_edges: Integers, y: Metric, y_edges: Integers) -> Integers:
-    """Counts of all configurations by two metrics, (len(x_edges) - 1, len(y_edges) - 1); outside the edges none
-    count."""
+    """Counts of configurations by two metrics within the edges: (len(x_edges) - 1, len(y_edges) - 1)."""
     coefficients = np.stack([*found.along(x), *found.along(y)], axis=1)
     counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), np.int64)
     _fill(coefficients, found.lo, found.hi, x_edges, y_edges, counts)

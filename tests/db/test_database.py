@@ -317,7 +317,7 @@ def test_a_locked_and_a_damaged_database_are_told_in_one_line(
     again = open_database(str(path))
     with sqlite3.connect(path) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(UserError, match=r"space.db: database is locked; another program has kept it locked"):
+        with pytest.raises(UserError, match=r"space.db: database is locked; another program keeps it locked"):
             again.explore(LAYERS[:1], name="more")
         other.rollback()
     again.close()

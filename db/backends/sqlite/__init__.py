@@ -1,1 +1,1 @@
-"""SQLite: files that are only read, tables made from arrays, and what a user's own SQL may do."""
+"""SQLite: read-only files, tables made from arrays, and what a user's own SQL may do."""

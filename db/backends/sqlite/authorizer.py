@@ -1,4 +1,4 @@
-"""What a user's own SQL may do: an allow-list that SQLite asks while it compiles a statement."""
+"""What a user's own SQL may do: an allow-list that SQLite consults while it compiles a statement."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _NAMES = """
 """
 
 FUNCTIONS = frozenset(_NAMES.split())
-"""Those that compute from their arguments alone, in a time that the length of these bounds. Left out: all that load
-code, touch files, change state, make values of any size (zeroblob) or can take minutes in one step (printf)."""
+"""Functions that compute only from their arguments, in time bounded by the arguments' length. Left out are those that
+load code, touch files, change state, make values of any size (zeroblob) or can take minutes in one step (printf)."""
 
 TABLES = frozenset({"sqlite_master", "sqlite_schema", "json_each", "json_tree"})
-"""What may be read beside the file's own tables and views."""
+"""Readable tables beside the file's own tables and views."""
 
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE}
 
@@ -35,7 +35,7 @@ _REFUSALS = {
 
 
 class Authorizer:
-    """The callback for ``sqlite3.Connection.set_authorizer``; ``refusal`` tells what it refused first, if anything."""
+    """The callback for ``sqlite3.Connection.set_authorizer``; ``refusal`` holds the first thing it refused, if any."""
 
     def __init__(self, tables: Collection[str]) -> None:
         self.tables = TABLES.union(tables)
@@ -52,7 +52,7 @@ class Authorizer:
         if action == sqlite3.SQLITE_FUNCTION:
             return None if second in FUNCTIONS else f"the function {second}() is not allowed"
         if action == sqlite3.SQLITE_READ:
-            # Without a column, rows are only counted, and the name may be one that a WITH clause gives.
+            # Without a column, rows are only counted, and the name may come from a WITH clause.
             return None if first in self.tables or not second else f"the table {first} may not be read"
         if action == sqlite3.SQLITE_UPDATE and first == "sqlite_master":
             return "tables that SQLite computes, such as pragma_table_info and dbstat, may not be read"

@@ -1,4 +1,4 @@
-"""Opening an SQLite file that is only to be read, also in a place where nothing can be written."""
+"""Opening an SQLite file read-only, even where nothing can be written."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         try:
             return _connect(path, "mode=ro")
         except sqlite3.OperationalError as error:
-            # Even to read, SQLite makes two files next to a database in WAL mode. Where it can't, nobody is writing
-            # either, unless such files are there; then what they hold would be missed.
+            # Even to read, SQLite makes two files next to a database in WAL mode. If it can't, nobody else is writing
+            # either, unless such files exist; then their contents would be missed.
             if _is_locked(error) or path.with_name(f"{path.name}-wal").exists():
                 raise
             return _connect(path, "mode=ro&immutable=1")
     except sqlite3.OperationalError as error:
         if _is_locked(error):
-            told = f"the database {path} is locked by another program; try again when that has ended"
-            raise UserError(told) from None
+            message = f"the database {path} is locked by another program; try again when that has ended"
+            raise UserError(message) from None
         raise UserError(
             f"cannot open the database {path}: {error}; if its folder is read-only, copy {path.name} and "
             f"{path.name}-wal to another"

@@ -1,7 +1,7 @@
-"""A table as the bytes of an SQLite database, made from arrays without a Python object for any row.
+"""A table as the bytes of an SQLite database, made from arrays without a Python object per row.
 
-SQLite opens such bytes as a database in memory and copies the whole table from it, in a fifth of the time that
-binding row after row takes. The format: https://www.sqlite.org/fileformat2.html
+SQLite opens such bytes as a database in memory and copies the whole table from it, in a fifth of the time that binding
+row by row takes. The format: https://www.sqlite.org/fileformat2.html
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ NULL = -(2**63)
 """Stands for NULL among the values."""
 
 PAGE = 65_536
-"""Bytes of a page: the most there can be, so that a small tree holds many rows."""
+"""Bytes per page: the maximum, so that a shallow tree holds many rows."""
 
 _LEAF, _INTERIOR = 13, 5
 _LEAF_HEADER, _INTERIOR_HEADER = 8, 12
 _CHILDREN = 4_000
-"""Of an interior page; each takes 15 bytes at most."""
+"""Children of an interior page; each takes 15 bytes at most."""
 
 _FIRST_PAGES = 2
-"""The description of the database, and the root of the table's tree."""
+"""Pages before the leaves: the database's description, and the root of the table's tree."""
 
 
 def table_image(create: str, keys: Integers, values: Integers, texts: Sequence[str] = (), column: int = -1) -> Bytes:
-    """The database with one table, which the statement ``create`` makes, and these rows.
+    """The database with one table, created by the statement ``create``, and these rows.
 
-    The table's first column is its INTEGER PRIMARY KEY: ``keys``, rising, from 0 to 2^56 - 1. The others are
-    ``values`` (rows, columns): integers or NULL; those in ``column`` are places in ``texts``.
+    The table's first column is its INTEGER PRIMARY KEY: ``keys``, rising, from 0 to 2^56 - 1. The others are ``values``
+    (rows, columns): integers or NULL; those in ``column`` are indices into ``texts``.
     """
     encoded = [one.encode() for one in texts]
     ends = np.array([0, *map(len, encoded)], np.int64).cumsum()
@@ -54,7 +54,7 @@ def table_image(create: str, keys: Integers, values: Integers, texts: Sequence[s
 
 @cache
 def _empty(create: str) -> bytes:
-    """The database with the table and no row."""
+    """The database with the table and no rows."""
     connection = sqlite3.connect(":memory:")
     connection.execute(f"PRAGMA page_size = {PAGE}")
     connection.execute(create)
@@ -64,7 +64,7 @@ def _empty(create: str) -> bytes:
 
 
 def _write_tree(pages: Bytes, last_keys: Integers) -> int:
-    """Writes the pages above the leaves, whose last keys are given, and returns how many pages there are.
+    """Writes the pages above the leaves, given the leaves' last keys; returns the number of pages.
 
     Pages are counted from 1.
     """
@@ -74,7 +74,7 @@ def _write_tree(pages: Bytes, last_keys: Integers) -> int:
     count = _FIRST_PAGES + len(last_keys)
     level = np.stack([np.arange(_FIRST_PAGES + 1, count + 1), last_keys], axis=1)
     while len(level) > _CHILDREN:
-        groups = np.array_split(level, -(-len(level) // _CHILDREN))  # evenly: a page needs two children
+        groups = np.array_split(level, -(-len(level) // _CHILDREN))  # evenly, since a page needs two children
         for j, group in enumerate(groups):
             _write_interior(pages[count + j], group)
         level = np.array([(count + j, group[-1, 1]) for j, group in enumerate(groups, start=1)], np.int64)
@@ -101,13 +101,13 @@ def _write_interior(page: Bytes, children: Integers) -> None:
 def _write_leaves(
     keys: Integers, values: Integers, column: int, letters: Bytes, ends: Integers, pages: Bytes
 ) -> Integers:  # fmt: skip
-    """Fills leaf after leaf and returns the last key of each."""
+    """Fills leaf after leaf; returns the last key of each."""
     last_keys = np.zeros(len(pages), np.int64)
     types = np.zeros(values.shape[1], np.int64)
     sizes = np.zeros(values.shape[1], np.int64)
     number, cells, top = 0, 0, PAGE
     for i in range(len(keys)):
-        head, body = 2, 0  # the head's own size, and the key's type: its value is not repeated here
+        head, body = 2, 0  # the head's own size, and the key's type; the key's value is not repeated here
         for j in range(len(types)):
             if j == column and values[i, j] != NULL:
                 size = ends[values[i, j] + 1] - ends[values[i, j]]
@@ -146,7 +146,7 @@ def _write_leaves(
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _type_of(value: int) -> tuple[int, int]:
-    """The serial type of an integer or NULL, and how many bytes it takes."""
+    """The serial type of an integer or NULL, and its size in bytes."""
     if value == NULL:
         return 0, 0
     if value == 0 or value == 1:
@@ -176,7 +176,7 @@ def _varint_size(value: int) -> int:
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _write_varint(page: Bytes, at: int, value: int) -> int:
-    """Seven bits a byte, the highest first; all but the last have the top bit set. Returns where it ends."""
+    """Seven bits per byte, highest first; all but the last have the top bit set. Returns the end position."""
     if value < 1 << 7:  # nearly all
         page[at] = value
         return at + 1
@@ -192,14 +192,14 @@ def _write_varint(page: Bytes, at: int, value: int) -> int:
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _write_integer(page: Bytes, at: int, value: int, size: int) -> None:
-    """The lowest ``size`` bytes of an integer, the highest first."""
+    """The lowest ``size`` bytes of an integer, highest first."""
     for place in range(size):
         page[at + place] = value >> (8 * (size - 1 - place)) & 255
 
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _write_header(page: Bytes, kind: int, cells: int, top: int) -> None:
-    """What a page starts with; a start of the cells at 65,536 is written as 0."""
+    """The header of a page; a cell start of 65,536 is written as 0."""
     page[0] = kind
     _write_integer(page, 3, cells, 2)
     _write_integer(page, 5, top, 2)

@@ -1,1 +1,1 @@
-"""One file a schema version, named by its number."""
+"""One file per schema version, named by its number."""

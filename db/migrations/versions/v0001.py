@@ -10,7 +10,7 @@ down_revision = None
 
 
 def count(name: str, nullable: bool = False) -> sa.Column[int]:
-    """A number that can pass 2^31."""
+    """A number that can exceed 2^31."""
     return sa.Column(name, sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=nullable)
 
 

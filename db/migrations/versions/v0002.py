@@ -1,4 +1,4 @@
-"""Trials tell how long the model took to be made, without its fine-tuning, and a user's own metric."""
+"""Trials record how long the model took to make, without its fine-tuning, and a user's own metric."""
 
 from __future__ import annotations
 
