@@ -1,1 +1,1 @@
-"""Keras layers of our own, for factors that Keras has no layer for."""
+"""Rankline's own Keras layers, for factors without a stock Keras layer."""

@@ -17,10 +17,10 @@ class DepthwiseAlongAxis(keras.layers.Layer):  # type: ignore[misc]
     """Each channel convolved with its own K weights along one spatial axis, as K shifted multiply-adds.
 
     y[.., i, .., c] = sum over k < K of w[k, c] x[.., i s + k d - p, .., c] with stride s, dilation d and p zeros in
-    front, as Keras's convolutions pad: none (valid), (K - 1) d (causal), or half of what makes the output ceil(n / s)
-    long, rounded down (same). Lebedev et al., ICLR 2015, equations (6) and (7).
+    front, as in Keras's convolutions: none (valid), (K - 1) d (causal), or half the padding that makes the output
+    ceil(n / s) long, rounded down (same). Lebedev et al., ICLR 2015, equations (6) and (7).
 
-    axis: the spatial axis, counted from 0 without batch and channels. The input may have any number of them.
+    axis: the spatial axis, counted from 0 without batch and channels. The input may have any number of spatial axes.
     """
 
     def __init__(
@@ -104,19 +104,19 @@ class DepthwiseAlongAxis(keras.layers.Layer):  # type: ignore[misc]
 
     @property
     def _place(self) -> int:
-        """The tensor's axis that is convolved along."""
+        """The tensor axis of the convolution."""
         return self.axis + (2 if self._channels_first else 1)
 
     @property
     def _extent(self) -> int:
-        """Positions from the first weight to the last."""
+        """Number of positions from the first weight to the last."""
         return (self.kernel_size - 1) * self.dilation_rate + 1
 
     def _out_size(self, size: Any) -> Any:
         return (size - self._extent) // self.strides + 1 if self.padding == "valid" else -(-size // self.strides)
 
     def _zeros(self, size: Any, outputs: Any) -> tuple[Any, Any]:
-        """How many zeros are put before and after the axis."""
+        """Number of zeros padded before and after, along the axis."""
         if self.padding == "valid":
             return 0, 0
         if self.padding == "causal":

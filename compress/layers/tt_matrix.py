@@ -16,12 +16,14 @@ class TTMatrix(keras.layers.Layer):  # type: ignore[misc]
     """``activation(x W + b)`` on the channel axis at any number of positions, with W in the TT-matrix format.
 
     W(n, m) = G_1[m_1, n_1] .. G_d[m_d, n_d] with cores G_t (r_{t-1}, m_t, n_t, r_t): Novikov et al., "Tensorizing
-    Neural Networks", NeurIPS 2015, section 4. The last core is contracted first, as t3f does, which makes the
-    feature maps and FLOPs those of ``dse.methods.t3f``.
+    Neural Networks", NeurIPS 2015, section 4. The last core is contracted first, as in t3f, which makes the feature
+    maps and FLOPs those of ``dse.methods.t3f``.
 
-    output_modes, input_modes: m_1..m_d and n_1..n_d, whose products are the outputs and the inputs; ranks: r_1 ..
-    r_{d-1}; strides: of a 1x1 convolution, one for each axis between batch and channels; empty of a dense layer,
-    which takes any number of axes; data_format: where a convolution has its channels.
+    output_modes, input_modes: m_1..m_d and n_1..n_d, whose products are the numbers of outputs and inputs;
+    ranks: r_1 .. r_{d-1};
+    strides: for a 1x1 convolution, one for each axis between batch and channels; empty for a dense layer, which takes
+        any number of axes;
+    data_format: the position of a convolution's channel axis.
     """
 
     def __init__(
@@ -115,14 +117,14 @@ class TTMatrix(keras.layers.Layer):  # type: ignore[misc]
         return self._positions(output_shape) * sum(elements * length for elements, length in self._products())
 
     def feature_map_elements(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> int:
-        """Elements of all maps that the cores make of one sample, given its shapes without the batch axis."""
+        """Elements of all maps that the cores produce for one sample, given its shapes without the batch axis."""
         return self._positions(output_shape) * sum(elements for elements, _ in self._products())
 
     def _positions(self, output_shape: Sequence[int]) -> int:
         return prod(output_shape) // self.units
 
     def _products(self) -> Iterator[tuple[int, int]]:
-        """What every core makes at one position, last core first: the elements, and of how many products each is."""
+        """For every core at one position, last core first: the number of elements it makes, and of products in each."""
         bounds = list(pairwise((1, *self.ranks, 1)))
         for t in reversed(range(len(bounds))):
             left, right = bounds[t]

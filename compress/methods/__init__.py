@@ -1,4 +1,4 @@
-"""The registry of decompositions: adding one is adding its file, and one line here."""
+"""The registry of decompositions: adding one takes its file and one line here."""
 
 from __future__ import annotations
 

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 
 class ConvergenceWarning(UserWarning):
-    """Alternating least squares stopped at its last sweep while the error was still falling."""
+    """Alternating least squares reached its last sweep while the error was still falling."""
 
 
 class CP(Decomposition):
     """Factors: U (C, r), B_j (1, .., K_j, .., 1, r) for each spatial axis with K_j > 1, V^T (r, F).
 
-    W[k_1, .., k_d, c, f] = sum over r of B_1[k_1, r] .. B_d[k_d, r] U[c, r] V[f, r]; the columns of a term are equally
-    long. Warns with ConvergenceWarning where the error was still falling at the last sweep.
+    W[k_1, .., k_d, c, f] = sum over r of B_1[k_1, r] .. B_d[k_d, r] U[c, r] V[f, r]; the columns of a term have equal
+    norms. Warns with ConvergenceWarning if the error was still falling at the last sweep.
     """
 
     name = "cp"
@@ -91,7 +91,7 @@ class CP(Decomposition):
 
 
 def _squeezed(weights: Tensor) -> tuple[Tensor, list[int]]:
-    """The kernel without its spatial axes of size 1, and the axes that are left."""
+    """The kernel without its spatial axes of size 1, and the remaining axes."""
     *kernel, inputs, outputs = tl.shape(weights)
     axes = [axis for axis, size in enumerate(kernel) if size > 1]
     return tl.reshape(weights, (*(kernel[axis] for axis in axes), inputs, outputs)), axes

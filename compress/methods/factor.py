@@ -1,4 +1,4 @@
-"""One layer of the chain that replaces a factorized layer, and the weights it gets once it is built."""
+"""One layer of the chain that replaces a factorized layer, and its weights."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Factor:
 
 
 def geometry(layer: keras.Layer, axes: Collection[int] | None = None) -> dict[str, Any]:
-    """How a layer moves over its input: strides, padding and dilation of a convolution, {} of a dense layer.
+    """A layer's strides, padding and dilation if it is a convolution; {} for a dense layer.
 
-    axes: the spatial axes whose strides and dilation are wanted (default: all); along the others it is one position
-    at a time. Padding is a matter of each axis of its own, so that factors along single axes see the same borders.
+    axes: the spatial axes that keep their strides and dilation (default: all); the others get 1. Padding acts on each
+    axis separately, so that factors along single axes see the same borders.
     """
     names = ("strides", "padding", "dilation_rate")
     moves = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
@@ -42,10 +42,10 @@ def geometry(layer: keras.Layer, axes: Collection[int] | None = None) -> dict[st
 
 
 def spatial_axes(layer: keras.Layer) -> tuple[list[int], list[int]]:
-    """The axes of a convolution that have a factor, and those that have none: of kernel size 1.
+    """The spatial axes of a convolution that have a factor, and those without one (kernel size 1).
 
-    A stride on the latter is taken by the first factor: the input is subsampled before anything is computed (design,
-    section 2). No padding is ever added there, so the positions are those of the original layer.
+    A stride on the latter is taken by the first factor: the input is subsampled before anything is computed. Padding
+    never adds positions there, so they are those of the original layer.
     """
     sizes = list(enumerate(layer.kernel_size))
     return [axis for axis, size in sizes if size > 1], [axis for axis, size in sizes if size == 1]
@@ -58,20 +58,21 @@ def placed(core: Tensor, axis: int, axes: int) -> Tensor:
 
 
 def linear_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping[str, Any] | None = None) -> Factor:
-    """A factor inside the chain: no bias, no activation.
+    """An inner factor of the chain, without bias and activation.
 
-    original: the Conv1D/2D/3D or Dense that is replaced; the factor is of the same class, data format, dtype
-    policy and trainability. kernel: (K_1, .., K_d, in, out), or a matrix (in, out), which on a convolution is a
-    1x1. moves: strides, padding and dilation as ``geometry`` gives them (default: one position at a time).
+    original: the Conv1D/2D/3D or Dense that is replaced; the factor has its class, data format, dtype policy and
+        trainability.
+    kernel: (K_1, .., K_d, in, out), or a matrix (in, out), which becomes a 1x1 convolution if the original is one.
+    moves: strides, padding and dilation as ``geometry`` returns them (default: strides and dilation 1).
     """
     return _factor(original, name, kernel, {**(moves or {}), "use_bias": False})
 
 
 def depthwise_factor(original: keras.Layer, name: str, kernel: Tensor, axis: int) -> Factor:
-    """A factor inside the chain that convolves each channel by itself along one spatial axis of the original.
+    """An inner factor that convolves each channel by itself along one spatial axis of the original.
 
-    kernel: (1, .., K_j, .., 1, channels). Of Keras's own layers where there is one for all backends: TensorFlow has
-    none in 3-D or with causal padding, and refuses unequal strides in 2-D.
+    kernel: (1, .., K_j, .., 1, channels). A stock Keras layer where one works on all backends: TensorFlow has none in
+    3-D or with causal padding, and refuses unequal strides in 2-D.
     """
     import keras
 
@@ -95,10 +96,10 @@ def depthwise_factor(original: keras.Layer, name: str, kernel: Tensor, axis: int
 
 
 def last_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping[str, Any] | None = None) -> Factor:
-    """The factor that ends the chain: as ``linear_factor``, with the original's bias and activation.
+    """The last factor of the chain: like ``linear_factor``, with the original's bias and activation.
 
-    What acts on the output or the bias stays. The kernel's regularizer and constraint are dropped, here and in
-    every factor: they were set for the entries of the whole kernel, and say something else about factors.
+    Whatever acts on the output or the bias is kept. The kernel's regularizer and constraint are dropped, here and in
+    every factor: they were set for the entries of the whole kernel, and mean something else for factors.
     """
     settings, weights = ending(original)
     factor = _factor(original, name, kernel, {**(moves or {}), **settings})
@@ -106,14 +107,14 @@ def last_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mapping
 
 
 def ending(original: keras.Layer) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    """The settings of bias and activation that the last factor takes over, and the weights that go with them."""
+    """The bias and activation settings that the last factor takes over, and their weights."""
     import keras
 
     activation, inner = original.activation, []
     if isinstance(original.activation, keras.Layer):
         activation = type(original.activation).from_config(original.activation.get_config())
         if inner := original.activation.get_weights():
-            # A graph doesn't build it: the layer's own build ignores its activation.
+            # The graph does not build it, since a layer's build ignores its activation.
             activation.build_from_config(original.activation.get_build_config())
     settings = {
         "use_bias": original.use_bias,

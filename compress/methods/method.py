@@ -1,4 +1,4 @@
-"""The interface of a factorization method on the weights' side: how it is done."""
+"""The interface of a factorization method on the weights' side: how it is computed."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ DTYPES = ("float32", "float64")
 class Decomposition(ABC):
     """One way to factorize a layer's weights; ``name`` is the same as in ``dse.methods``.
 
-    ``suffixes`` are what the chain's layers are called by, first to last: layer ``conv1`` becomes
-    ``conv1_tucker_in``, .. A method may leave out some for some layers, never change their order.
+    ``suffixes`` name the chain's layers, first to last: layer ``conv1`` becomes ``conv1_tucker_in``, .. A method may
+    omit some of them for some layers, but never changes their order.
     """
 
     name: str
     suffixes: tuple[str, ...]
     uses_covariance: bool = False
-    """Whether ``factorize`` and ``tables`` take an input covariance, and then minimise the output's error."""
+    """Whether ``factorize`` and ``tables`` can take an input covariance and then minimise the output's error."""
     ends_in_outputs: bool = True
-    """Whether the last axis of the last factor is the layer's outputs, so that these can be weighed one by one."""
+    """Whether the last axis of the last factor is the layer's outputs, so that these can be weighted individually."""
 
     def layer_name(self, original: str, suffix: str) -> str:
-        """The name, or path, of one factor of the layer of that name or path."""
+        """The name, or path, of one factor of the layer with that name or path."""
         return f"{original}_{self.name}_{suffix}"
 
     @abstractmethod
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
     ) -> list[Tensor]:
-        """The factors of checked float64 ``weights``, in float64; called by ``decompose``."""
+        """The factors of validated float64 ``weights``, in float64; called by ``decompose``."""
 
     @abstractmethod
     def tables(
         self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
     ) -> dict[str | None, ErrorTable]:
-        """The error tables of checked float64 ``weights``, not all zero; called by ``spectrum``.
+        """The error tables of validated, nonzero float64 ``weights``; called by ``spectrum``.
 
-        branches: the tensor shapes wanted, with their caps; one, of shape None, but for T3F. One too costly to
-        look at may be left out.
+        branches: the wanted tensor shapes, with their caps; a single one, of shape None, except for T3F. A shape that
+        is too costly may be left out.
         """
 
     @abstractmethod
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
-        """The kernel that the factors stand for: (K_1, .., K_d, C, F) or (N, M), in the factors' dtype."""
+        """The kernel that the factors represent: (K_1, .., K_d, C, F) or (N, M), in the factors' dtype."""
 
     @abstractmethod
     def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
@@ -74,7 +74,7 @@ class Decomposition(ABC):
         """
 
     def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:
-        """The largest value of each rank. Raises UserError where the tensor shape is not possible."""
+        """The largest value of each rank. Raises UserError if the tensor shape is not possible."""
         if shape is not None:
             raise UserError(f"{self.name}: tensor shape {shape!r} is not possible here; only t3f has tensor shapes")
         ((_, polynomials),) = methods.get(self.name).polynomials(layer, Options())
@@ -90,13 +90,15 @@ class Decomposition(ABC):
     ) -> list[Tensor]:
         """The factors of a Keras kernel, computed in float64 and returned as ``dtype`` (float32 or float64).
 
-        weights: (K_1, .., K_d, C, F) of a convolution, (N, M) of a dense layer; ranks: one for each rank of the
-        method, within its caps (design section 2); shape: the tensor shape, for T3F alone; covariance: the second
-        moment (K C, K C) of the layer's input patches, rows in the order of ``weights.reshape(K C, F)``: the
-        factors then minimise the error of the layer's outputs, if the method ``uses_covariance``.
-        An all-zero kernel is allowed: its factors' product is zero.
-        Raises UserError on weights that are not finite or of another number of axes, a method that does not
-        apply, ranks outside the caps, a shape that is not possible, a covariance of another size.
+        weights: (K_1, .., K_d, C, F) of a convolution, or (N, M) of a dense layer.
+        ranks: one for each rank of the method, within its caps.
+        shape: the tensor shape, for T3F only.
+        covariance: the second moment (K C, K C) of the layer's input patches, rows in the order of ``weights.reshape(K
+            C, F)``; if the method ``uses_covariance``, the factors then minimise the error of the layer's outputs.
+
+        The factors of an all-zero kernel have a zero product. Raises UserError on weights that are not finite or have
+        another number of axes, a method that does not apply, ranks outside the caps, an impossible shape, and a
+        covariance of another size.
         """
         if dtype not in DTYPES:
             raise UserError(f"dtype must be one of {', '.join(DTYPES)}; got '{dtype}'")
@@ -109,11 +111,11 @@ class Decomposition(ABC):
     def spectrum(
         self, weights: Tensor, options: Options | None = None, covariance: Tensor | None = None
     ) -> dict[str | None, ErrorTable]:
-        """The error of every configuration of a Keras kernel, before any is made: see ``dse.error_table``.
+        """The error of every configuration of a Keras kernel, without decomposing any: see ``dse.error_table``.
 
-        weights and covariance as ``decompose`` takes them; options: those of the solution space. Errors are those
-        of the outputs where the method uses the covariance, else of the weights. All zero for an all-zero kernel.
-        Raises UserError as ``decompose``.
+        weights and covariance as in ``decompose``; options: those of the solution space. Errors are those of the
+        outputs if the method uses the covariance, otherwise of the weights. All zero for an all-zero kernel. Raises
+        UserError as ``decompose`` does.
         """
         kernel = _kernel(weights)
         layer = check_applies(self.name, tuple(tl.shape(kernel)))
@@ -125,10 +127,10 @@ class Decomposition(ABC):
         return self.tables(kernel, branches, self._covariance(covariance, kernel))
 
     def error(self, weights: Tensor, factors: Sequence[Tensor], covariance: Tensor | None = None) -> float:
-        """Relative error of the factors' product W' (0 where W and W' are both zero).
+        """Relative error of the factors' product W' (0 if W and W' are both zero).
 
-        ||W - W'|| / ||W||, Frobenius; with the covariance S of the input patches that of the layer's outputs,
-        the root of tr(D^T S D) / tr(W^T S W) with D = W - W'.
+        ||W - W'|| / ||W||, Frobenius; with the covariance S of the input patches, that of the layer's outputs: the
+        square root of tr(D^T S D) / tr(W^T S W) with D = W - W'.
         """
         kernel = _kernel(weights)
         difference = kernel - tl.tensor(self.reconstruct(factors), dtype=tl.float64)
@@ -136,7 +138,7 @@ class Decomposition(ABC):
         return (lost / whole) ** 0.5 if lost else 0.0
 
     def _covariance(self, covariance: Tensor | None, kernel: Tensor) -> Tensor | None:
-        """The checked covariance in float64; None where the method has no use for it."""
+        """The validated covariance in float64; None if the method does not use it."""
         if covariance is None or not self.uses_covariance:
             return None
         checked = tl.tensor(covariance, dtype=tl.float64)

@@ -1,4 +1,4 @@
-"""Pivoted QR of a dense or 1x1 kernel, cut after r columns: two matrices, as SVD, without its optimality.
+"""Pivoted QR of a dense or 1x1 kernel, truncated to r columns: two matrices like SVD, without its optimality.
 
 Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting, by Businger and Golub).
 """
@@ -18,10 +18,10 @@ from rankline.src.dse.space import Branch
 
 
 class QR(TwoFactors):
-    """Factors: Q (N, r) with orthonormal columns (1, .., 1, N, r of a 1x1 convolution), and R P^T (r, M).
+    """Factors: Q (N, r) with orthonormal columns, (1, .., 1, N, r) for a 1x1 convolution, and R P^T (r, M).
 
-    W P = Q R: the pivoting picks r outputs, one after the other, each the one that those before say least about;
-    the rest are combinations of them. What is cut off is the trailing block of R.
+    W P = Q R: pivoting picks r outputs one by one, each the one least explained by those before it; the other outputs
+    are combinations of them. The truncation drops the trailing block of R.
     """
 
     name = "qr"

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class SpatialSVD(Decomposition):
     """Factors: A (.., K_1, .., C, r) and B (.., K_2, .., r, F), of size 1 along all other axes; W = A B at each tap.
 
-    With the covariance of the input, A spans the leading singular vectors of the whitened matrix, and B is the best for
-    the layer's outputs behind it.
+    With the input covariance, A spans the leading singular vectors of the whitened matrix, and B is the best second
+    factor for the layer's outputs.
     """
 
     name = "spatial_svd"
@@ -86,7 +86,7 @@ def _whitened(weights: Tensor, covariance: Tensor) -> Whitened:
 
 
 def _axes(kernel: Sequence[int]) -> list[int]:
-    """The two spatial axes of a size above 1."""
+    """The two spatial axes with a size above 1."""
     return [axis for axis, size in enumerate(kernel) if size > 1]
 
 

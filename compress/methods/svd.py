@@ -19,10 +19,10 @@ from rankline.src.dse.space import Branch
 
 
 class SVD(TwoFactors):
-    """Factors: U S^1/2 of shape (K_1, .., K_d, C, r), or (N, r) of a dense layer, and S^1/2 V^T (r, F).
+    """Factors: U S^1/2 of shape (K_1, .., K_d, C, r), or (N, r) for a dense layer, and S^1/2 V^T (r, F).
 
-    With the covariance S of the input, V are the leading eigenvectors of W^T S W: the products W V V^T are then
-    the best rank r for the layer's outputs, however deficient S is.
+    With the input covariance S, V holds the leading eigenvectors of W^T S W: W V V^T is then the best rank-r kernel for
+    the layer's outputs, even if S is rank-deficient.
     """
 
     name = "svd"
@@ -57,10 +57,10 @@ def _output_gram(matrix: Tensor, covariance: Tensor) -> Tensor:
 
 
 def _balanced(matrix: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-    """Two factors (m, rank), (rank, n) of the projection W V V^T of a matrix (m, n) on a frame V (n, rank).
+    """Two factors (m, rank), (rank, n) of the projection W V V^T of a matrix (m, n) onto a frame V (n, rank).
 
-    Each column of W V shares its length evenly between the two, which for a singular frame is U S^1/2 and
-    S^1/2 V^T. Where a column is zero, its row is of length 1.
+    The norm of each column of W V is split evenly between the two factors; for a frame of singular vectors they are U
+    S^1/2 and S^1/2 V^T. If a column is zero, its row has norm 1.
     """
     image = tl.matmul(matrix, frame)
     scale = tl.sqrt(tl.norm(image, axis=0))

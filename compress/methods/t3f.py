@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 Modes = tuple[int, ...]
 
 LARGEST_SIDE = 2048
-"""Shapes that have a rank cap above it, the side of an eigenproblem, get no error table."""
+"""Tensor shapes with a rank cap (the size of an eigenproblem) above this get no error table."""
 
 
 class T3F(Decomposition):
     """Factors: the cores (r_{t-1}, m_t, n_t, r_t), t = 1..d, r_0 = r_d = 1.
 
-    The first core of a convolution has the kernel's axes, all of size 1, in front. W(n, m) = G_1[m_1, n_1] ..
+    For a convolution, the first core has the kernel's axes, all of size 1, in front. W(n, m) = G_1[m_1, n_1] ..
     G_d[m_d, n_d] with n and m counted in C order. The kernel is reshuffled into the tensor (m_1 n_1, .., m_d n_d) and
-    factorized by TT-SVD; with d = 3 by the HOSVD frames of both ends instead, so that the error is known beforehand as
-    it is with d = 2. With d >= 4 a bound is. Ranks beyond what their neighbours can feed are filled up with zeros.
+    factorized by TT-SVD; with d = 3 by the HOSVD frames of both ends instead, so that the error is known beforehand, as
+    with d = 2. With d >= 4 only a bound is known. Ranks larger than their neighbours can feed are padded with zeros.
     """
 
     name = "t3f"
@@ -119,9 +119,9 @@ class T3F(Decomposition):
 
 
 class Cuts:
-    """The cuts of one kernel's tensors in two, which many tensor shapes share.
+    """The unfoldings of one kernel, which many tensor shapes share.
 
-    A cut is named by the modes on its left, multiplied: m = m_1..m_t and n = n_1..n_t.
+    A cut is identified by the products of the modes on its left: m = m_1..m_t and n = n_1..n_t.
     """
 
     def __init__(self, weights: Tensor) -> None:
@@ -131,7 +131,7 @@ class Cuts:
         self.tails: dict[tuple[int, int], NDArray[np.float64]] = {}
 
     def table(self, outputs: Modes, inputs: Modes) -> ErrorTable:
-        """Of d = 2 and d = 3 the error itself, else the sum of the tails at all cuts."""
+        """The exact error for d = 2 and d = 3, otherwise the sum of the tails at all cuts."""
         cuts = list(zip(accumulate(outputs[:-1], mul), accumulate(inputs[:-1], mul), strict=True))
         if len(outputs) != 3:
             tails = tuple(self.tail(m, n) for m, n in cuts)
@@ -142,14 +142,14 @@ class Cuts:
         return ErrorTable((grid_of(tl.to_numpy(tl.sum(core**2, axis=1))),), EXACT)
 
     def tail(self, m: int, n: int) -> NDArray[np.float64]:
-        """The squared share beyond r of the singular values, at [r - 1] for every r."""
+        """The share of the squared singular values beyond the first r, at [r - 1] for every r."""
         if (m, n) not in self.tails:
             gram = smaller_gram(self._matrix(m, n))
             self.tails[m, n] = spectral_tail(gram, len(gram))
         return self.tails[m, n]
 
     def frame(self, m: int, n: int, on_the_right: bool = False) -> Tensor:
-        """The left singular vectors, or the right ones, as columns."""
+        """The left or the right singular vectors, as columns."""
         key = (m, n, on_the_right)
         if key not in self.frames:
             matrix = self._matrix(m, n)
@@ -161,7 +161,7 @@ class Cuts:
 
 
 def modes_of(shape: str | None) -> tuple[Modes, Modes]:
-    """Output and input modes of ``m_1x..xm_d:n_1x..xn_d``. Raises UserError where it is not of that form."""
+    """Output and input modes of ``m_1x..xm_d:n_1x..xn_d``. Raises UserError if the text is not of that form."""
     try:
         outputs, inputs = (tuple(int(mode) for mode in part.split("x")) for part in str(shape).split(":"))
     except ValueError:
@@ -180,14 +180,14 @@ def reshuffled(weights: Tensor, outputs: Modes, inputs: Modes) -> Tensor:
 
 
 def two_sided(tensor: Tensor, r1: int, r2: int) -> list[Tensor]:
-    """Frames of both ends and the core between them: (d_1, r_1), (r_1, d_2, r_2), (r_2, d_3)."""
+    """The frames of both ends and the core between them: (d_1, r_1), (r_1, d_2, r_2), (r_2, d_3)."""
     left, right = left_frame(tl.unfold(tensor, 0))[:, :r1], left_frame(tl.unfold(tensor, 2))[:, :r2]
     core = multi_mode_dot(tensor, [tl.transpose(left), tl.transpose(right)], modes=[0, 2])
     return [left, core, tl.transpose(right)]
 
 
 def tt_svd(tensor: Tensor, ranks: Sequence[int]) -> list[Tensor]:
-    """Oseledets' algorithm 1: (r_{t-1} d_t, r_t) for every mode of the tensor, the last one (r_{d-1}, d_d)."""
+    """Oseledets' algorithm 1: a core (r_{t-1} d_t, r_t) for every mode of the tensor, the last (r_{d-1}, d_d)."""
     frames, rest, left = [], tensor, 1
     for size, rank in zip(tl.shape(tensor), ranks, strict=False):
         matrix = tl.reshape(rest, (left * size, -1))
@@ -197,6 +197,6 @@ def tt_svd(tensor: Tensor, ranks: Sequence[int]) -> list[Tensor]:
 
 
 def _filled_up(frame: Tensor, rank: int) -> Tensor:
-    """The frame with columns of zeros up to the rank."""
+    """The frame, padded with zero columns up to the rank."""
     rows, columns = tl.shape(frame)
     return tl.concatenate([frame, tl.zeros((rows, rank - columns), **tl.context(frame))], axis=1)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class TT(Decomposition):
     """Factors: U (C, r_1), G_j (1, .., K_j, .., 1, r_j, r_{j+1}) for each spatial axis with K_j > 1, V (r_{d+1}, F).
 
-    W[k_1, .., k_d, c, f] = U[c] G_1[k_1] .. G_d[k_d] V[f]. U has orthonormal columns, V orthonormal rows. Ranks beyond
-    what their neighbours can feed are filled up with zeros.
+    W[k_1, .., k_d, c, f] = U[c] G_1[k_1] .. G_d[k_d] V[f]. U has orthonormal columns, V orthonormal rows. Ranks larger
+    than their neighbours can feed are padded with zeros.
     """
 
     name = "tt"
@@ -52,7 +52,7 @@ class TT(Decomposition):
     def tables(
         self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
     ) -> dict[str | None, ErrorTable]:
-        """Of two ranks the error in the HOSVD frames of both ends, as of Tucker-2; of more the sum of the tails."""
+        """For two ranks the error in the HOSVD frames of both ends, as for Tucker-2; for more, the sum of the tails."""
         tensor, axes = _train_order(weights)
         if len(axes) == 1:
             (branch,) = branches
@@ -61,11 +61,11 @@ class TT(Decomposition):
         return {None: ErrorTable(tuple(_tail(tensor, cut) for cut in range(1, tl.ndim(tensor))), BOUND)}
 
     def exact_errors(self, weights: Tensor, ranks: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-        """Relative errors at some choices of ranks on a kernel that ``decompose`` takes, closer than the bound.
+        """Relative errors (n,) of rank combinations of a kernel as in ``decompose``, closer than the bound.
 
-        With three ranks they are those of the HOSVD frames (C, r_1) and (F, r_3) and the best core between them, from
-        one eigenproblem for each (r_1, r_3), whatever the r_2; ``decompose`` gets a percent or so below. With other
-        numbers of ranks, each is decomposed.
+        With three ranks, they are the errors of the HOSVD frames (C, r_1) and (F, r_3) with the best core between them,
+        from one eigenproblem for each (r_1, r_3), which serves every r_2; ``decompose`` gets a percent or so lower.
+        With any other number of ranks, each combination is decomposed.
         """
         kernel = tl.tensor(weights, dtype=tl.float64)
         if len(_train_order(kernel)[1]) != 2:
@@ -98,7 +98,7 @@ class TT(Decomposition):
 
 
 def _train_order(weights: Tensor) -> tuple[Tensor, list[int]]:
-    """The kernel as the tensor (C, K_1, .., K_d, F) without spatial axes of size 1, and the axes that are left."""
+    """The kernel as the tensor (C, K_1, .., K_d, F) without spatial axes of size 1, and the remaining axes."""
     *kernel, inputs, outputs = tl.shape(weights)
     axes = [axis for axis, size in enumerate(kernel) if size > 1]
     first = tl.moveaxis(weights, len(kernel), 0)
@@ -118,7 +118,7 @@ def _outside(core: Tensor) -> NDArray[np.float64]:
 
 
 def _tail(tensor: Tensor, cut: int) -> NDArray[np.float64]:
-    """The share of the squared singular values beyond r, at [r - 1], of the tensor cut in two after ``cut`` modes."""
+    """The share of the squared singular values beyond the first r, at [r - 1], of the unfolding after ``cut`` modes."""
     matrix = tl.reshape(tensor, (prod(tl.shape(tensor)[:cut]), -1))
     rows, columns = tl.shape(matrix)
     if rows > columns:

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 SWEEPS = 2
 POWER_STEPS = 2
 SMALL = 128
-"""Up to this size an eigenproblem takes no longer than the steps."""
+"""Up to this size, an eigenproblem takes no longer than orthogonal iteration."""
 
 
 class Tucker(Decomposition):
     """Factors: U_1 (C, r_1), core G (K_1, .., K_d, r_1, r_2), U_2 (r_2, F); W = G x_C U_1 x_F U_2^T.
 
-    U_1 has orthonormal columns, U_2 orthonormal rows, whatever the ranks.
+    U_1 has orthonormal columns and U_2 orthonormal rows, for all ranks.
     """
 
     name = "tucker"
@@ -83,18 +83,18 @@ class Tucker(Decomposition):
 
 @remembered
 def hosvd_frames(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The full frames (C, C) and (F, F) of the input and output channels, most energy first."""
+    """The full frames (C, C) and (F, F) of the input and output channels, those with the most energy first."""
     modes = (tl.ndim(weights) - 2, tl.ndim(weights) - 1)
     left, right = (leading_frame(tl.unfold(weights, mode), tl.shape(weights)[mode]) for mode in modes)
     return left, right
 
 
 def _turned(frame: Tensor, matrix: Tensor) -> Tensor:
-    """A frame (m, r) turned to the r leading left singular vectors of ``matrix`` (m, n).
+    """A frame (m, r) rotated to the r leading left singular vectors of ``matrix`` (m, n).
 
-    By an eigenproblem where it is small. Else towards them by orthogonal iteration (Golub and Van Loan, "Matrix
-    Computations", section 8.2.4), because the HOSVD frame is close already: on kernels whose spectrum decays, two
-    steps reach the error of the eigenproblem to 1e-4 of it, several times sooner.
+    By an eigenproblem if it is small, otherwise by orthogonal iteration (Golub and Van Loan, "Matrix Computations",
+    section 8.2.4), because the HOSVD frame is already close: on kernels with a decaying spectrum, two steps come within
+    1e-4 of the eigenproblem's error, relative to it, several times faster.
     """
     if len(matrix) <= SMALL:
         return leading_frame(matrix, tl.shape(frame)[1])
@@ -106,8 +106,8 @@ def _turned(frame: Tensor, matrix: Tensor) -> Tensor:
 def _split_strides(layer: keras.Layer) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Strides of the first factor and of the core.
 
-    Where the kernel has size 1 the input is subsampled before anything is computed (design, section 2). There
-    no padding is ever added, so the positions are those of the original layer.
+    Along axes of kernel size 1, the input is subsampled before anything is computed. Padding never adds positions
+    there, so they are those of the original layer.
     """
     pairs = list(zip(layer.kernel_size, layer.strides, strict=True))
     return tuple(s if k == 1 else 1 for k, s in pairs), tuple(1 if k == 1 else s for k, s in pairs)

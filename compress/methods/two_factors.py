@@ -1,4 +1,4 @@
-"""What the factorizations of a matrix into two have in common: the chain of layers, and the product."""
+"""The common part of the methods with two factors: the chain of layers, and the product."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A Keras model looked into and changed: surgery, files, feature maps, gradients."""
+"""Inspecting and changing a Keras model: surgery, files, feature maps, gradients."""

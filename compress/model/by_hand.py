@@ -1,4 +1,4 @@
-"""Factorizing by hand: a plan carried out on a model, with what it saves and loses, layer by layer."""
+"""Factorizing by hand: applies a plan to a model and reports savings and errors, layer by layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rankline.src.dse.progress import Progress, no_progress
 
 @dataclass(frozen=True)
 class FactorizedLayer:
-    """A layer's choice, its cost as it was and that of its factors, and the relative error of their product."""
+    """A layer's choice, its original cost and that of its factors, and the relative error of their product."""
 
     layer: str
     configuration: Configuration
@@ -29,7 +29,7 @@ class FactorizedLayer:
 
 @dataclass(frozen=True)
 class Factorization:
-    """The factorized model, its layers, and the whole model's cost; ``uncounted``: layers of unknown FLOPs."""
+    """The factorized model, its layers, and the whole model's cost; ``uncounted``: layers with unknown FLOPs."""
 
     model: keras.Model
     layers: tuple[FactorizedLayer, ...]
@@ -44,10 +44,10 @@ def factorize_by_hand(
     input_shape: InputShape | None = None,
     progress: Progress = no_progress,
 ) -> Factorization:
-    """Carries out a plan, without training. ``input_shape``: see ``graph.trace``; progress: see ``factorize``.
+    """Applies a plan, without training. ``input_shape``: see ``graph.trace``; progress: see ``factorize``.
 
-    Raises UserError for a layer that isn't there or can't be factorized, a method that doesn't apply to it, and
-    ranks that it can't have.
+    Raises UserError for a layer that doesn't exist or can't be factorized, a method that doesn't apply to it, and ranks
+    outside its caps.
     """
     made, errors = factorize_and_measure(model, plan, progress=progress)
     before, after = describe(model, input_shape), describe(made, input_shape)
@@ -70,5 +70,5 @@ def factorize_by_hand(
 
 
 def _cost(shape: ModelShape, paths: Collection[str]) -> Cost:
-    """The cost of some layers together, as far as it is known; params without biases."""
+    """The total cost of some layers, as far as known; params without biases."""
     return total(counted_cost(layer) for layer in shape.layers if layer.name in paths)

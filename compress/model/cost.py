@@ -1,4 +1,4 @@
-"""What a model costs, counted from its layers."""
+"""The cost of a model, counted from its layers."""
 
 from __future__ import annotations
 

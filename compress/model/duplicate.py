@@ -10,13 +10,13 @@ from rankline.src.dse.errors import UserError
 
 
 def duplicate(layer: keras.Layer) -> keras.Layer:
-    """A layer, or bare operation of a graph, of the same class and config, not built and with no weights yet.
+    """A layer (or bare operation of a graph) of the same class and config, unbuilt and without weights.
 
-    Functions that the layer holds (a custom activation, a Lambda's body) needn't be registered with Keras: they
-    are at hand. Raises UserError for a layer whose class cannot be made from its config.
+    Functions that the layer holds (a custom activation, a Lambda's body) needn't be registered with Keras, since they
+    are in memory. Raises UserError for a layer whose class cannot be made from its config.
     """
     functions = {value.__name__: value for value in vars(layer).values() if isfunction(value)}
-    # Keras refuses a Lambda's code from files that may not be trusted; this one already runs in this process.
+    # Keras refuses a Lambda's code from untrusted files; this code already runs in this process.
     trust = {"safe_mode": False} if isinstance(layer, keras.layers.Lambda) else {}
     try:
         config = layer.get_config()

@@ -1,6 +1,6 @@
-"""Samples on their way through a network's calls, with the outputs of single layers in our hands.
+"""Passing samples through a network's calls, with control over the outputs of single layers.
 
-The network ends in its logits here: a last softmax or sigmoid is left out, because errors are told before it.
+The network ends in its logits here: a last softmax or sigmoid is left out, because errors are measured before it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Values = dict[int, list[Any]]
 """The output tensors of calls, by index."""
 
 Change = Callable[[FittedLayer, Any], Any]
-"""Takes a layer and its outputs before any activation; returns what goes on instead."""
+"""Takes a layer and its outputs before any activation; returns the outputs to use instead."""
 
 SQUASHING = (keras.activations.softmax, keras.activations.sigmoid)
 
 
 def unchanged(fitted: FittedLayer, y: Any) -> Any:
-    """The change that is none."""
+    """Leaves the outputs unchanged."""
     return y
 
 
@@ -48,12 +48,12 @@ class ForwardPass:
 
     @cached_property
     def _last(self) -> set[int]:
-        """The calls that make an output which nothing else takes."""
+        """The calls that make an output of the model that no other call takes."""
         used = {source for call in self.calls for source in call.inputs}
         return {index for index, call in enumerate(self.calls) if call.is_output and index not in used}
 
     def step(self, index: int, given: Sequence[Any], change: Change = unchanged) -> list[Any]:
-        """The outputs of one call for the tensors that go in."""
+        """The outputs of one call for the given input tensors."""
         call, fitted = self.calls[index], self._at.get(index)
         if fitted is not None:
             outputs = [fitted.linear(given[0])]
@@ -66,18 +66,18 @@ class ForwardPass:
         return outputs
 
     def run(self, values: Values, indices: Iterable[int], change: Change = unchanged) -> Values:
-        """``values`` with the outputs of the calls at the indices, which are in an order in which they can be made."""
+        """``values`` with the outputs of the calls at the indices, which must be in topological order."""
         for index in indices:
             values[index] = self.step(index, self.given(index, values), change)
         return values
 
     def given(self, index: int, values: Mapping[int, Sequence[Any]]) -> list[Any]:
-        """What goes into a call."""
+        """The inputs of a call."""
         call = self.calls[index]
         return [values[source][output] for source, output in zip(call.inputs, call.sources, strict=True)]
 
     def start(self, batch: Sequence[Any]) -> Values:
-        """The values of the network's inputs, a tensor for each."""
+        """The values of the network's inputs, one tensor for each."""
         return {index: [tensor] for index, tensor in zip(self.inputs, batch, strict=True)}
 
     @property
@@ -95,11 +95,11 @@ class ForwardPass:
         return [values[index][0] for index, call in enumerate(self.calls) if call.is_output]
 
     def changed(self, values: Values, fitted: FittedLayer, y: Any, after: Iterable[int]) -> Values:
-        """The values when a layer's outputs, before any activation, are others; after: what depends on them."""
+        """The values with a layer's outputs, before any activation, replaced by ``y``; after: the calls that depend on it."""
         return self.run({**values, fitted.end: [self.activated(fitted.end, y)]}, after)
 
     def activated(self, index: int, y: Any) -> Any:
-        """A call's outputs after the activation of its own layer, if it has any, but for a last squashing one."""
+        """A call's outputs after its own layer's activation, if any, except a last softmax or sigmoid."""
         activation = getattr(self.calls[index].layer, "activation", None)
         if activation is None or (index in self._last and activation in SQUASHING):
             return y
@@ -115,14 +115,14 @@ class ForwardPass:
 
 
 def squashes(layer: Any) -> bool:
-    """Whether a layer is a softmax or sigmoid of its own."""
+    """Whether a layer is just a softmax or sigmoid."""
     return type(layer) is keras.layers.Softmax or (
         type(layer) is keras.layers.Activation and layer.activation in SQUASHING
     )
 
 
 def batches_of(samples: Sequence[Any], size: int, calls: Sequence[Call]) -> Iterator[list[Any]]:
-    """One tensor for each input of a network of calls, of its type and of at most ``size`` samples.
+    """Batches of at most ``size`` samples: one tensor for each input of the network, of the input's dtype.
 
     samples: an array for each input.
     """

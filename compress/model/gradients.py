@@ -1,4 +1,4 @@
-"""How a model's outputs change with feature maps inside it: one backward pass, on any of Keras's backends."""
+"""Gradients with respect to feature maps inside a model: one backward pass, on any Keras backend."""
 
 from __future__ import annotations
 

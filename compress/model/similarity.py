@@ -1,4 +1,4 @@
-"""How alike a factorized layer's feature maps are to the original's."""
+"""The similarity of a factorized layer's feature maps to the original's."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.keras_model.graph import Call, feature_maps, peak_elements, trace
 
 MAP_BYTES = 512 * 2**20
-"""Of feature maps that may be held at once, the original's and the factorized layers': it sets the batch."""
+"""Memory for feature maps held at once, the original's and the factorized layers'; it determines the batch size."""
 
 LARGEST_BATCH = 128
 
 KEPT_BYTES = 2**30
-"""Of the original's feature maps that a search keeps; those of further samples are made again for every trial."""
+"""Memory for the original's feature maps kept during a search; those beyond are recomputed for every trial."""
 
 INPUT = 0
 """The index of the call that is the model's input."""
@@ -50,14 +50,14 @@ TAIL = (
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
 )
-"""Layers that belong to the one before them: activation, normalisation and pooling."""
+"""Layers that belong to the layer before them: activation, normalisation and pooling."""
 
 
 class Reference:
-    """The original's feature maps that factorized layers are compared with, on the same samples every time.
+    """The original's feature maps, with which factorized layers are compared on the same samples every time.
 
-    They are kept, for as many batches of the samples as ``KEPT_BYTES`` has room for, and passed through the original
-    again for the others: the similarities are the same, bit by bit.
+    As many batches as fit into ``KEPT_BYTES`` are kept; the others pass through the original again. The similarities
+    are the same either way, bit for bit.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Reference:
         batch_size: int | None = None,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """paths: the layers that may be compared; samples: (n, ...) inputs of the model; batch_size: by default as
-        many samples as ``MAP_BYTES`` allows."""
+        """paths: the layers that may be compared; samples: (n, ...) inputs of the model; batch_size: by default as many
+        samples as ``MAP_BYTES`` allows."""
         self.original = original
         self.samples = samples
         self.calls = trace(original)
@@ -85,9 +85,9 @@ class Reference:
     def similarities(self, compressed: keras.Model, plan: Mapping[str, Configuration]) -> dict[str, float]:
         """Mean cosine between the feature maps of each planned layer in the original and in the compressed model.
 
-        Every factorized layer is fed with the original's input feature map, and compared after the activation,
-        normalisation and pooling that follow it (those of the compressed model on its side). A layer that is used
-        in several places counts all of them.
+        Every factorized layer gets the original's input feature map, and is compared after the activation,
+        normalisation and pooling that follow it (the compressed model's on its side). A layer used in several places is
+        averaged over all of them.
         """
         places = {index: path for index, path in self.places.items() if path in plan}
         ours = {
@@ -100,12 +100,12 @@ class Reference:
         sums = dict.fromkeys(plan, 0.0)
         waiting: dict[int, Any] = {}
 
-        def receive(index: int, given: Any, theirs: Any) -> None:
+        def receive(index: int, given: Any, output: Any) -> None:
             if index in places:
                 waiting[index] = through(ours[index], keras.ops.convert_to_tensor(given))
             place = self.place_of_end.get(index)
             if place is not None and place in places:
-                sums[places[place]] += _cosines(theirs, waiting.pop(place))
+                sums[places[place]] += _cosines(output, waiting.pop(place))
 
         for start in range(0, len(self.samples), self.size):
             self._pass(start, receive)
@@ -113,7 +113,7 @@ class Reference:
         return {path: total / uses[path] / len(self.samples) for path, total in sums.items()}
 
     def _pass(self, start: int, receive: Callable[[int, Any, Any], None]) -> None:
-        """Hands over a batch's maps in the order of the calls: the call's index, what goes into it, what comes out."""
+        """Passes a batch's maps to ``receive`` in the order of the calls: the call's index, its input, its output."""
         wanted = {*self.places, *self.place_of_end}
         batch = keras.ops.convert_to_tensor(self.samples[start : start + self.size])
         if start in self.kept:
@@ -125,33 +125,33 @@ class Reference:
         size = self.bytes_per_sample * len(batch)
         seen: dict[int, Any] = {}
 
-        def see(index: int, given: Sequence[Any], theirs: Any) -> None:
-            receive(index, given[0], theirs)
+        def receive_and_keep(index: int, given: Sequence[Any], output: Any) -> None:
+            receive(index, given[0], output)
             if size > self.room:
                 return
             if index in self.places and self._source(index) != INPUT:
                 seen[self._source(index)] = given[0]
             if index in self.place_of_end:
-                seen[index] = theirs
+                seen[index] = output
 
-        feature_maps(self.original, [batch], wanted, see)
+        feature_maps(self.original, [batch], wanted, receive_and_keep)
         if size <= self.room:
             self.room -= size
             self.kept[start] = {key: keras.ops.convert_to_numpy(map_) for key, map_ in seen.items()}
 
     def _source(self, index: int) -> int:
-        """The call whose output goes into a call; where that has several outputs, a number of its own, below zero."""
+        """The call whose output goes into a call; if that has several outputs, a unique key below zero."""
         source = self.calls[index].inputs[0]
         return source if len(self.calls[source].out_shapes) == 1 else ~index
 
     def _shape(self, key: int) -> tuple[int, ...]:
-        """The shape, for one sample, of what is kept under an index or under a number below zero."""
+        """The shape, for one sample, of the map kept under a key."""
         shape = self.calls[key].out_shapes[0] if key >= 0 else self.calls[~key].in_shapes[0]
         return tuple(size or 1 for size in shape)
 
 
 def fitting_batch(calls: Sequence[Call]) -> int:
-    """How many samples can go through both models at once within ``MAP_BYTES``, from 1 to ``LARGEST_BATCH``."""
+    """Number of samples that can pass through both models at once within ``MAP_BYTES``, from 1 to ``LARGEST_BATCH``."""
     bytes_per_sample = 2 * 4 * peak_elements(calls)
     return max(1, min(LARGEST_BATCH, MAP_BYTES // bytes_per_sample))
 
@@ -172,7 +172,7 @@ def _tail(calls: list[Call], index: int) -> list[int]:
 
 
 def through(layers: Sequence[Any], tensor: Any) -> Any:
-    """What a chain of layers makes of a tensor in inference mode."""
+    """The output of a chain of layers for a tensor, in inference mode."""
     for layer in layers:
         tensor = layer(tensor, training=False) if layer._call_has_training_arg else layer(tensor)
     return tensor

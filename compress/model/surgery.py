@@ -39,16 +39,18 @@ def factorize(
 ) -> keras.Model:
     """A new model with every layer in ``plan`` replaced by its factors, and all others copied.
 
-    model: a built Functional or Sequential model, nested to any depth; it stays as it is and shares no weights
-    with the result. keep: a model that this function made of ``model``, perhaps fine-tuned since, with its plan.
-    What ``plan`` says as that plan does (the same choice, or nothing) is then taken from there; what it
-    changes is made from ``model``. covariances: second moments of layers' input patches, by path (see
-    ``compress.covariance``); methods that can use them then minimise the error of these layers' outputs.
-    known: factors of layers, by path, that are taken as they are. progress: is told of the layers that are decomposed.
-    Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer that is used in
-    several places is replaced by one chain, used in the same places. A factorized output layer
-    gives its output the last factor's name.
-    Raises UserError for a model that is no graph or not built, and for an entry of the plan that is not possible.
+    model: a built Functional or Sequential model, nested to any depth; it is not changed and shares no weights with the
+        result.
+    keep: a model that this function made from ``model``, perhaps fine-tuned since, with its plan. Layers on which both
+        plans agree (the same choice, or none) are copied from it; the others are made from ``model``.
+    covariances: second moments of layers' input patches, by path (see ``compress.fit.covariance``); methods that use them
+        then minimise the error of these layers' outputs.
+    known: ready-made factors of layers, by path.
+    progress: called after each decomposed layer.
+
+    Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer used in several places
+    is replaced by one chain, used in the same places. A factorized output layer gives its output the last factor's
+    name. Raises UserError for a model that is not a graph or not built, and for an invalid entry of the plan.
     """
     return _factorized(model, plan, keep, covariances, known or {}, False, progress)[0]
 
@@ -59,7 +61,7 @@ def factorize_and_measure(
     keep: tuple[keras.Model, Mapping[str, Configuration]] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[keras.Model, dict[str, float]]:
-    """As ``factorize``; and, by path, the relative Frobenius errors of the layers that were decomposed now."""
+    """As ``factorize``, with the relative Frobenius errors, by path, of the layers decomposed in this call."""
     return _factorized(model, plan, keep, None, {}, True, progress)
 
 
@@ -102,16 +104,16 @@ def _factorized(
 def factor_names(path: str, choice: Configuration) -> list[str]:
     """The paths that a planned layer's factors can have in the factorized model, in the chain's order.
 
-    A method may leave out some of them for some layers; ``factor_chain`` finds those that are there.
+    A method may omit some of them for some layers; ``factor_chain`` finds those that exist.
     """
     method = get(choice.method)
     return [method.layer_name(path, suffix) for suffix in method.suffixes]
 
 
 def factor_chain(model: keras.Model, path: str, choice: Configuration) -> list[keras.Layer]:
-    """The layers that stand in the factorized ``model`` for the original layer at ``path``, first factor first.
+    """The layers that replace the original layer at ``path`` in the factorized ``model``, first factor first.
 
-    Raises UserError where there are none.
+    Raises UserError if there are none.
     """
     chain = [layer for name in factor_names(path, choice) if (layer := find_layer(model, name)) is not None]
     if not chain:
@@ -123,7 +125,7 @@ def factor_chain(model: keras.Model, path: str, choice: Configuration) -> list[k
 
 
 def find_layer(model: keras.Model, path: str) -> keras.Layer | None:
-    """The layer at a path of the model; None where there is none."""
+    """The layer at a path of the model; None if there is none."""
     layer = model
     for name in path.split("/"):
         inner = layer.layers if layer is not None and _is_graph(layer) else []
@@ -132,7 +134,7 @@ def find_layer(model: keras.Model, path: str) -> keras.Layer | None:
 
 
 def refusal(model: keras.Model, path: str) -> str | None:
-    """Why what a reader lists at a path of a model cannot be factorized; None where it can."""
+    """Why the layer that a reader lists at a path of a model cannot be factorized; None if it can."""
     layer = find_layer(model, path)
     if layer is None:
         return "is a part of a layer, and only whole ones are factorized yet"
@@ -140,9 +142,9 @@ def refusal(model: keras.Model, path: str) -> str | None:
 
 
 class _Rebuild:
-    """Puts the replacements of all layers together as the originals were.
+    """Connects the replacements of all layers as the originals were connected.
 
-    chains: what replaces each layer, by the original's identity; a layer that is only copied is a chain of one.
+    chains: the replacement of each layer, by the original's identity; a layer that is only copied is a chain of one.
     """
 
     def __init__(self, chains: Mapping[int, list[Factor]]) -> None:
@@ -151,7 +153,7 @@ class _Rebuild:
         self.models: dict[int, keras.Model] = {}
 
     def model(self, model: keras.Model) -> keras.Model:
-        """The new model for an original one, made once."""
+        """The new model for an original one, built once."""
         if id(model) not in self.models:
             make = self._sequential if isinstance(model, keras.Sequential) else self._functional
             result = self.models[id(model)] = make(model)
@@ -167,7 +169,7 @@ class _Rebuild:
         return keras.Sequential(layers, name=model.name)
 
     def _functional(self, model: keras.Model) -> keras.Model:
-        # The same graph without its compile settings, which clone_model would copy, and fail at a custom loss.
+        # The same graph without its compile settings, which clone_model would copy, failing on a custom loss.
         graph = keras.Model(model.input, model.output, name=model.name)
         inputs = keras.tree.pack_sequence_as(model.input, [layer.output for layer in _inputs(model)])
         return keras.models.clone_model(
@@ -175,7 +177,7 @@ class _Rebuild:
         )
 
     def _replace(self, layer: keras.Layer) -> keras.Layer:
-        """The first layer of a replacement; what isn't in the list of layers is an operation without weights."""
+        """The first layer of a replacement; anything that has none is an operation without weights."""
         if _is_graph(layer):
             return self.model(layer)
         return self.chains[id(layer)][0].layer if id(layer) in self.chains else duplicate(layer)
@@ -188,7 +190,7 @@ class _Rebuild:
 
 
 def _inputs(model: keras.Model) -> list[keras.Layer]:
-    """Copies of a model's input layers. Sequential models hide theirs, so they are read off the graph."""
+    """Copies of a model's input layers, taken from the graph, since Sequential models hide theirs."""
     graph = keras.Model(model.inputs, model.outputs)
     layers = {id(layer.output): layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
     return [duplicate(layers[id(tensor)]) for tensor in model.inputs]
@@ -196,8 +198,8 @@ def _inputs(model: keras.Model) -> list[keras.Layer]:
 
 @dataclass(frozen=True)
 class _Job:
-    """A layer to decompose, with its weights at hand; known: its factors, if they are to be taken as they are;
-    measure: whether the error is wanted too."""
+    """A layer to decompose, with its weights. known: its ready-made factors, if any; measure: whether to compute the
+    error."""
 
     layer: keras.Layer
     path: str
@@ -208,7 +210,7 @@ class _Job:
     measure: bool
 
     def factors(self) -> tuple[list[Tensor], float]:
-        """The factors, and the relative error of their product (NaN where it isn't wanted)."""
+        """The factors, and the relative error of their product (NaN if it is not measured)."""
         method = get(self.configuration.method)
         if self.known is not None:
             return list(self.known), math.nan
@@ -223,7 +225,7 @@ class _Job:
 def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple[list[Factor], float]]:
     """The chains of all jobs, with their errors.
 
-    Several are worked on side by side, each with one BLAS thread: more would be slower.
+    Several jobs run in parallel, each with one BLAS thread, because more threads would be slower.
     """
 
     def made(key: int) -> tuple[int, tuple[list[Tensor], float]]:
@@ -248,11 +250,11 @@ def _copied(layer: keras.Layer) -> Factor:
 
 
 def _taken_over(previous: keras.Model, path: str, choice: Configuration | None) -> list[Factor]:
-    """Copies of what stands in the previous model for a layer whose choice is the same."""
+    """Copies of the layers that replace a layer with the same choice in the previous model."""
     if choice:
         return [_copied(layer) for layer in factor_chain(previous, path, choice)]
     if (layer := find_layer(previous, path)) is None:
-        raise UserError(f"keep: model '{previous.name}' has no layer '{path}'; give it with the plan it was made by")
+        raise UserError(f"keep: model '{previous.name}' has no layer '{path}'; give it with the plan it was made from")
     return [_copied(layer)]
 
 
@@ -283,7 +285,7 @@ def _is_graph(layer: keras.Layer) -> bool:
 
 
 def _leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """Path and layer of all layers that are no models, in the models' order."""
+    """Path and layer of all layers that are not models, in the models' order."""
     if not _is_graph(model):
         raise UserError(
             f"model '{model.name}' is a {type(model).__name__}, whose graph isn't known; "

@@ -1,4 +1,4 @@
-"""Pivoted QR of a matrix, cut after r columns: the costs of the SVD, without its optimality.
+"""Pivoted QR of a matrix, truncated to r columns: the costs of SVD, without its optimality.
 
 Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting).
 """

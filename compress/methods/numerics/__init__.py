@@ -1,1 +1,1 @@
-"""The linear algebra below the methods."""
+"""The linear algebra of the methods."""

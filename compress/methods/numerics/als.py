@@ -1,12 +1,12 @@
-"""Alternating least squares for CP on convolution kernels: two matrix products with the kernel a sweep.
+"""Alternating least squares for CP on convolution kernels: two matrix products with the kernel per sweep.
 
-Kolda and Bader, "Tensor Decompositions and Applications", SIAM Review 51(3), 2009, figure 3.3, on the modes
-(C, K_1, .., K_d, F). The kernel is contracted with one factor by a matrix product, once with that of F and once with
-that of C; the spatial modes are so small that the rest is cheap, and no Khatri-Rao product with a large mode is formed.
-Each least squares step is proximal (Navasca, De Lathauwer and Kindermann, "Swamp Reducing Technique for Tensor
-Decomposition", EUSIPCO 2008), and sweeps are extrapolated with Nesterov's momentum and restarted where the error
-rises (Mitchell, Ye and De Sterck, "Nesterov Acceleration of Alternating Least Squares for Canonical Tensor
-Decomposition", Numer. Linear Algebra Appl. 27(4), 2020).
+Kolda and Bader, "Tensor Decompositions and Applications", SIAM Review 51(3), 2009, figure 3.3, on the modes (C, K_1,
+.., K_d, F). The kernel is contracted with one factor by a matrix product, once with that of F and once with that of C;
+the spatial modes are so small that the rest is cheap, and no Khatri-Rao product with a large mode is formed. Each
+least-squares step is proximal (Navasca, De Lathauwer and Kindermann, "Swamp Reducing Technique for Tensor
+Decomposition", EUSIPCO 2008), and sweeps are extrapolated with Nesterov's momentum, restarted when the error rises
+(Mitchell, Ye and De Sterck, "Nesterov Acceleration of Alternating Least Squares for Canonical Tensor Decomposition",
+Numer. Linear Algebra Appl. 27(4), 2020).
 """
 
 from __future__ import annotations
@@ -26,29 +26,33 @@ from rankline.src.compress.methods.numerics.tensor import Tensor
 SWEEPS = 200
 PATIENCE = 10
 TOLERANCE = 2e-4
-"""It ends where so many sweeps lower the error by less than that, relative to it, in the mean. Single ones may: the
-terms of the slice SVD can be near a saddle."""
+"""Stops when PATIENCE sweeps lower the error by less than this per sweep on average, relative to the error. A single
+sweep may: the terms of the slice SVD can be near a saddle point."""
 
 RIDGE = 1e-4
-"""Weight of the step's length in a least squares problem, in units of its Gram matrix's diagonal."""
+"""Weight of the proximal term in a least-squares problem, relative to the diagonal of its Gram matrix."""
 
 TINY = 1e-20
-"""Keeps a Gram matrix regular where a term has vanished."""
+"""Keeps a Gram matrix regular when a term has vanished."""
 
 FINE = 0.03
-"""Relative errors below it are too small for products in float32, and are worked on in float64."""
+"""Relative errors below this are too small for products in float32; the sweeps then use float64."""
 
 SMALL = 5000
 RANDOM_STARTS = 3
-"""Kernels of at most so many weights are cheap to fit, and are fitted from as many random starts too."""
+"""Kernels of at most SMALL weights are cheap to fit, and are also fitted from this many random starts."""
 
 AXES = "xyz"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """factors: (C, r), (K_1, r), .., (K_d, r), (F, r), whose columns are of equal length; error: ||W - W'|| / ||W||;
-    sweeps: how many it took; converged: whether the last one changed next to nothing.
+    """CP factors and how they were reached.
+
+    factors: (C, r), (K_1, r), .., (K_d, r), (F, r), the columns of a term having equal norms;
+    error: ||W - W'|| / ||W||;
+    sweeps: number of sweeps taken;
+    converged: whether the error had stopped falling.
     """
 
     factors: list[Tensor]
@@ -58,10 +62,10 @@ class Fit:
 
 
 def fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS, enough: float = 0.0) -> Fit:
-    """CP factors of a kernel (K_1, .., K_d, C, F), not all zero, in float64, no worse than those to start from.
+    """CP factors in float64 of a nonzero kernel (K_1, .., K_d, C, F), no worse than the starting factors.
 
-    start: (C, r), (K_1, r), .., (K_d, r), (F, r). enough: an error to stop at. Products are in float32 as long as the
-    error is above ``FINE``.
+    start: (C, r), (K_1, r), .., (K_d, r), (F, r). enough: an error to stop at. Products are in float32 while the error
+    is above ``FINE``.
     """
     norm = float(tl.norm(weights))
     scaled = [*start[:-1], start[-1] / norm]
@@ -70,12 +74,12 @@ def fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS, enough: 
         found = _improve(_Kernel(weights / norm, tl.float64), found.factors, sweeps, enough)
     left, *spatial, right = [tl.tensor(factor, dtype=tl.float64) for factor in found.factors]
     factors = _balanced([left, *spatial, right * norm])
-    error = float(tl.norm(weights - rebuilt(factors))) / norm  # not the one in float32 that the sweeps go by
+    error = float(tl.norm(weights - rebuilt(factors))) / norm  # the sweeps' own error is in float32
     return Fit(factors, error, found.sweeps, found.converged)
 
 
 def best_fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> Fit:
-    """The best fit from several starts, where the kernel is small: they can end in different minima."""
+    """The best fit from several starts if the kernel is small, since they can end in different minima."""
     starts = [start]
     if prod(tl.shape(weights)) <= SMALL:
         shapes = [tl.shape(factor) for factor in start]
@@ -86,7 +90,7 @@ def best_fit(weights: Tensor, start: Sequence[Tensor], sweeps: int = SWEEPS) -> 
 
 
 def rebuilt(factors: Sequence[Tensor]) -> Tensor:
-    """The kernel (K_1, .., K_d, C, F) that the factors (C, r), (K_1, r), .., (K_d, r), (F, r) stand for."""
+    """The kernel (K_1, .., K_d, C, F) that the factors (C, r), (K_1, r), .., (K_d, r), (F, r) represent."""
     left, *spatial, right = factors
     taps = _spatial_columns(spatial)
     columns = tl.reshape(tl.reshape(taps, (len(taps), 1, -1)) * left, (len(taps) * len(left), -1))
@@ -95,14 +99,14 @@ def rebuilt(factors: Sequence[Tensor]) -> Tensor:
 
 
 def _spatial_columns(factors: Sequence[Tensor]) -> Tensor:
-    """The columns of the spatial factors (K_j, r), multiplied out: (K, r)."""
+    """The Khatri-Rao product of the spatial factors (K_j, r): (K, r)."""
     axes = AXES[: len(factors)]
     columns = tl.einsum(",".join(f"{axis}r" for axis in axes) + f"->{axes}r", *factors)
     return tl.reshape(columns, (-1, tl.shape(factors[0])[1]))
 
 
 class _Kernel:
-    """A kernel of norm 1, with what a sweep does to the factors of its CP."""
+    """A kernel of norm 1, with the ALS sweep over its CP factors."""
 
     def __init__(self, weights: Tensor, dtype: Tensor) -> None:
         *self.sizes, self.inputs, self.outputs = tl.shape(weights)
@@ -112,7 +116,7 @@ class _Kernel:
         self.turned = tl.transpose(self.stacked, [0, 2, 1])
 
     def sweep(self, factors: Sequence[Tensor]) -> tuple[list[Tensor], float]:
-        """Every factor solved for once, the others given; and the relative error then."""
+        """Solves for each factor in turn, with the others fixed; returns the factors and their relative error."""
         left, *spatial, right = factors
         grams = [tl.matmul(tl.transpose(factor), factor) for factor in factors]
         rank = tl.shape(left)[1]
@@ -149,7 +153,7 @@ def _improve(kernel: _Kernel, start: Sequence[Tensor], sweeps: int, enough: floa
 
 
 def _solved(grams: list[Tensor], mode: int, products: Tensor, old: Tensor) -> Tensor:
-    """The factor (n, r) of one mode that fits best, given W contracted with all others (n, r); grams are kept up."""
+    """The best factor (n, r) of one mode, given W contracted with all others (n, r); updates ``grams``."""
     others = reduce(mul, (gram for j, gram in enumerate(grams) if j != mode))
     ridge = RIDGE * (others + TINY) * tl.eye(len(others), **tl.context(others))
     new = tl.transpose(_cholesky_solve(others + ridge, tl.transpose(products + old * tl.sum(ridge, axis=0))))
@@ -165,7 +169,7 @@ def _cholesky_solve(system: Tensor, right: Tensor) -> Tensor:
 
 
 def _contracted(inner: Tensor, spatial: Sequence[Tensor], mode: int) -> Tensor:
-    """(K_1, .., K_d, r) summed against the columns of all spatial factors but one: (K_mode, r)."""
+    """(K_1, .., K_d, r) contracted with the columns of all spatial factors but one: (K_mode, r)."""
     axes = AXES[: len(spatial)]
     others = [(axis, factor) for j, (axis, factor) in enumerate(zip(axes, spatial, strict=True)) if j != mode]
     terms = ",".join([f"{axes}r", *(f"{axis}r" for axis, _ in others)])
@@ -173,7 +177,7 @@ def _contracted(inner: Tensor, spatial: Sequence[Tensor], mode: int) -> Tensor:
 
 
 def _balanced(factors: Sequence[Tensor]) -> list[Tensor]:
-    """The same terms, with the length of each shared evenly between its columns; those of length zero as they are."""
+    """The same terms, with the norm of each split evenly between its columns; zero columns are left unchanged."""
     lengths = [tl.norm(factor, axis=0) for factor in factors]
     lengths = [tl.where(length > 0, length, tl.ones(len(length), **tl.context(length))) for length in lengths]
     mean = reduce(mul, (length ** (1 / len(factors)) for length in lengths))

@@ -1,8 +1,8 @@
-"""The error of CP at every rank, from a bound that holds for all and fits at a few.
+"""The error of CP at every rank, from a bound at all ranks and fits at a few.
 
-The bound is that of the slice SVD. How far alternating least squares gets below it follows from what is left to
-explain: r terms take up r of the R = K C F / (C + sum K_j + F) at which CP has as many params as the kernel, and
-the ratio of the squares is close to 1 - r / R. What differs from that is interpolated between the fitted ranks.
+The bound is that of the slice SVD. How far alternating least squares gets below it depends on what is left to explain:
+CP has as many params as the kernel at R = K C F / (C + sum K_j + F), and at rank r the ratio of the squared errors is
+close to 1 - r / R. The deviation from that is interpolated between the fitted ranks.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from rankline.src.dse.error_table import BOUND, ESTIMATE, ErrorTable
 
 FITTED = np.geomspace(1 / 40, 0.6, 7)[::2]
 HELD_OUT = np.geomspace(1 / 40, 0.6, 7)[3::2]
-"""Where ranks are fitted, and others held out, as shares of R; further up a sweep takes too long for a look."""
+"""Fitted and held-out ranks, as shares of R; at higher ranks a sweep takes too long."""
 
 FEW = 32
-"""Where there are at most so many ranks, every one is fitted."""
+"""With at most this many ranks, every one is fitted."""
 
 SWEEPS = 60
-"""Most sweeps at a fitted rank: what is left to gain then is about a percent."""
+"""Limit of sweeps at a fitted rank: further ones would gain about a percent."""
 
 
 def calibrated(weights: Tensor, most: int) -> ErrorTable:
-    """The table of a kernel (K_1, .., K_d, C, F) without axes of size 1, not all zero.
+    """The table of a nonzero kernel (K_1, .., K_d, C, F) without axes of size 1.
 
-    most: R. A kernel that a few terms give exactly has nothing to calibrate on, and gets the bound.
+    most: R. A kernel that a few terms represent exactly leaves nothing to calibrate on, and gets the bound.
     """
     slices = slice_svd(weights)
     bound = slices.bound()

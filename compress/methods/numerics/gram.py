@@ -1,4 +1,4 @@
-"""Leading singular subspaces from Gram matrices: the eigenproblem has the smaller side's size."""
+"""Leading singular subspaces from Gram matrices: the eigenproblem has the size of the smaller side."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tail_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of a vector's sum beyond its first r entries, at [r - 1]; summed from the small end. Of zeros zero."""
+    """The share of a vector's sum beyond its first r entries, at [r - 1]; summed from the small end. Zero for zeros."""
     beyond = np.append(np.cumsum(energy[::-1])[::-1][1:], 0.0)
     shares: NDArray[np.float64] = beyond / (energy.sum() or 1.0)
     return shares
@@ -61,7 +61,7 @@ def tail_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
 def grid_of(energy: NDArray[np.float64]) -> NDArray[np.float64]:
     """The share of a matrix's sum outside its leading (r1, r2) block, at [r1 - 1, r2 - 1].
 
-    Summed from the small ends, so that small shares keep their digits. Of zeros zero.
+    Summed from the small ends, so that small shares keep their digits. Zero for zeros.
     """
     right = np.cumsum(energy[:, ::-1], axis=1)[:, ::-1]
     beyond_columns = np.append(right[:, 1:], np.zeros((len(energy), 1)), axis=1)

@@ -1,4 +1,4 @@
-"""Results kept for the last few kernels: a search decomposes the same layer at one rank after another."""
+"""A cache of results for the last few kernels, because a search decomposes the same layer at many ranks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rankline.src.compress.methods.numerics.tensor import Tensor
 Result = TypeVar("Result")
 
 KEPT_BYTES = 2**29
-"""Of results that are kept for each function; the least recently used goes first."""
+"""Size limit of the results kept for each function; the least recently used goes first."""
 
 
 def remembered(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
-    """The function of one tensor, called once for the same content and backend as long as the result is kept."""
+    """A cached function of one tensor: called once for the same content and backend while the result is kept."""
     results: OrderedDict[tuple[Any, ...], Result] = OrderedDict()
     lock = Lock()
 

@@ -1,9 +1,9 @@
 """Slice SVD: the CP terms that singular value decompositions find in a convolution's kernel.
 
 In the HOSVD basis of the spatial axes (De Lathauwer et al., "A Multilinear Singular Value Decomposition", SIAM J.
-Matrix Anal. Appl. 21(4), 2000) the kernel is one C x F slice for each combination of basis vectors. Every singular
-triple of a slice is a rank-one CP term, and all of them are orthogonal: the share of the pooled squared singular
-values beyond the r largest is the squared error of r terms, and bounds that of the best CP of rank r.
+Matrix Anal. Appl. 21(4), 2000), the kernel is one C x F slice for each combination of basis vectors. Every singular
+triple of a slice is a rank-one CP term, and all of them are orthogonal: the share of the pooled squared singular values
+beyond the r largest is the squared error of r terms, and bounds that of the best CP of rank r.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from rankline.src.compress.methods.numerics.gram import leading_frame, tail_of
 from rankline.src.compress.methods.numerics.tensor import Tensor
 
 NEGLIGIBLE = 1e-20
-"""A squared relative error below it is rounding."""
+"""Squared relative errors below this are rounding errors."""
 
 
 @dataclass(frozen=True)
 class SliceSVD:
     """The singular triples of all slices, the largest of each slice first; m = min(C, F).
 
-    bases: (K_j, K_j) of each spatial axis; left, right: (C, m) and (F, m) of each slice, those of the smaller side
-    orthonormal, the others as long as the singular value; energy: the squared singular values (K, m).
+    bases: (K_j, K_j) for each spatial axis;
+    left, right: (C, m) and (F, m) for each slice, orthonormal on the smaller side, scaled by the singular values on the
+        other;
+    energy: the squared singular values (K, m).
     """
 
     bases: list[Tensor]
@@ -41,7 +43,7 @@ class SliceSVD:
         return tail_of(np.sort(self.energy, axis=None)[::-1])
 
     def is_exact(self, rank: int) -> bool:
-        """Whether that many terms are the kernel but for rounding."""
+        """Whether that many terms represent the kernel up to rounding."""
         beyond = np.sort(self.energy, axis=None)[:-rank].sum()
         return bool(beyond <= NEGLIGIBLE * self.energy.sum())
 

@@ -1,9 +1,10 @@
 """Tensor-train orthogonal iteration: TT-SVD, and sweeps back and forth that lower its error.
 
 Zhou, Zhang, Zheng and Wang, "Optimal High-Order Tensor SVD via Tensor-Train Orthogonal Iteration", IEEE Trans. Inf.
-Theory 68(6), 2022, algorithm 1: a sweep gives every frame anew, as the best one for those of the other side. The first
-is TT-SVD (Oseledets, "Tensor-Train Decomposition", SIAM J. Sci. Comput. 33(5), 2011, algorithm 1), so that the error is
-never above that. Of two ranks it is HOOI. The frames come from the smaller Gram matrix of each unfolding.
+Theory 68(6), 2022, algorithm 1: a sweep recomputes every frame as the best one given those on the other side. The first
+sweep is TT-SVD (Oseledets, "Tensor-Train Decomposition", SIAM J. Sci. Comput. 33(5), 2011, algorithm 1), so the error
+is never above that of TT-SVD. With two ranks it is HOOI. The frames come from the smaller Gram matrix of each
+unfolding.
 """
 
 from __future__ import annotations
@@ -19,30 +20,30 @@ from rankline.src.compress.methods.numerics.tensor import Tensor
 def tt_factors(tensor: Tensor, ranks: Sequence[int]) -> list[Tensor]:
     """Cores (n_0, r_1), (r_1, n_1, r_2), .., (r_m, n_m) of a tensor (n_0, .., n_m), the ends with orthonormal columns.
 
-    A rank beyond what its neighbours can feed is filled up with zeros.
+    A rank larger than its neighbours can feed is padded with zeros.
     """
     sizes = tl.shape(tensor)
-    rests = [tensor]
+    remainders = [tensor]
     for size, left, rank in zip(sizes, (1, *ranks), ranks[:-1], strict=False):
-        matrix = tl.reshape(rests[-1], (left * size, -1))
-        rests.append(tl.matmul(tl.transpose(_frame(matrix, rank)), matrix))
-    return _back(rests, sizes, ranks)
+        matrix = tl.reshape(remainders[-1], (left * size, -1))
+        remainders.append(tl.matmul(tl.transpose(_frame(matrix, rank)), matrix))
+    return _backward_sweep(remainders, sizes, ranks)
 
 
-def _back(rests: Sequence[Tensor], sizes: Sequence[int], ranks: Sequence[int]) -> list[Tensor]:
-    """The cores from the last to the first, given the rests (r_j, n_j .. n_m) that the sweep forth left at each cut."""
+def _backward_sweep(remainders: Sequence[Tensor], sizes: Sequence[int], ranks: Sequence[int]) -> list[Tensor]:
+    """The cores, computed last to first from the remainders (r_j, n_j .. n_m) of the forward sweep at each cut."""
     frames: list[Tensor] = []
     cores = []
     bounds = (1, *ranks, 1)
     for j in reversed(range(len(ranks))):
-        matrix = rests[j]
+        matrix = remainders[j]
         for frame in frames:
             matrix = tl.matmul(tl.reshape(matrix, (-1, len(frame))), frame)
         matrix = tl.reshape(matrix, (bounds[j] * sizes[j], -1))
         if j:
             frames.append(_frame(tl.transpose(matrix), ranks[j]))
             cores.append(tl.reshape(tl.transpose(frames[-1]), (ranks[j], sizes[j + 1], bounds[j + 2])))
-    # The first core takes a frame of its own, so that both ends are orthonormal and the lengths are in between.
+    # The first core gets its own frame, so that both ends are orthonormal and the norms are in the cores between.
     first = _frame(matrix, ranks[0])
     cores.append(tl.reshape(tl.matmul(tl.transpose(first), matrix), (ranks[0], sizes[1], bounds[2])))
     last, *between = cores
@@ -50,7 +51,7 @@ def _back(rests: Sequence[Tensor], sizes: Sequence[int], ranks: Sequence[int]) -
 
 
 def _frame(matrix: Tensor, rank: int) -> Tensor:
-    """The leading left singular vectors (m, rank) of a matrix (m, n), with columns of zeros where it has fewer."""
+    """The leading left singular vectors (m, rank) of a matrix (m, n), padded with zero columns if it has fewer."""
     frame = left_frame(matrix)[:, :rank]
     rows, columns = tl.shape(frame)
     return tl.concatenate([frame, tl.zeros((rows, rank - columns), **tl.context(frame))], axis=1)

@@ -31,7 +31,7 @@ class WhitenedTucker:
         return np.linalg.eigh(self.matrix.T @ self.covariance @ self.matrix)[1][:, ::-1]
 
     def energy(self) -> Reals:
-        """(C, F): what each pair of channels adds to the energy of the outputs."""
+        """(C, F): the energy that each pair of channels adds to the outputs."""
         return self.channels.energy(self.output_frame)
 
     def factors(self, r1: int, r2: int) -> list[Tensor]:
