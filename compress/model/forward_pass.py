@@ -95,7 +95,7 @@ class ForwardPass:
         return [values[index][0] for index, call in enumerate(self.calls) if call.is_output]
 
     def changed(self, values: Values, fitted: FittedLayer, y: Any, after: Iterable[int]) -> Values:
-        """The values with a layer's outputs, before any activation, replaced by ``y``; after: the calls that depend on it."""
+        """The values with a layer's outputs, before any activation, replaced by ``y``; after: the dependent calls."""
         return self.run({**values, fitted.end: [self.activated(fitted.end, y)]}, after)
 
     def activated(self, index: int, y: Any) -> Any:

@@ -43,8 +43,8 @@ def factorize(
         result.
     keep: a model that this function made from ``model``, perhaps fine-tuned since, with its plan. Layers on which both
         plans agree (the same choice, or none) are copied from it; the others are made from ``model``.
-    covariances: second moments of layers' input patches, by path (see ``compress.fit.covariance``); methods that use them
-        then minimise the error of these layers' outputs.
+    covariances: second moments of layers' input patches, by path (see ``compress.fit.covariance``); methods that can
+        use them then minimise the error of these layers' outputs.
     known: ready-made factors of layers, by path.
     progress: called after each decomposed layer.
 

@@ -123,7 +123,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 def _fetch(cursor: sqlite3.Cursor, limit_rows: int) -> Rows:
     if cursor.description is None:
-        raise UserError("there is no SQL in what was given; try: SELECT * FROM network_summary")
+        raise UserError("the text contains no SQL statement; try: SELECT * FROM network_summary")
     rows: list[tuple[Any, ...]] = []
     size = 0
     for row in cursor:
