@@ -57,7 +57,7 @@ def check(location: str) -> int:
     """
     database = open_database(location, create=False)
     useful = func.sum(func.coalesce(line.c.use_hi - line.c.use_lo + 1, 0))
-    found = select(
+    query = select(
         line.c.space,
         func.count().label("n_lines"),
         func.sum(line.c.cap).label("n_total"),
@@ -70,14 +70,14 @@ def check(location: str) -> int:
             verdict = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
             if verdict != "ok":
                 raise RuntimeError(f"{location} is damaged ({verdict}); go back to a backup")
-        counted = {row["space"]: row for row in connection.execute(found).mappings()}
+        counted = {row["space"]: row for row in connection.execute(query).mappings()}
         stored = connection.execute(select(space)).mappings().all()
     for row in stored:
-        there = counted.get(row["id"], dict.fromkeys(names, 0))
+        counts = counted.get(row["id"], dict.fromkeys(names, 0))
         for name in names:
-            if there[name] != row[name]:
+            if counts[name] != row[name]:
                 raise RuntimeError(
-                    f"{location}: space {row['id']} ({row['method']}) has {name} {there[name]:,} on its lines, "
+                    f"{location}: space {row['id']} ({row['method']}) has {name} {counts[name]:,} on its lines, "
                     f"{row[name]:,} on record; explore again into a new file"
                 )
     return len(stored)

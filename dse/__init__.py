@@ -1,1 +1,1 @@
-"""What is possible: layer shapes, formulas, rank lines. Knows no database and no training."""
+"""What is possible: layer shapes, formulas, rank lines. Independent of the database and of training."""

@@ -1,4 +1,4 @@
-"""The chain of factors that replaces a layer: the shapes of their weights and feature maps."""
+"""The chain of factors that replaces a layer: the shapes of the factors' weights and feature maps."""
 
 from __future__ import annotations
 

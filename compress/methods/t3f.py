@@ -191,12 +191,12 @@ def tt_svd(tensor: Tensor, ranks: Sequence[int]) -> list[Tensor]:
     frames, rest, left = [], tensor, 1
     for size, rank in zip(tl.shape(tensor), ranks, strict=False):
         matrix = tl.reshape(rest, (left * size, -1))
-        frames.append(_filled_up(left_frame(matrix)[:, :rank], rank))
+        frames.append(_padded(left_frame(matrix)[:, :rank], rank))
         rest, left = tl.matmul(tl.transpose(frames[-1]), matrix), rank
     return [*frames, rest]
 
 
-def _filled_up(frame: Tensor, rank: int) -> Tensor:
+def _padded(frame: Tensor, rank: int) -> Tensor:
     """The frame, padded with zero columns up to the rank."""
     rows, columns = tl.shape(frame)
     return tl.concatenate([frame, tl.zeros((rows, rank - columns), **tl.context(frame))], axis=1)

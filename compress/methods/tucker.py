@@ -51,8 +51,8 @@ class Tucker(Decomposition):
         inputs, outputs = tl.ndim(weights) - 2, tl.ndim(weights) - 1
         left, right = (frame[:, :rank] for frame, rank in zip(hosvd_frames(weights), ranks, strict=True))
         for _ in range(SWEEPS):
-            left = _turned(left, tl.unfold(mode_dot(weights, tl.transpose(right), outputs), inputs))
-            right = _turned(right, tl.unfold(mode_dot(weights, tl.transpose(left), inputs), outputs))
+            left = _rotated(left, tl.unfold(mode_dot(weights, tl.transpose(right), outputs), inputs))
+            right = _rotated(right, tl.unfold(mode_dot(weights, tl.transpose(left), inputs), outputs))
         core = multi_mode_dot(weights, [tl.transpose(left), tl.transpose(right)], modes=[inputs, outputs])
         return [left, core, tl.transpose(right)]
 
@@ -89,7 +89,7 @@ def hosvd_frames(weights: Tensor) -> tuple[Tensor, Tensor]:
     return left, right
 
 
-def _turned(frame: Tensor, matrix: Tensor) -> Tensor:
+def _rotated(frame: Tensor, matrix: Tensor) -> Tensor:
     """A frame (m, r) rotated to the r leading left singular vectors of ``matrix`` (m, n).
 
     By an eigenproblem if it is small, otherwise by orthogonal iteration (Golub and Van Loan, "Matrix Computations",

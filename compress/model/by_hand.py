@@ -49,10 +49,10 @@ def factorize_by_hand(
     Raises UserError for a layer that doesn't exist or can't be factorized, a method that doesn't apply to it, and ranks
     outside its caps.
     """
-    made, errors = factorize_and_measure(model, plan, progress=progress)
-    before, after = describe(model, input_shape), describe(made, input_shape)
+    factorized, errors = factorize_and_measure(model, plan, progress=progress)
+    before, after = describe(model, input_shape), describe(factorized, input_shape)
     return Factorization(
-        model=made,
+        model=factorized,
         layers=tuple(
             FactorizedLayer(
                 layer=path,

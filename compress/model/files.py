@@ -17,7 +17,7 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 from rankline.src.dse.whole_file import whole_file
 
-SOME = 64
+COMPARED_SAMPLES = 64
 """Number of samples on which the outputs of a file and of the model in memory are compared."""
 
 
@@ -35,7 +35,7 @@ def saved_and_loaded(model: keras.Model, path: Path, samples: Sequence[NDArray[A
     """
     save_model(model, path)
     loaded = load_model(str(path))
-    sides = [outputs_of(side, [one[:SOME] for one in samples]) for side in (model, loaded)]
+    sides = [outputs_of(side, [one[:COMPARED_SAMPLES] for one in samples]) for side in (model, loaded)]
     for one, other in zip(*sides, strict=True):
         # Wrong weights give entirely different outputs. Equal weights may differ in the last of the ten mantissa bits
         # of TF32 on a GPU, which chooses an algorithm for each model by trying several. NaN is reported where the

@@ -76,7 +76,7 @@ def _factorized(
 ) -> tuple[keras.Model, dict[str, float]]:
     layers = dict(_leaves(model))
     chosen = _by_layer(layers, plan)
-    settled = _by_layer(layers, keep[1]) if keep else {}
+    kept_choices = _by_layer(layers, keep[1]) if keep else {}
     moments = {id(_planned(layers, path)): matrix for path, matrix in (covariances or {}).items()}
     chains: dict[int, list[Factor]] = {}
     jobs: dict[int, _Job] = {}
@@ -84,8 +84,8 @@ def _factorized(
         choice = chosen.get(id(layer))
         if id(layer) in chains or id(layer) in jobs:
             continue
-        if keep and choice == settled.get(id(layer)):
-            chains[id(layer)] = _taken_over(keep[0], path, choice)
+        if keep and choice == kept_choices.get(id(layer)):
+            chains[id(layer)] = _copied_from(keep[0], path, choice)
         elif choice:
             kernel = keras.ops.convert_to_numpy(layer.kernel)
             jobs[id(layer)] = _Job(layer, path, choice, kernel, moments.get(id(layer)), known.get(path), measure)
@@ -137,7 +137,7 @@ def refusal(model: keras.Model, path: str) -> str | None:
     """Why the layer that a reader lists at a path of a model cannot be factorized; None if it can."""
     layer = find_layer(model, path)
     if layer is None:
-        return "is a part of a layer, and only whole ones are factorized yet"
+        return "is a part of a layer, and only whole layers can be factorized"
     return refusal_of(layer)
 
 
@@ -198,8 +198,7 @@ def _inputs(model: keras.Model) -> list[keras.Layer]:
 
 @dataclass(frozen=True)
 class _Job:
-    """A layer to decompose, with its weights. known: its ready-made factors, if any; measure: whether to compute the
-    error."""
+    """A layer to decompose, and its weights. known: ready-made factors, if any; measure: whether to find the error."""
 
     layer: keras.Layer
     path: str
@@ -228,7 +227,7 @@ def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple
     Several jobs run in parallel, each with one BLAS thread, because more threads would be slower.
     """
 
-    def made(key: int) -> tuple[int, tuple[list[Tensor], float]]:
+    def decompose(key: int) -> tuple[int, tuple[list[Tensor], float]]:
         return key, jobs[key].factors()
 
     found = {}
@@ -236,7 +235,7 @@ def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple
     with threadpool_limits(1 if len(jobs) > 1 else None):
         threads = min(len(jobs), os.cpu_count() or 1) or 1
         work = joblib.Parallel(n_jobs=threads, prefer="threads", return_as="generator_unordered")
-        for done, (key, factors) in enumerate(work(joblib.delayed(made)(key) for key in jobs), start=1):
+        for done, (key, factors) in enumerate(work(joblib.delayed(decompose)(key) for key in jobs), start=1):
             found[key] = factors
             progress("layers decomposed", done, len(jobs))
     return {
@@ -249,7 +248,7 @@ def _copied(layer: keras.Layer) -> Factor:
     return Factor(duplicate(layer), layer.get_weights())
 
 
-def _taken_over(previous: keras.Model, path: str, choice: Configuration | None) -> list[Factor]:
+def _copied_from(previous: keras.Model, path: str, choice: Configuration | None) -> list[Factor]:
     """Copies of the layers that replace a layer with the same choice in the previous model."""
     if choice:
         return [_copied(layer) for layer in factor_chain(previous, path, choice)]

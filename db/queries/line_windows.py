@@ -63,7 +63,7 @@ def _factors(lines: FromClause, space: Space) -> ColumnElement[int]:
         shapes.setdefault(space.factors(branch.shape), []).append(branch.shape)
     if len(shapes) == 1:
         return literal(next(iter(shapes)))
-    return case(*((lines.c.shape.in_(some), count) for count, some in shapes.items()))
+    return case(*((lines.c.shape.in_(names), count) for count, names in shapes.items()))
 
 
 def intervals(chosen: str, windows: Sequence[Window], space: Space) -> Subquery:

@@ -36,7 +36,7 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
 }
 
-_STEPS_A_LOOK = 100
+_STEPS_PER_CHECK = 100
 """SQLite steps between two checks of the clock: some 10 ns each, up to 0.1 s with a slow function on long text."""
 
 
@@ -65,7 +65,7 @@ def run_sql(location: str, sql: str, limit_rows: int = LIMIT_ROWS, limit_seconds
         authorizer = Authorizer(tables)
         connection.set_authorizer(authorizer)
         deadline = monotonic() + limit_seconds
-        connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS_A_LOOK)
+        connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS_PER_CHECK)
         try:
             return _fetch(connection.execute(sql), limit_rows)
         except UserError:

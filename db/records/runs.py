@@ -259,10 +259,10 @@ def _no_run(connection: Connection, run_id: int) -> UserError:
 
 
 def _layer(row: Mapping[str, Any]) -> LayerRecord:
-    how = None
+    configuration = None
     if row["method"] is not None:
-        how = Configuration(row["method"], tuple(json.loads(row["ranks"] or "[]")), row["shape"])
-    return LayerRecord(row["layer"], how, _cost(row), row["similarity"], row["error"])
+        configuration = Configuration(row["method"], tuple(json.loads(row["ranks"] or "[]")), row["shape"])
+    return LayerRecord(row["layer"], configuration, _cost(row), row["similarity"], row["error"])
 
 
 def _cost(row: Mapping[str, Any]) -> Cost:
@@ -274,13 +274,13 @@ def _counts(cost: Cost) -> dict[str, int]:
 
 
 def _layer_row(trial_id: int, layer_id: int, one: LayerRecord) -> dict[str, Any]:
-    how = one.configuration
+    configuration = one.configuration
     return {
         "trial": trial_id,
         "layer": layer_id,
-        "method": None if how is None else how.method,
-        "ranks": None if how is None else json.dumps([int(rank) for rank in how.ranks]),
-        "shape": None if how is None else how.shape,
+        "method": None if configuration is None else configuration.method,
+        "ranks": None if configuration is None else json.dumps([int(rank) for rank in configuration.ranks]),
+        "shape": None if configuration is None else configuration.shape,
         "similarity": _number(one.similarity),
         "error": _number(one.error),
         **_counts(one.cost),

@@ -1,4 +1,4 @@
-"""How a saved model's layers that are Rankline's own get registered: higher packages add to ``REGISTER``.
+"""Registering Rankline's own Keras layers, which a saved model may have; higher packages add to ``REGISTER``.
 
 A module named in a file is never imported.
 """

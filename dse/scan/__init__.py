@@ -1,1 +1,1 @@
-"""Exhaustive scans: answers that take a visit to every configuration."""
+"""Exhaustive scans, which visit every configuration."""

@@ -41,7 +41,7 @@ class Census:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Census):
             return NotImplemented
-        return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
+        return all(np.array_equal(value, vars(other)[name]) for name, value in vars(self).items())
 
     __hash__ = None  # type: ignore[assignment]
 

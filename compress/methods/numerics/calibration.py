@@ -35,18 +35,18 @@ def calibrated(weights: Tensor, most: int) -> ErrorTable:
     """
     slices = slice_svd(weights)
     bound = slices.bound()
-    every = np.arange(1, len(bound) + 1)
-    fitted = _ranks(every if len(every) <= FEW else FITTED * most, bound)
+    all_ranks = np.arange(1, len(bound) + 1)
+    fitted = _ranks(all_ranks if len(all_ranks) <= FEW else FITTED * most, bound)
     held_out = np.setdiff1d(_ranks(HELD_OUT * most, bound), fitted)
     if not len(fitted):
         return ErrorTable((bound,), BOUND)
-    left = np.maximum(1 - every / most, 1 / most)
+    unexplained = np.maximum(1 - all_ranks / most, 1 / most)
     errors = np.array([best_fit(weights, slices.terms(rank), SWEEPS).error for rank in fitted.tolist()])
-    ratios = np.log(np.maximum(errors**2, NEGLIGIBLE) / (bound * left)[fitted - 1])
-    estimate = bound * np.minimum(1.0, left * np.exp(np.interp(np.log(every), np.log(fitted), ratios)))
+    ratios = np.log(np.maximum(errors**2, NEGLIGIBLE) / (bound * unexplained)[fitted - 1])
+    estimate = bound * np.minimum(1.0, unexplained * np.exp(np.interp(np.log(all_ranks), np.log(fitted), ratios)))
     estimate = np.minimum.accumulate(estimate)
-    seen = [best_fit(weights, slices.terms(rank)).error / estimate[rank - 1] ** 0.5 for rank in held_out.tolist()]
-    return ErrorTable((estimate,), ESTIMATE, spread=max((float(abs(1 / ratio - 1)) for ratio in seen), default=0.0))
+    checks = [best_fit(weights, slices.terms(rank)).error / estimate[rank - 1] ** 0.5 for rank in held_out.tolist()]
+    return ErrorTable((estimate,), ESTIMATE, spread=max((float(abs(1 / ratio - 1)) for ratio in checks), default=0.0))
 
 
 def _ranks(wanted: NDArray[Any], bound: NDArray[np.float64]) -> NDArray[np.int64]:

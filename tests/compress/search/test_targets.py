@@ -64,7 +64,7 @@ def test_every_layer_is_a_target_or_told_why_not(model: keras.Model, database: D
     assert list(skipped) == ["grouped", "separable/depthwise", "separable/pointwise", "own", "one"]
     assert {*targets, *skipped} == {row["name"] for row in database.layers()}
     assert "group" in skipped["grouped"]
-    assert skipped["separable/pointwise"] == "it is a part of a layer, and only whole ones are factorized yet"
+    assert skipped["separable/pointwise"] == "it is a part of a layer, and only whole layers can be factorized"
     assert skipped["own"].startswith("it is a Own, and only Dense")
 
 
