@@ -1,1 +1,1 @@
-"""Making it real: factorizing weights, factor layers, model surgery, similarity, rank search, fine-tuning."""
+"""The compression engine: factorization, factor layers, model surgery, similarity, rank search and fine-tuning."""

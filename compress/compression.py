@@ -1,4 +1,4 @@
-"""The main job: a model explored, made smaller by a strategy, and delivered."""
+"""The main job: explore a model, compress it by a strategy, and deliver the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rankline.src.dse.plan import Plan
 
 @dataclass(frozen=True)
 class Compression:
-    """A finished compression: the original and the data, the compressed model with its plan and trials, its file."""
+    """A finished compression: the original model, the data, the run with its compressed model, and the files."""
 
     original: keras.Model
     data: Data
@@ -53,9 +53,9 @@ class Compression:
 def compressed(
     job: Job, approach: Approach, settings: Settings, out: Path | None, watch: Watch, resume: int | None = None
 ) -> Compression:
-    """Explores what of the job's network isn't, runs the strategy, or goes on with a run, and delivers.
+    """Explores what the database lacks, runs the strategy or resumes a run, and delivers the result.
 
-    out: the .keras file to write; None: the model stays in memory.
+    out: the .keras file to write; None keeps the model in memory.
     """
     data, database = job.labelled, job.database
     check_saving(job.model, [data.x_test], out.parent if out else None)
@@ -71,7 +71,7 @@ def compressed(
 
 
 def _delivered(job: Job, run: Run, path: Path) -> Delivered:
-    """A run whose delivery fails is recorded as ``failed``."""
+    """Delivers a run's model; if that fails, the run is recorded as ``failed``."""
     data = job.labelled
     with recorded_end(job.database.engine, run.id):
         delivery = Delivery(Recorder(job, run.id), [data.x_test])

@@ -1,1 +1,1 @@
-"""Data to train, choose, calibrate and report on."""
+"""Data for training, selection, calibration and reporting."""

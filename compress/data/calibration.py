@@ -1,4 +1,4 @@
-"""Samples to calibrate on, with or without labels."""
+"""Calibration samples, with or without labels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rankline.src.compress.model.files import outputs_of
 from rankline.src.dse.errors import UserError
 
 FINITE_ON = 64
-"""Calibration samples on which the model's outputs are looked at before the work."""
+"""Calibration samples on which the model's outputs are checked before the work starts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """``samples``: an array (n, ...) for each input of a model, without labels; data: the labelled data whose training
-    part they were drawn from, None where no labels are known; preparation: how the inputs were scaled."""
+    """``samples``: an array (n, ...) for each input of a model, without labels; data: the labelled data from whose
+    training part they were drawn, None without labels; preparation: how the inputs were scaled."""
 
     name: str
     samples: list[Array]
@@ -32,11 +32,11 @@ class Calibration:
 
 
 def calibration_of(model: keras.Model, given: Any, samples: int = 1024, seed: int = 0) -> Calibration:
-    """At most so many calibration samples for a model, drawn by ``seed``.
+    """Up to ``samples`` calibration samples for a model, drawn with ``seed``.
 
-    given: inputs as the model takes them (an array, or one for each input), or what ``rankline.compress`` takes for
-    its data, whose training part it is then; a data name may be of a file or function that has no labels.
-    Raises UserError where there are none, where the model doesn't take them, and where it gives NaN for them.
+    given: inputs as the model takes them (an array, or one for each input), or any data that ``rankline.compress``
+    takes, of which the training part is used; a named file or function needs no labels.
+    Raises UserError if there are no samples, if the model doesn't accept them, or if its outputs are NaN or infinite.
     """
     if samples < 1:
         raise UserError(f"samples must be at least 1; got {samples}")
@@ -59,7 +59,7 @@ def calibration_of(model: keras.Model, given: Any, samples: int = 1024, seed: in
 
 @dataclass(frozen=True, eq=False)
 class Unlabelled:
-    """Inputs alone, by name; preparation: how they were scaled."""
+    """Named inputs without labels; preparation: how they were scaled."""
 
     name: str
     x: Array
@@ -67,18 +67,18 @@ class Unlabelled:
 
 
 def named(source: str, scaling: Scaling | None = None, split_seed: int = 0) -> Data | Unlabelled:
-    """The data that a name stands for, or its inputs alone where it has no labels. Raises UserError."""
+    """The data of that name, or its inputs alone if it has no labels. Raises UserError."""
     try:
         return load(source, scaling, split_seed=split_seed)
     except UserError:
         if source in ("digits", *KNOWN):
             raise
-        # Raises again what is wrong with the data itself.
+        # If the data itself is at fault, this raises again.
         return Unlabelled(source, load_inputs(source, scaling), asdict(scaling or Scaling()))
 
 
 def _labelled(given: Any, model: keras.Model) -> Data | None:
-    """The data where it has labels."""
+    """The data if it has labels, else None."""
     if isinstance(given, Data):
         return given
     if isinstance(given, Unlabelled) or hasattr(given, "shape") or not isinstance(given, Sequence):
@@ -87,7 +87,7 @@ def _labelled(given: Any, model: keras.Model) -> Data | None:
 
 
 def _arrays(inputs: Any, model: keras.Model) -> list[Array]:
-    """One array for each input, of the type that the model takes; a missing channel axis is added."""
+    """One array for each input, in the model's dtype; a missing channel axis is added."""
     arrays = [np.asarray(one) for one in ([inputs] if hasattr(inputs, "shape") else inputs)]
     found = []
     for array, wanted in zip(arrays, model.inputs, strict=False):
@@ -97,7 +97,7 @@ def _arrays(inputs: Any, model: keras.Model) -> list[Array]:
             array = array[..., None]
         found.append(np.asarray(array, wanted.dtype))
     if len({len(one) for one in found}) > 1:
-        raise UserError(f"each input takes as many calibration samples; got {[len(one) for one in found]}")
+        raise UserError(f"all inputs need the same number of calibration samples; got {[len(one) for one in found]}")
     return [*found, *arrays[len(found) :]]
 
 
@@ -105,7 +105,7 @@ def _drawn(arrays: list[Array], samples: int, seed: int) -> list[Array]:
     count = len(arrays[0]) if arrays else 0
     if not count:
         raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
-    # In no order: the first of them stand for all where fewer will do.
+    # In random order, so that the first of them can represent all where fewer are enough.
     chosen = np.random.default_rng(seed).choice(count, min(samples, count), replace=False)
     return [one[chosen] for one in arrays]
 

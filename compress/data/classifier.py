@@ -1,4 +1,4 @@
-"""A model as a classifier: what it takes, what it gives, and whether data fits it."""
+"""A model as a classifier: its inputs, its outputs, and whether data fits it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
 
 SCOPE_NAME = r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*"
-"""What TensorFlow takes as the name of a model that it runs; names of layers come after that."""
+"""Names that TensorFlow accepts for a model that it runs; layer names are appended to that."""
 
 
 class ScaleWarning(UserWarning):
-    """Inputs that are perhaps not as those that the model was trained on."""
+    """The inputs may be scaled differently from those that the model was trained on."""
 
 
 def fitting(data: Data, model: keras.Model) -> Data:
     """The data, checked against a model's input and output; a missing channel axis is added.
 
-    Raises UserError for a model that is no classifier as ``check_classifier`` has it, and where shapes or labels
-    don't fit. Warns with ScaleWarning of bytes that nothing brings to another range.
+    Raises UserError if ``check_classifier`` refuses the model, or if shapes or labels don't fit. Issues a ScaleWarning
+    for inputs from 0 to 255 that no layer rescales.
     """
     check_classifier(model)
     wanted = tuple(model.inputs[0].shape[1:])
@@ -43,12 +43,12 @@ def fitting(data: Data, model: keras.Model) -> Data:
     top = int(max(data.y_train.max(), data.y_test.max(), data.y_validation.max()))
     if top >= classes:
         raise UserError(
-            f"data '{data.name}' has labels up to {top}; model '{model.name}' tells {classes} classes apart, "
+            f"data '{data.name}' has labels up to {top}; model '{model.name}' has {classes} classes, "
             f"from 0 to {classes - 1}"
         )
     if data.x_train.min() == 0 and data.x_train.max() == 255 and not _scales(model):
         warnings.warn(
-            f"the inputs of data '{data.name}' are from 0 to 255, and model '{model.name}' has no layer that scales "
+            f"the inputs of data '{data.name}' range from 0 to 255, and model '{model.name}' has no layer that scales "
             "them; if it was trained on 0 to 1, give --rescale 1/255",
             ScaleWarning,
             stacklevel=2,
@@ -57,19 +57,19 @@ def fitting(data: Data, model: keras.Model) -> Data:
 
 
 def _scales(model: keras.Model) -> bool:
-    """Whether a layer brings the inputs to another range, as Rescaling and Normalization do."""
+    """Whether a layer rescales the inputs, as Rescaling and Normalization do."""
     scaling = (keras.layers.Rescaling, keras.layers.Normalization)
     return any(isinstance(call.layer, scaling) for call in trace(model))
 
 
 def check_classifier(model: keras.Model) -> None:
     """Raises UserError unless a model is a built graph from one input to a softmax or logits over the classes, or to
-    one sigmoid, with names that TensorFlow can run."""
+    one sigmoid, with names that TensorFlow accepts."""
     names = [model.name, *(call.path for call in trace(model))]
     for name in names:
         if keras.backend.backend() == "tensorflow" and not re.fullmatch(SCOPE_NAME, name):
             raise UserError(
-                f"TensorFlow cannot run what is named '{name}'; make the model again with names of the letters "
+                f"TensorFlow cannot run a model or layer named '{name}'; rebuild the model with names of the letters "
                 "A to Z, digits and _"
             )
     for what, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
@@ -90,19 +90,19 @@ def check_classifier(model: keras.Model) -> None:
 
 
 def is_binary(model: keras.Model) -> bool:
-    """Whether the model tells two classes apart by one sigmoid."""
+    """Whether the model has two classes and a single sigmoid output."""
     return model.outputs[0].shape[-1] == 1 and output_activation(model) == "sigmoid"
 
 
 def output_activation(model: keras.Model) -> str:
-    """The activation that makes the model's output, or else the class of its last layer, in lower case."""
+    """The activation of the model's output, or else the class of its last layer, in lower case."""
     last = next(call.layer for call in reversed(trace(model)) if call.is_output)
     activation = getattr(last, "activation", last)
     return str(getattr(activation, "__name__", type(activation).__name__)).lower()
 
 
 def frozen_layers(model: keras.Model) -> list[str]:
-    """The paths of the layers with weights that are not trainable: they and their factors stay as they are."""
+    """The paths of layers whose weights are not trainable: fine-tuning leaves them and their factors unchanged."""
     return list(
         dict.fromkeys(
             call.path for call in trace(model) if getattr(call.layer, "weights", ()) and not call.layer.trainable

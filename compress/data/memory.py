@@ -1,4 +1,4 @@
-"""What the machine's memory has room for."""
+"""How much memory is free."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def available_bytes() -> int | None:
-    """Memory that programs can still take; None where the system doesn't say."""
+    """Bytes of memory that programs can still use; None if the system doesn't say."""
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     except OSError:

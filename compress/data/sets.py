@@ -1,4 +1,4 @@
-"""Data to train, choose and report on: known sets, files, folders, or a user's function."""
+"""Data for training, selection and reporting: known datasets, files, or a user's function."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ POSSIBLE = f"digits, {', '.join(KNOWN)}, a .npz file with {', '.join(KEYS)}, or 
 class Data:
     """Inputs (n, ...) and integer labels (n,) in three parts.
 
-    The validation part, held out from training, chooses; the test part is for the figures that are reported.
-    preparation: how the inputs were scaled and the parts made, for the record.
+    - ``x_train``, ``y_train``: to train on
+    - ``x_validation``, ``y_validation``: to choose by, held out from training
+    - ``x_test``, ``y_test``: for the reported figures
+    - ``preparation``: how the inputs were scaled and split, for the record
     """
 
     name: str
@@ -49,7 +51,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What is done to the inputs: ``(x * rescale - mean) / std``; mean and std per channel, or one for all."""
+    """The scaling of the inputs, ``(x * rescale - mean) / std``.
+
+    - ``rescale``: a factor
+    - ``mean``, ``std``: one value for each channel, or one for all
+    """
 
     rescale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
@@ -75,9 +81,9 @@ class Scaling:
 
 
 def load(source: str, scaling: Scaling | None = None, validation: float = 0.15, split_seed: int = 0) -> Data:
-    """The data that ``source`` names; see ``data_from``.
+    """The data named ``source``; see ``data_from``.
 
-    Raises UserError on an unknown source and on arrays that don't fit together.
+    Raises UserError for an unknown source and for arrays that don't fit together.
     """
     return data_from(_arrays(source), source, scaling, validation, split_seed)
 
@@ -93,10 +99,10 @@ def check_data(source: str, may_lack_labels: bool = False) -> None:
 
 
 def load_inputs(source: str, scaling: Scaling | None = None) -> Array:
-    """The training inputs of the data that ``source`` names, for what needs no labels.
+    """The training inputs of the data named ``source``, for work that needs no labels.
 
-    As ``load`` gives them; an .npz file may hold ``x_train`` alone, and a function may return one array alone.
-    Raises UserError as ``load``.
+    The same as from ``load``, but an .npz file may hold ``x_train`` alone, and a function may return a single array.
+    Raises UserError as ``load`` does.
     """
     arrays = _npz(Path(source), may_lack_labels=True) if source.endswith(".npz") else _arrays(source)
     if len(arrays) > 1:
@@ -112,12 +118,12 @@ def data_from(
     validation: float = 0.15,
     split_seed: int = 0,
 ) -> Data:
-    """Data from (x_train, y_train, x_test, y_test), or with (x_validation, y_validation) in between.
+    """Data from (x_train, y_train, x_test, y_test), optionally with (x_validation, y_validation) in between.
 
-    Or from ``tf.data`` sets, (train, test) or (train, validation, test), each of (x, y): see ``arrays_of``.
-    Where there is no validation part, this fraction of the training part is split off, stratified. ``split_seed``
-    alone draws it, so that runs of several seeds are judged on the same samples.
-    Raises UserError where the arrays don't fit together.
+    Also from ``tf.data`` sets, (train, test) or (train, validation, test), each of (x, y): see ``arrays_of``.
+    Without a validation part, a stratified fraction ``validation`` of the training part is split off. It depends on
+    ``split_seed`` alone, so that runs with different seeds are judged on the same samples.
+    Raises UserError if the arrays don't fit together.
     """
     if arrays and all(map(is_stream, arrays)):
         arrays = arrays_of(arrays, name)
@@ -142,7 +148,7 @@ def data_from(
 
 
 def _split(x: Array, y: Array, validation: float, seed: int, name: str) -> dict[str, tuple[Array, Array]]:
-    """The training and the validation part, with the classes in the same shares where each has two samples."""
+    """The training and the validation part, stratified if every class has at least two samples."""
     from sklearn.model_selection import train_test_split
 
     if not 0 < validation < 1:
@@ -152,7 +158,7 @@ def _split(x: Array, y: Array, validation: float, seed: int, name: str) -> dict[
     if min(n_validation, len(y) - n_validation) < len(counts):
         raise UserError(
             f"data '{name}': {validation:.0%} of {len(y)} training samples are too few to validate {len(counts)} "
-            "classes on; give more, or a part of your own as x_validation and y_validation"
+            "classes on; give more, or your own x_validation and y_validation"
         )
     x_train, x_validation, y_train, y_validation = train_test_split(
         x, y, test_size=n_validation, random_state=seed, stratify=y if counts.min() > 1 else None
@@ -164,14 +170,13 @@ def _array(value: Any, name: str) -> Array:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise UserError(f"data '{name}' holds something that is no array ({error})") from error
+        raise UserError(f"data '{name}' holds something that is not an array ({error})") from error
 
 
 def _inputs(x: Array, y: Array, part: str, name: str) -> Array:
     if not x.ndim or not y.ndim or len(x) != len(y) or not len(x):
         raise UserError(
-            f"data '{name}': x_{part} is of shape {x.shape} and y_{part} of {y.shape}; "
-            "each takes as many samples as the other"
+            f"data '{name}': x_{part} has shape {x.shape} and y_{part} {y.shape}; both need the same number of samples"
         )
     if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
         raise UserError(f"data '{name}': x_{part} must hold finite numbers")
@@ -187,8 +192,8 @@ def _labels(y: Array, name: str) -> Array:
         return np.asarray(rows[:, 0], np.int64)
     if y.ndim > 2 or (rows.max(axis=1) != 1).any() or (rows.sum(axis=1) != 1).any():
         raise UserError(
-            f"data '{name}': labels of shape {y.shape} must be one-hot, a single 1 in each row; "
-            "or give one whole number a sample"
+            f"data '{name}': labels of shape {y.shape} must be one-hot, with a single 1 in each row; "
+            "or give one whole number per sample"
         )
     return np.asarray(rows.argmax(axis=1), np.int64)
 
@@ -216,8 +221,7 @@ def _named_function(source: str, use: Callable[[str, str], T]) -> T:
 
 
 def _digits() -> tuple[Array, ...]:
-    """scikit-learn's 1,797 handwritten digits, (n, 8, 8, 1) with values 0 to 16; a fifth, always the same, is the
-    test part."""
+    """scikit-learn's 1,797 handwritten digits, (n, 8, 8, 1) with values 0 to 16; a fixed fifth is the test part."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

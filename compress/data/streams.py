@@ -1,4 +1,4 @@
-"""``tf.data`` sets read into arrays, without TensorFlow: whatever has an ``as_numpy_iterator``."""
+"""Reads ``tf.data`` sets into arrays without importing TensorFlow: anything with an ``as_numpy_iterator``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rankline.src.dse.errors import UserError
 PARTS = {2: ("train", "test"), 3: ("train", "validation", "test")}
 
 INFINITE = -1
-"""What ``tf.data`` says is the cardinality of a set without end."""
+"""The cardinality that ``tf.data`` reports for an endless set."""
 
 
 def is_stream(value: Any) -> bool:
@@ -24,11 +24,11 @@ def is_stream(value: Any) -> bool:
 def arrays_of(sets: Sequence[Any], name: str) -> list[NDArray[Any]]:
     """Inputs and labels of each set in turn: x_train, y_train, and so on.
 
-    sets: two (train, test) or three (train, validation, test), each giving (x, y), batches or single samples. An
-    element is a batch where it has as many labels as inputs along their first axes, and single samples have one
-    number, or a one-hot row, for a label. All samples are held in memory, and twice for a moment: a set that
-    doesn't fit is to be cut with ``take``, and augmentation is read once, as it comes.
-    Raises UserError for another number of sets, for one without samples or without end, and for other elements.
+    sets: (train, test) or (train, validation, test), each yielding (x, y), as batches or single samples. An element
+    is a batch if x and y have the same length along their first axes; the label of a single sample is one number or
+    a one-hot row. All samples are held in memory, briefly twice: cut a set that doesn't fit with ``take``.
+    Augmented samples are read once.
+    Raises UserError for another number of sets, an empty or endless set, and other elements.
     """
     if len(sets) not in PARTS:
         raise UserError(f"data '{name}' takes 2 sets (train, test) or 3 (train, validation, test); got {len(sets)}")

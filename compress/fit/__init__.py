@@ -1,1 +1,1 @@
-"""Factors fitted to data in closed form, and the statistics that they are fitted to."""
+"""Fitting factors to data in closed form, and the statistics for it."""

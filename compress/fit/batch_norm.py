@@ -1,4 +1,4 @@
-"""BatchNorm in a network that has changed: the moments of what it is given now."""
+"""Re-estimates BatchNorm moments in a network that has changed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rankline.src.dse.keras_model.graph import trace
 
 
 def set_moments(norm: keras.Layer, mean: Reals, variance: Reals, wanted: Reals) -> None:
-    """Makes a BatchNorm move outputs of that mean to a mean of ``wanted``, and change nothing else.
+    """Makes a BatchNorm shift inputs of this mean to the mean ``wanted``, and change nothing else.
 
-    Its moments are the real ones, so that it does the same while it is trained.
+    Its moments are those of its inputs, so that it does the same in training.
     """
     scale = np.sqrt(variance + norm.epsilon)
     if norm.scale:
@@ -37,11 +37,11 @@ def set_moments(norm: keras.Layer, mean: Reals, variance: Reals, wanted: Reals) 
 def reestimate(
     norm: keras.Layer, maps: Sequence[Any], original: keras.Layer | None = None, before: Sequence[Any] = ()
 ) -> None:
-    """Gives a BatchNorm the mean and variance of the maps that really go into it.
+    """Sets a BatchNorm's moments to the mean and variance of its input maps.
 
-    original, before: the BatchNorm that it was made of, and what goes into that on the same samples: the moments are
-    then those of the original, moved by the difference of the maps, so that maps as they were give the moments as
-    they were, whatever samples there are.
+    original, before: the original BatchNorm and its input maps on the same samples. The moments are then the
+    original's, corrected by the difference between the maps, so that unchanged maps leave them unchanged on any
+    samples.
     """
     mean, variance = _moments(maps, norm.axis)
     if original is not None:
@@ -72,9 +72,9 @@ def _moments(maps: Sequence[Any], axis: int) -> tuple[Reals, Reals]:
 
 
 def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
-    """Gives every BatchNorm of a model, first to last and in place, the moments of what it is given on samples.
+    """Sets the moments of every BatchNorm in a model to those of its inputs on samples, first to last and in place.
 
-    samples: an array for each input of the model. A BatchNorm that is frozen stays as it is.
+    samples: an array for each input of the model. Frozen BatchNorms are left unchanged.
     """
     calls = trace(model)
     batches = list(batches_of(samples, fitting_batch(calls), calls))
@@ -100,11 +100,11 @@ def reestimate_all(model: keras.Model, samples: Sequence[NDArray[Any]]) -> None:
 def reestimate_if_better(
     model: keras.Model, samples: Callable[[], Sequence[NDArray[Any]]], loss: Callable[[], float]
 ) -> None:
-    """``reestimate_all`` where it lowers the model's loss; else all moments stay as they are.
+    """``reestimate_all`` if it lowers the model's loss; else no moments change.
 
-    Neither samples nor loss are asked for where no BatchNorm can change.
+    Neither samples nor loss are called if no BatchNorm can change.
 
-    The moving averages of a short training lag behind weights that move fast (Wu and Johnson, "Rethinking 'Batch' in
+    The moving averages of a short training lag behind weights that change fast (Wu and Johnson, "Rethinking 'Batch' in
     BatchNorm", arXiv:2105.07576, section 3).
     """
     norms = [call.layer for call in trace(model) if _is_free(call.layer)]

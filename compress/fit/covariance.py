@@ -1,7 +1,7 @@
-"""What a layer's inputs look like on calibration data without labels: the second moment of their patches.
+"""The second moment of a layer's input patches on calibration data without labels.
 
-A factorization that knows it minimises the error of the layer's outputs instead of that of its weights:
-``Decomposition.spectrum`` and ``decompose`` take it, and ``surgery.factorize`` hands it on.
+With it, a factorization minimises the error of the layer's outputs instead of that of its weights:
+``Decomposition.spectrum`` and ``decompose`` take it, and ``surgery.factorize`` passes it on.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from rankline.src.dse.layer import conv_out_size
 from rankline.src.dse.progress import Progress, no_progress
 
 LARGEST_PATCH = 8192
-"""Layers with more inputs to an output than that get no covariance: the matrix alone would take 0.5 GiB."""
+"""The most patch dimensions of a layer that gets a covariance: the matrix alone then takes 0.5 GiB."""
 
 ENOUGH = 10
-"""Patches for each of their dimensions, from which on the error on other data is close to that on these."""
+"""Patches per dimension that bring the error on other data close to the error on the calibration data."""
 
 CHUNK_ELEMENTS = 2**23
-"""Of patches that are held at once (64 MiB)."""
+"""Elements of patches held at once (64 MiB)."""
 
 
 class CalibrationWarning(UserWarning):
@@ -41,8 +41,8 @@ class CalibrationWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """matrix (K C, K C): the mean of x x^T over the patches x, not centred, in the order of the kernel's rows, as in
-    ``kernel.reshape(K C, F)`` (a dense layer: its N inputs); patches: how many; mean (K C,): theirs."""
+    """matrix (K C, K C): the mean of x x^T over the patches x, not centred, in the row order of
+    ``kernel.reshape(K C, F)`` (for a dense layer its N inputs); patches: their number; mean (K C,): their mean."""
 
     matrix: NDArray[np.float64]
     patches: int
@@ -62,17 +62,17 @@ def covariances(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Covariance]:
-    """The second moments of some layers' input patches, by their paths, in one pass of the samples through the model.
+    """The second moments of layers' input patches, by path, from one pass of the samples through the model.
 
-    samples: an array (n, ...), or batches of the inputs (arrays, or a tf.data set); a batch may be a tuple whose
-    labels are passed over, and holds one array for each input of a model with several. paths: of Dense, Conv1D,
-    Conv2D and Conv3D layers; those that are used in several places count all of them. positions: the share of
-    patches that is used, drawn by ``seed``, of all layers or by path. Patches are those that the convolution sees,
-    with the zeros around. progress: is told of the batches that have passed, of how many (0 where batches come from a
-    generator, which doesn't say).
-    Layers with patches of more than ``LARGEST_PATCH`` dimensions are left out, with a CalibrationWarning; so are told
-    those with fewer than ``ENOUGH`` patches a dimension.
-    Raises UserError for an unknown path, samples that the model doesn't take or none, and NaN or infinite activations.
+    - ``samples``: an array (n, ...), or batches of inputs (arrays, or a tf.data set); a batch may be a tuple with
+      labels, which are ignored, and holds one array for each input of the model
+    - ``paths``: of Dense, Conv1D, Conv2D and Conv3D layers; a layer that is used in several places counts all of them
+    - ``positions``: the share of patches that is used, for all layers or by path, drawn with ``seed``
+    - ``progress``: called after each batch with the number of batches (0 if a generator yields them)
+
+    Patches include the zero padding. A layer whose patches have more than ``LARGEST_PATCH`` dimensions is left out;
+    this, and fewer than ``ENOUGH`` patches per dimension, issue a CalibrationWarning.
+    Raises UserError for an unknown path, no samples, samples that don't fit the model, and NaN or infinite activations.
     """
     shares = positions if isinstance(positions, Mapping) else dict.fromkeys(paths, positions)
     for share in shares.values():
@@ -102,7 +102,7 @@ def covariances(
 
 
 def check_samples(model: keras.Model, arrays: Sequence[NDArray[Any]]) -> None:
-    """Raises UserError where a batch, an array for each input of the model, isn't what the model takes."""
+    """Raises UserError if a batch, an array for each input of the model, doesn't fit the model."""
     given, wanted = [array.shape[1:] for array in arrays], [tuple(x.shape[1:]) for x in model.inputs]
     if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
         raise UserError(
@@ -112,10 +112,10 @@ def check_samples(model: keras.Model, arrays: Sequence[NDArray[Any]]) -> None:
 
 
 def patches(layer: keras.Layer, x: NDArray[Any]) -> NDArray[Any]:
-    """A view of a layer's input map as its patches: (batch, positions .., K_1, .., K_d, C), or (batch, .., N) as it is.
+    """A view of a layer's input map as patches: (batch, positions .., K_1, .., K_d, C); a Dense's (batch, .., N) is x.
 
-    x: the input map (batch, ...) of a built Conv1D, Conv2D, Conv3D or Dense; zeros are put around it as the
-    convolution's padding does.
+    x: the input map (batch, ...) of a built Conv1D, Conv2D, Conv3D or Dense; it is zero-padded as the convolution
+    does.
     """
     if isinstance(layer, keras.layers.Dense):
         return x
@@ -134,7 +134,7 @@ def patches(layer: keras.Layer, x: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(eq=False)
 class _Moment:
-    """The sums of x and of x x^T over the patches of one layer so far."""
+    """Running sums of x and of x x^T over the patches of one layer."""
 
     layer: keras.Layer
     count: int = 0
@@ -146,7 +146,7 @@ class _Moment:
         self.total = np.zeros((_dimensions(self.layer),) * 2)
 
     def add(self, x: NDArray[Any], share: float, rng: np.random.Generator) -> None:
-        """Adds the patches of an input map (batch, ...), or a share of them."""
+        """Adds a share of the patches of an input map (batch, ...)."""
         view = patches(self.layer, x)
         size = view.shape[: view.ndim - self.layer.kernel.ndim + 1]
         chosen = np.arange(prod(size))
@@ -176,7 +176,7 @@ def _dimensions(layer: keras.Layer) -> int:
 
 
 def _zeros_around(size: int, extent: int, stride: int, padding: str) -> tuple[int, int]:
-    """Zeros before and after an axis of the map; with "same" the odd one comes after, as in TensorFlow."""
+    """Zeros before and after an axis of the map; with "same" padding an odd one goes after, as in TensorFlow."""
     if padding == "valid":
         return 0, 0
     if padding == "causal":
@@ -186,7 +186,7 @@ def _zeros_around(size: int, extent: int, stride: int, padding: str) -> tuple[in
 
 
 def _layer_at(calls: Sequence[Call], path: str) -> keras.Layer:
-    """Raises UserError where there is no layer with patches."""
+    """The layer at a path. Raises UserError if it has no patches."""
     layers = {
         call.path: call.layer
         for call in calls
@@ -211,7 +211,7 @@ def _batches(model: keras.Model, samples: Any, size: int) -> Iterator[list[Any]]
 
 
 def _count(samples: Any, size: int) -> int:
-    """How many batches ``_batches`` gives; 0 where that isn't known before."""
+    """How many batches ``_batches`` yields; 0 if that isn't known in advance."""
     if not isinstance(samples, Sequence) and not hasattr(samples, "shape"):
         return 0
     batches = [samples] if hasattr(samples, "shape") else samples
@@ -223,7 +223,7 @@ def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
 
 
 def _warn(found: dict[str, Covariance], dimensions: dict[str, int]) -> None:
-    """Tells which layers have no covariance, and which have too few patches."""
+    """Warns of layers without a covariance, and of those with too few patches."""
     for path, size in dimensions.items():
         if path not in found:
             reason = f"its patches have {size:,} dimensions, above {LARGEST_PATCH:,}"

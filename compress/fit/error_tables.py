@@ -1,7 +1,7 @@
-"""The errors of all configurations of a trained model's layers, put into the database.
+"""Stores the errors of all configurations of a trained model's layers in the database.
 
-One cheap factorization a layer and method gives the tables (``Decomposition.spectrum``); layers go side by side
-with one BLAS thread each, which is faster than many threads for one (see ``benchmarks/README.md``).
+One cheap factorization for each layer and method gives the tables (``Decomposition.spectrum``); layers run in parallel
+with one BLAS thread each, which is faster than many threads for one layer (see ``benchmarks/README.md``).
 """
 
 from __future__ import annotations
@@ -36,15 +36,18 @@ from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.space import Space
 
 TABLES_VERSION = 1
-"""Raised when tables are made in another way, so that stored ones are made anew."""
+"""Increased when tables are computed differently, so that stored ones are recomputed."""
 
 
 @dataclass(frozen=True)
 class MeasuredErrors:
-    """One layer and method whose tables are stored. of: ``weights`` or ``outputs``; certainty: of its tables.
+    """One layer and method whose tables are stored.
 
-    shapes: how many tensor shapes have a table; spread: of estimates, the largest relative deviation seen (0 for the
-    rest).
+    - ``of``: whether the errors are those of the ``weights`` or of the ``outputs``
+    - ``shapes``: how many tensor shapes have a table
+    - ``certainty``: of the tables
+    - ``spread``: the largest relative deviation seen in estimates (0 for other tables)
+    - ``seconds``: the time it took
     """
 
     layer: str
@@ -71,17 +74,17 @@ class _Job:
 
     @cached_property
     def weights_digest(self) -> str:
-        """Hash of all that the tables depend on but for the calibration data."""
+        """Hash of all that the tables depend on, except the calibration data."""
         text = json.dumps([TABLES_VERSION, self.method.name, repr(self.options)])
         return _hash(text.encode(), self.kernel)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of all that the tables depend on; it begins with that of the weights."""
+        """Hash of all that the tables depend on; it starts with ``weights_digest``."""
         return self.weights_digest + ("" if self.covariance is None else _hash(b"+", self.covariance))
 
     def is_stale(self, stored: tuple[str, str], digest: str) -> bool:
-        """Whether a stored table, of a method and kind, is of the same method and other weights."""
+        """Whether a stored table (method, kind) belongs to the same method but other weights."""
         return stored[0] == self.method.name and not digest.startswith(self.weights_digest)
 
     def run(self) -> tuple[_Job, dict[str | None, ErrorTable], float]:
@@ -101,13 +104,14 @@ def store_spectra(
     covariances: Mapping[str, NDArray[np.float64]] | None = None,
     progress: Progress = no_progress,
 ) -> list[MeasuredErrors]:
-    """Makes and stores the error tables of every explored space of a network that ``model`` is the weights of.
+    """Computes and stores the error tables of every explored space of a network, from the weights in ``model``.
 
-    covariances: by layer, the second moment of its input patches (see ``compress.covariance``): the methods that can
-    then tell the error of the layer's outputs. Tables of the same weights that are there already are not made again;
-    those of other weights are forgotten, of the outputs too. A layer that puts out nothing on the calibration data is
-    told by a CalibrationWarning, and gets the errors of its weights.
-    Raises UserError for an unknown method, a network whose layers aren't the model's, and weights that are not finite.
+    covariances: the second moment of a layer's input patches, by layer (see ``compress.fit.covariance``); methods that
+    can use it then measure the error of the layer's outputs. Stored tables of the same weights are kept; those of
+    other weights are deleted. A layer whose outputs are all zero on the calibration data gets the errors of its
+    weights, with a CalibrationWarning.
+    Returns the new tables. Raises UserError for an unknown method, a network whose layers aren't the model's, and
+    weights that are not finite.
     """
     with threadpool_limits(1):
         jobs = _jobs(model, database, network, methods, covariances or {})
@@ -115,13 +119,13 @@ def store_spectra(
     waiting = [job for job in jobs if known[job.layer_id].get((job.method.name, job.of)) != job.digest]
     found = []
     with threadpool_limits(1):
-        # The largest first, so that none is left alone at the end.
+        # The largest first, so that no long one is left to the end.
         waiting.sort(key=lambda job: -job.kernel.size)
         work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator_unordered")
         for job, tables, seconds in work(joblib.delayed(job.run)() for job in waiting):
             stale = [stored[1] for stored, digest in known[job.layer_id].items() if job.is_stale(stored, digest)]
             store_errors(database.engine, job.layer_id, job.method.name, job.of, job.digest, tables, stale)
-            found.append(_looked(job, tables, seconds))
+            found.append(_measured(job, tables, seconds))
             progress(f"{job.layer} by {job.method.name}", len(found), len(waiting))
     order = {(job.layer, job.method.name): place for place, job in enumerate(jobs)}
     return sorted(found, key=lambda one: order[one.layer, one.method])
@@ -150,10 +154,10 @@ def _jobs(
         jobs.append(_Job(name, rows[name].id, method, options, kernels[name], covariance))
     if not jobs:
         raise UserError("no layer of the network is both in the model and explored; explore the model first")
-    silent = {job.layer for job in jobs if job.covariance is not None and not _puts_out(job.kernel, job.covariance)}
+    silent = {job.layer for job in jobs if job.covariance is not None and not _has_outputs(job.kernel, job.covariance)}
     for name in sorted(silent):
         warnings.warn(
-            f"layer '{name}' puts out only zeros on the calibration samples; its errors are those of the weights",
+            f"layer '{name}' outputs only zeros on the calibration samples; its errors are those of the weights",
             CalibrationWarning,
             stacklevel=3,
         )
@@ -161,19 +165,19 @@ def _jobs(
 
 
 def _kernel(model: keras.Model, row: LayerRow) -> NDArray[np.float32]:
-    """The weights of a layer of the database. Raises UserError where they are of another shape."""
+    """The model's weights of a layer in the database. Raises UserError if their shape differs."""
     layer: Any = find_layer(model, row.name)
     kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(layer.kernel)
     if kernel.shape != (*row.kernel, row.in_channels, row.out_channels):
         raise UserError(
-            f"layer '{row.name}' has a kernel of shape {kernel.shape} in the model and another in the "
+            f"layer '{row.name}' has a kernel of shape {kernel.shape} in the model and another shape in the "
             "database; give the model that was explored"
         )
     return kernel
 
 
-def _puts_out(kernel: NDArray[np.float32], covariance: NDArray[np.float64]) -> bool:
-    """Whether outputs with that second moment of the input are other than zero; so are those of no weights at all."""
+def _has_outputs(kernel: NDArray[np.float32], covariance: NDArray[np.float64]) -> bool:
+    """Whether outputs are nonzero for inputs of this second moment; also True if all weights are zero."""
     matrix = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
     return not matrix.any() or not (matrix * (covariance @ matrix)).sum() <= 0
 
@@ -184,7 +188,7 @@ def _hash(prefix: bytes, array: NDArray[Any]) -> str:
     return found.hexdigest()
 
 
-def _looked(job: _Job, tables: Mapping[str | None, ErrorTable], seconds: float) -> MeasuredErrors:
+def _measured(job: _Job, tables: Mapping[str | None, ErrorTable], seconds: float) -> MeasuredErrors:
     certainty = " and ".join(sorted({table.certainty for table in tables.values()})) or "unknown"
     spread = max((table.spread for table in tables.values()), default=0.0)
     return MeasuredErrors(job.layer, job.method.name, job.of, len(tables), certainty, spread, seconds)

@@ -1,4 +1,4 @@
-"""The factors of one layer that come nearest to its weights in what its outputs are worth."""
+"""The factors of one layer that best preserve its outputs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def fitted_factors(
     output_metric: Reals | None,
     known: Sequence[Any] | None = None,
 ) -> tuple[list[Any], Reals]:
-    """The factors of a choice, and their product (K C, F), that come nearest to ``weights`` (K C, F) in the outputs.
+    """The factors of a choice that best preserve the outputs of ``weights`` (K C, F), and their product (K C, F).
 
-    The error is tr(G E) with E the covariance of the outputs' error under the patches' ``covariance``. Without a choice
-    the weights themselves. Of a method that doesn't minimise this error only the last factor does, behind those that
-    are best for the weights, or behind those of ``known`` factors, of weights that were not much different.
+    They minimise tr(G E), with E the covariance of the outputs' error under the patches' ``covariance``. Without a
+    choice, the weights themselves are returned. For a method that can't minimise this error, only the last factor
+    does; the others are the best for the weights, or ``known`` ones, made for similar weights.
     """
     if choice is None:
         return [weights], weights
@@ -50,7 +50,7 @@ def fitted_factors(
 
 
 def _last(method: Decomposition, factors: list[Any], weights: Reals, covariance: Reals) -> Any:
-    """The best last factor (r, F) behind the others, which were chosen for the weights' error alone."""
+    """The best last factor (r, F), given the others, which were chosen for the weights' error alone."""
     rank = len(factors[-1])
     first = np.asarray(tl.to_numpy(method.reconstruct([*factors[:-1], tl.eye(rank)])), np.float64)
     first = first.reshape(len(weights), rank)
@@ -59,7 +59,7 @@ def _last(method: Decomposition, factors: list[Any], weights: Reals, covariance:
 
 
 def metric_roots(output_metric: Reals) -> tuple[Reals, Reals]:
-    """The symmetric root of an output metric, and its inverse."""
+    """The symmetric square root of an output metric, and its inverse."""
     values, vectors = np.linalg.eigh(output_metric)
     scales = np.sqrt(np.maximum(values, values[-1] * np.finfo(np.float32).eps))
     return vectors * scales @ vectors.T, vectors / scales @ vectors.T

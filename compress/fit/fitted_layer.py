@@ -1,4 +1,4 @@
-"""The layers of a network that are fitted to data, each with what belongs to it: BatchNorm, residual add, ReLU."""
+"""The layers of a network that are fitted to data, each with the BatchNorm, residual sum and ReLU that follow it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Reals = NDArray[np.float64]
 class FittedLayer:
     """A layer whose outputs, before its activation, can be fitted to those of the original.
 
-    call: its index among the network's calls; norm: that of the BatchNorm which alone takes its outputs, and nothing
-    else; add: that of the residual sum, of maps of one shape, which alone takes them then; relu: whether nothing but a
-    ReLU takes what comes out of these. linear: the layer without its activation.
+    call: its index among the network's calls; norm: the index of the BatchNorm that is the only user of its outputs;
+    add: that of the residual sum, of maps of equal shape, that is the only user after that; relu: whether a ReLU is
+    the only user of the result. linear: the layer without its activation.
     """
 
     path: str
@@ -40,27 +40,27 @@ class FittedLayer:
 
     @property
     def end(self) -> int:
-        """The call whose outputs are the layer's, before any activation of its own."""
+        """The call that gives the layer's outputs, before its own activation."""
         return self.call if self.norm is None else self.norm
 
     @property
     def is_centred(self) -> bool:
-        """Whether there is a place for a bias, so that means needn't be fitted by the weights."""
+        """Whether a bias can take up the means, so that the weights needn't fit them."""
         return self.norm is not None or bool(self.layer.use_bias)
 
     @property
     def first_channels(self) -> bool:
-        """Whether the channels of its maps come before their positions."""
+        """Whether the layer's maps have their channels first."""
         return getattr(self.layer, "data_format", None) == "channels_first"
 
     @property
     def weights_shape(self) -> tuple[int, int]:
-        """Dimensions of a patch, and outputs."""
+        """(K C, F): the dimensions of a patch, and the outputs."""
         *inputs, outputs = self.layer.kernel.shape
         return prod(inputs), int(outputs)
 
     def scale(self) -> Reals:
-        """(F,): what the BatchNorm multiplies each output by; ones without one."""
+        """(F,): the BatchNorm's factor for each output; ones without a BatchNorm."""
         norm = self.normalization
         outputs = self.layer.kernel.shape[-1]
         if norm is None:
@@ -70,11 +70,11 @@ class FittedLayer:
         return np.asarray(gamma / np.sqrt(variance + norm.epsilon))
 
     def kernel(self) -> Reals:
-        """(K C, F): the weights with the BatchNorm's scale in them."""
+        """(K C, F): the weights, with the BatchNorm's scale folded in."""
         return self.raw_kernel() * self.scale()
 
     def raw_kernel(self) -> Reals:
-        """(K C, F): the weights as they are."""
+        """(K C, F): the layer's own weights."""
         kernel = np.asarray(keras.ops.convert_to_numpy(self.layer.kernel), np.float64)
         return kernel.reshape(-1, kernel.shape[-1])
 
@@ -84,7 +84,7 @@ class FittedLayer:
         return y if self.normalization is None else self.normalization(y, training=False)
 
     def positions(self, shape: Sequence[int]) -> int:
-        """How many outputs' vectors a map of that shape, batch included, holds."""
+        """The number of positions in a map of this shape, over the whole batch."""
         return prod(shape) // int(self.layer.kernel.shape[-1])
 
     def inputs(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -96,17 +96,17 @@ class FittedLayer:
         return np.moveaxis(_floats(y), 1, -1) if self.first_channels else _floats(y)
 
     def map_of(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        """The output map whose channels ``outputs`` has last."""
+        """The output map in the layer's data format, from ``outputs`` with channels last."""
         return np.moveaxis(outputs, -1, 1) if self.first_channels else outputs
 
 
 def _floats(x: NDArray[Any]) -> NDArray[Any]:
-    """In float32 at least: what is summed of half precision would be lost."""
+    """As float32 or better: sums in half precision would lose digits."""
     return x if x.dtype == np.float64 else np.asarray(x, np.float32)
 
 
 def out_of_reach(calls: Sequence[Call]) -> dict[str, str]:
-    """Why layers are not fitted, by path."""
+    """Why layers cannot be fitted, by path."""
     uses = Counter(id(call.layer) for call in calls)
     return {call.path: reason for call in calls if (reason := _reason(call.layer, uses)) is not None}
 
@@ -123,7 +123,8 @@ def _reason(layer: keras.Layer, uses: Counter[int]) -> str | None:
 
 def fitted_layers_of(calls: Sequence[Call]) -> dict[str, FittedLayer]:
     """The fitted layers by path, in the order of ``calls`` (see ``graph.trace``): every layer that can be factorized
-    and is called once, with patches of at most LARGEST_PATCH dimensions; ``out_of_reach`` tells of the others."""
+    and is called once, with patches of at most LARGEST_PATCH dimensions; ``out_of_reach`` gives the reasons for the
+    others."""
     users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
     for index, call in enumerate(calls):
         for source in call.inputs:
@@ -161,7 +162,7 @@ def _only_user(calls: Sequence[Call], users: dict[int, list[int]], index: int) -
 
 
 def _folds(norm: keras.Layer, layer: keras.Layer) -> bool:
-    """Whether a layer is a BatchNorm over the channels of another's outputs."""
+    """Whether ``norm`` is a BatchNorm over the channels of the layer's outputs."""
     if type(norm) is not keras.layers.BatchNormalization:
         return False
     if getattr(layer, "data_format", None) == "channels_first":
@@ -176,7 +177,7 @@ def _is_relu(layer: keras.Layer) -> bool:
 
 
 def _linear(call: Call) -> keras.Layer:
-    """A copy of a call's layer without its activation, with its weights."""
+    """A copy of a call's layer with its weights, but without its activation."""
     layer = call.layer
     copy = duplicate(layer)
     copy.activation = keras.activations.linear

@@ -1,4 +1,4 @@
-"""The errors of a trained model's configurations in one call: look at the weights, and at data if there is any."""
+"""The errors of all configurations of a trained model in one call, from its weights and optional data."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ def measure_errors(
     samples: int = 1024,
     progress: Progress = no_progress,
 ) -> list[MeasuredErrors]:
-    """Stores the error of every explored configuration of a trained model, so that queries can ask for it.
+    """Stores the error of every explored configuration of a trained model, for use in queries.
 
-    model: the trained Keras model that was explored, or its MODEL text; network: its name in the database.
-    calibrate: inputs as the model takes them (an array, batches, a tf.data set), ``Data`` or a data
-    name, of which the first ``samples`` training inputs are used: the methods that can then tell the error of the
-    layer's outputs; no labels are needed. Of batches all are used.
-    Returns what was made now, a line a layer and method; tables of the same weights and data stay as they are. Raises
-    UserError.
+    - ``model``: the trained Keras model that was explored, or its MODEL text
+    - ``db``: the database, or its path or URL
+    - ``network``: its name in the database
+    - ``methods``: by default all that were explored
+    - ``calibrate``: inputs as the model takes them (an array, batches, a tf.data set), ``Data`` or a data name,
+      without labels; methods that can, then measure the error of the layer's outputs
+    - ``samples``: how many training inputs are used, the first ones; batches are all used
+    - ``progress``: called after each layer and method
+
+    Returns the new tables, one entry for each layer and method; stored tables of the same weights and data are kept.
+    Raises UserError.
     """
     if samples < 1:
         raise UserError(f"samples must be at least 1; got {samples}")
@@ -58,14 +63,14 @@ def measure_errors(
 
 
 def _calibrated(trained: keras.Model, database: Database, network: str, methods: Sequence[str] | None) -> list[str]:
-    """The layers that a method can tell the error of the outputs of. Raises UserError where there is none."""
+    """The layers with a method that can measure the error of their outputs. Raises UserError if there is none."""
     able = [name for name, one in DECOMPOSITIONS.items() if one.uses_covariance]
     asked = {get(name).name for name in methods or able}
     paths = {row.layer for row in database.spaces(network) if row.method in asked & set(able)}
     found = sorted(path for path in paths if refusal(trained, path) is None)
     if not found:
         raise UserError(
-            "calibration data is of use to no layer and method that was asked for; leave it out, or explore the layers "
+            "none of these layers and methods can use calibration data; leave it out, or explore the layers "
             f"by one of {', '.join(able)}"
         )
     return found

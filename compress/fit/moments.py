@@ -1,4 +1,4 @@
-"""First and second moments of a layer's input patches and of the targets of its outputs."""
+"""First and second moments of a layer's input patches and output targets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from rankline.src.compress.fit.fitted_layer import Reals
 
 CHUNK_ELEMENTS = 2**22
-"""Of patches that are turned into float64 at once (32 MiB)."""
+"""Elements of patches converted to float64 at once (32 MiB)."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of patches x (n, D) and targets t (n, F): their means, and the covariances of x with x and with t.
+    """The means of patches x (n, D) and targets t (n, F), and the covariances of x with x and with t.
 
-    About zero, with means of zero, where they are not centred.
+    If not centred, the means are zero and the covariances are second moments about zero.
     """
 
     x_mean: Reals
@@ -28,7 +28,7 @@ class Moments:
 
 
 def moments(x: NDArray[Any], t: NDArray[Any], centred: bool, known: Moments | None = None) -> Moments:
-    """The moments of (n, D) and (n, F), summed in float64; known: those of the same patches with other targets."""
+    """The moments of x (n, D) and t (n, F), summed in float64; known: moments of the same patches and other targets."""
     dimensions, outputs = x.shape[1], t.shape[1]
     x_sum, t_sum = np.zeros(dimensions), np.zeros(outputs)
     xx, xt = np.zeros((dimensions, dimensions)), np.zeros((dimensions, outputs))
@@ -49,8 +49,8 @@ def moments(x: NDArray[Any], t: NDArray[Any], centred: bool, known: Moments | No
 
 
 def best_weights(found: Moments, weights: Reals, ridge: float) -> Reals:
-    """M (D, F) of the least squared error of x M against t, with a ridge towards ``weights`` of ``ridge`` times the
-    mean variance of a patch dimension: W + (C_xx + lam I)^-1 (C_xt - C_xx W)."""
+    """M (D, F) with the least squared error of x M against t, and a ridge towards ``weights``:
+    W + (C_xx + lam I)^-1 (C_xt - C_xx W), with lam = ``ridge`` times the mean variance of a patch dimension."""
     lam = ridge * float(np.trace(found.xx)) / len(found.xx)
     if lam <= 0:
         return weights

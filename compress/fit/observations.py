@@ -1,4 +1,4 @@
-"""What the fit of one layer looks at: patches of its inputs, and the outputs that the original has for them."""
+"""The data that one layer is fitted to: patches of its inputs, and the original's outputs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals
 
 Batches = list[list[Any]]
-"""The outputs of a call, for each batch."""
+"""The outputs of a call, by batch."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Patches of our inputs (n, D), the original's outputs (n, F), both sides' shortcuts (n, F) or zeros (n, 1)."""
+    """Input patches of the compressed network (n, D), outputs of the original (n, F), and the shortcuts of both, (n, F)
+    or zeros (n, 1). ``our`` is the compressed network, ``their`` the original."""
 
     x: NDArray[Any]
     y: NDArray[Any]
@@ -27,11 +28,12 @@ class Rows:
     is_of_sum: bool
 
     def target(self) -> NDArray[Any]:
-        """What makes our sum the original's."""
+        """The outputs that make our sum equal to the original's."""
         return np.asarray(self.y + self.their_shortcut - self.our_shortcut)
 
     def target_before_relu(self, product: Reals, offset: Reals) -> NDArray[Any]:
-        """The same where the original's sum is positive; elsewhere what we have, as far as it isn't."""
+        """The same where the original's sum is positive; elsewhere our own outputs, clipped so that our sum is at most
+        0."""
         ours = self.x @ product.astype(self.x.dtype) + offset.astype(self.x.dtype) + self.our_shortcut
         theirs = self.y + self.their_shortcut
         return np.asarray(np.where(theirs > 0, theirs, np.minimum(ours, 0)) - self.our_shortcut)
@@ -46,10 +48,11 @@ def rows_of(
     wanted: int,
     seed: Sequence[int],
 ) -> Rows:
-    """About ``wanted`` patches of our maps at positions drawn by ``seed``, from every batch.
+    """About ``wanted`` patches of the compressed network's maps, from every batch, at positions drawn with ``seed``.
 
-    ours: our input maps of the layer, and y: the original's outputs, by batch; sides: the outputs of the original's
-    calls and of ours; shortcuts: what else goes into the residual sum behind the layer, as call and output.
+    ours: the layer's input maps in the compressed network, and y: the original's outputs, by batch; sides: the outputs
+    of the calls of the original and of the compressed network; shortcuts: the other terms of the residual sum after
+    the layer, as (call, output).
     """
     rng = np.random.default_rng(seed)
     dimensions, _ = fitted.weights_shape
@@ -74,7 +77,7 @@ def _sum(
     shortcuts: Sequence[tuple[int, int]],
     size: tuple[int, ...],
 ) -> NDArray[Any]:
-    """What one side adds to a layer's outputs, channels last: (*size, F), or (*size, 1) zeros where nothing is."""
+    """The sum of one side's shortcuts, channels last: (*size, F), or zeros (*size, 1) if there are none."""
     total: NDArray[Any] = np.zeros((*size, 1), np.float32)
     for place, output in shortcuts:
         total = total + fitted.outputs(keras.ops.convert_to_numpy(side[place][number][output]))

@@ -1,9 +1,9 @@
-"""What an error of a layer's outputs costs the network: the Gauss-Newton output metric, and a probe to calibrate it.
+"""How much an error in a layer's outputs harms the network: the Gauss-Newton output metric and a probe to calibrate it.
 
-The squared error of the logits is predicted by alpha tr(G E): E is the covariance of the error of the layer's outputs
-at a position, G = E[sum over positions of g g^T] with g the gradient of v . logits with respect to them, v normal
-(the Gauss-Newton matrix of the squared error; Martens, "New insights and perspectives on the natural gradient method",
-JMLR 21, 2020, section 8), and alpha, from 1 to 6 in practice, what two measured errors say in its place.
+The squared error of the logits is predicted by alpha tr(G E). E is the covariance of the error of the layer's outputs
+at a position; G = E[sum over positions of g g^T], with g the gradient of v . logits with respect to the outputs and v
+normal (the Gauss-Newton matrix of the squared error; Martens, "New insights and perspectives on the natural gradient
+method", JMLR 21, 2020, section 8); alpha is the measured error over the predicted one, from 1 to 6 in practice.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rankline.src.dse.keras_model.graph import Call
 from rankline.src.dse.progress import Progress, no_progress
 
 METRIC_SAMPLES = 512
-"""As many are enough for an output metric."""
+"""Samples that are enough for an output metric."""
 
 MIXED = 0.1
-"""Share of the mean of its diagonal that is added to an output metric's diagonal, so that no output is free."""
+"""The share of an output metric's mean diagonal that is added to its diagonal, so that every output counts."""
 
 
 def output_metrics(
@@ -35,10 +35,10 @@ def output_metrics(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Reals]:
-    """G (F, F) of each layer, by path; samples: an array for each input of the model. One backward pass.
+    """G (F, F) of each layer, by path, from one backward pass; samples: an array for each input of the model.
 
-    v is drawn anew for each sample; MIXED is added. All zero for a layer that the outputs don't depend on. progress:
-    is told of the samples that have passed.
+    v is drawn anew for each sample; MIXED is added. G is zero for a layer that the outputs don't depend on. progress:
+    called with the samples that are done.
     """
     rng = np.random.default_rng(seed)
     passed = 0
@@ -73,10 +73,11 @@ def logit_errors(
     changes: Mapping[str, Sequence[tuple[Reals, Reals]]],
     progress: Progress = no_progress,
 ) -> dict[str, list[float]]:
-    """The mean squared change of a sample's logits when one layer alone is changed, for each change of each layer.
+    """The squared change in the logits when a single layer is changed, mean over samples, for each change of each
+    layer.
 
     changes: by path, what is added to a layer's weights (K C, F), BatchNorm's scale included, and to its bias (F,).
-    progress: is told of the samples that were probed, a layer at a time.
+    progress: called with the samples that are done, summed over layers.
     """
     probed = 0
     found = {path: [0.0] * len(some) for path, some in changes.items()}
@@ -111,7 +112,7 @@ def _squared(one: Sequence[Any], other: Sequence[Any]) -> float:
 
 
 def _holding(calls: Sequence[Call]) -> int:
-    """How many samples' feature maps, of all calls, fit into MAP_BYTES."""
+    """The number of samples whose feature maps, of all calls, fit into MAP_BYTES."""
     elements = sum(int(np.prod([size or 1 for size in shape])) for call in calls for shape in call.out_shapes)
     return max(1, MAP_BYTES // (4 * elements))
 

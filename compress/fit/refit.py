@@ -1,8 +1,8 @@
-"""A factorized network fitted to data in closed form, without labels and without training (design, section 8).
+"""Fits a factorized network to data in closed form, without labels or training (design, section 8).
 
-Layer by layer, in the order of the graph: each is fitted to the outputs that the original layer has on the original's
-inputs, from the inputs that the compressed network really gives it, so that later layers mend what earlier ones have
-lost. The sequential, asymmetric fit is that of He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural
+Layer by layer, in the order of the graph: each layer is fitted to the outputs of the original layer in the original
+network, from the inputs that it gets in the compressed network, so that later layers correct the errors of earlier
+ones. The sequential, asymmetric fit is that of He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural
 Networks" (ICCV 2017, section 3.2), the low-rank solution that of reduced-rank regression (Izenman, "Reduced-rank
 regression for the multivariate linear model", J. Multivariate Analysis 5, 1975), the treatment of the ReLU after Zhang
 et al., "Accelerating Very Deep Convolutional Networks for Classification and Detection", TPAMI 2016, section 3.2.
@@ -36,20 +36,22 @@ from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
 ROWS_ELEMENTS = 2**25
-"""Of a layer's patches that its fit looks at (128 MiB), at positions drawn at random; ..."""
+"""Elements of a layer's patches used in its fit (128 MiB), at random positions; ..."""
 
 ROWS_PER_DIMENSION = 10
-"""... but at least so many patches for each of their dimensions."""
+"""... but at least this many patches per dimension."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What a fit to data is made with; each part can be left out.
+    """The settings of a fit to data; each part can be switched off.
 
-    ridge: how strongly the weights are drawn to the original's (see ``statistics.best_weights``). residual: whether the
-    last layer before a residual sum is fitted to the sum; metric: whether outputs are weighed by what they matter;
-    relu_steps: how often the targets are moved to what a ReLU lets through; norms: whether BatchNorm is told of a
-    network that isn't fitted otherwise. seed: of the positions that are looked at.
+    - ``ridge``: how strongly the weights are drawn to the original's (see ``moments.best_weights``)
+    - ``residual``: whether the last layer before a residual sum is fitted to the sum
+    - ``metric``: whether outputs are weighted by their effect on the network's output
+    - ``norms``: whether BatchNorm moments are re-estimated in a network that isn't fitted to data
+    - ``relu_steps``: how often the targets are adapted to the ReLU that follows
+    - ``seed``: of the positions that are used
     """
 
     ridge: float = 1e-3
@@ -62,8 +64,8 @@ class FitSettings:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a fit begins with: the factorized model, which is fitted in place; and by path known factors, of methods
-    whose last factor alone is fitted (see ``fitted_factors``)."""
+    """The start of a fit: the factorized model, which is fitted in place, and known factors by path, for methods that
+    refit only the last factor (see ``fitted_factors``)."""
 
     compressed: keras.Model
     factors: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -79,13 +81,18 @@ def refit(
     paths: Collection[str] | None = None,
     progress: Progress = no_progress,
 ) -> keras.Model:
-    """The factorized model of the plan, fitted to ``model`` on samples; layers that the plan leaves are fitted too.
+    """The factorized model of the plan, fitted to ``model`` on samples; layers outside the plan are fitted too.
 
-    samples: an array for each input of the model, without labels; output_metrics: G (F, F) by path, how much each of a
-    layer's outputs matters (see ``output_metric``); without, all matter the same. start: what the fit
-    begins with; paths: the layers that are fitted, by default all. progress: is told of the layers that are done.
-    Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, stay as they are in
-    it; a BatchNorm behind them gets the moments of what it really is given.
+    - ``samples``: an array for each input of the model, without labels
+    - ``output_metrics``: G (F, F) by path, how much a layer's outputs matter (see ``output_metric``); by default all
+      matter equally
+    - ``start``: the model and factors to start from
+    - ``paths``: the layers to fit, by default all
+    - ``progress``: called after each layer
+
+    Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, are not fitted; the
+    moments of a BatchNorm after them are re-estimated. Raises UserError for too little memory and for NaN or infinite
+    activations.
     """
     calls = trace(model)
     forward = ForwardPass(calls, fitted_layers_of(calls))
@@ -95,11 +102,11 @@ def refit(
 
 
 MEMORY_SHARE = 0.7
-"""Of the free memory, that feature maps may take."""
+"""The share of free memory that feature maps may take."""
 
 
 class _Refit:
-    """A fit under way: the feature maps of both networks at the calls that are still needed."""
+    """A fit in progress, with the feature maps of both networks that are still needed."""
 
     def __init__(
         self,
@@ -122,7 +129,7 @@ class _Refit:
         self.theirs: dict[int, Batches] = {}
 
     def run(self, samples: Sequence[NDArray[Any]], progress: Progress) -> keras.Model:
-        """Fits every layer on its way through the graph."""
+        """Walks through the graph and fits every layer."""
         check_memory(self.calls, len(samples[0]))
         batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
         for number, index in enumerate(self.forward.inputs):
@@ -173,7 +180,7 @@ class _Refit:
             self.ours[index] = [call.run(given, own) for given in sides[1]]
 
     def _own(self, call: Call) -> keras.Layer | None:
-        """The compressed network's layer at a call; None where it is, weights and all, the original's."""
+        """The compressed network's layer at a call; None if its weights equal the original's."""
         if not getattr(call.layer, "weights", ()):
             return None
         own = cast(keras.Layer, find_layer(self.compressed, call.path))
@@ -181,7 +188,7 @@ class _Refit:
 
     @property
     def count(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return len(next(iter(self.theirs.values())))
 
     def _fit(self, fitted: FittedLayer) -> None:
@@ -208,7 +215,7 @@ class _Refit:
         self.ours[fitted.end] = [[through(layers, x)] for x in ours]
 
     def _shortcuts(self, fitted: FittedLayer) -> list[tuple[int, int]]:
-        """What else goes into the residual sum behind a layer, as call and output; nothing where it isn't known yet."""
+        """The other terms of the residual sum after a layer, as (call, output); empty if one isn't known yet."""
         if fitted.add is None or not self.settings.residual:
             return []
         call = self.calls[fitted.add]
@@ -219,14 +226,14 @@ class _Refit:
     def _solved(
         self, fitted: FittedLayer, choice: Configuration | None, rows: Rows
     ) -> tuple[Moments, list[Any], Reals]:
-        """The moments of the last targets, the best factors for them and their product."""
+        """The moments of the final targets, the best factors for them, and their product."""
         weights = fitted.kernel()
-        # A ReLU behind a sum whose other parts aren't known yet says nothing about this part.
+        # After a sum whose other terms aren't known yet, the ReLU says nothing about this term.
         relu_steps = self.settings.relu_steps if fitted.relu and (fitted.add is None or rows.is_of_sum) else 0
         found = moments(rows.x, rows.target(), fitted.is_centred)
         if not (np.isfinite(found.xx).all() and np.isfinite(found.xt).all()):
             raise UserError(
-                f"layer '{fitted.path}' gets NaN or infinity on the calibration samples, or gives it; check their "
+                f"layer '{fitted.path}' gets NaN or infinity on the calibration samples, or outputs it; check their "
                 "scaling and the weights"
             )
         factors: Sequence[Any] | None = self.known.get(fitted.path)
@@ -241,7 +248,7 @@ class _Refit:
         return found, list(factors or []), product
 
     def _layers(self, fitted: FittedLayer, choice: Configuration | None) -> list[keras.Layer]:
-        """The layers of the compressed network that stand for a fitted layer."""
+        """The layers of the compressed network that replace a fitted layer."""
         if choice is None:
             layers = [find_layer(self.compressed, fitted.path)]
         else:
@@ -257,7 +264,7 @@ class _Refit:
         product: Reals,
         found: Moments,
     ) -> None:
-        """Gives the layers of a layer their weights, and the means of the targets."""
+        """Sets the weights of a layer's replacements, and the bias or BatchNorm that matches the targets' means."""
         norm = None if fitted.norm is None else layers[-1]
         layers = layers if norm is None else layers[:-1]
         if choice is None:
@@ -279,24 +286,24 @@ def _equal(one: keras.Layer, other: keras.Layer) -> bool:
 
 
 def check_memory(calls: Sequence[Call], samples: int) -> None:
-    """Raises UserError where the feature maps that a fit holds, of both networks, take more than MEMORY_SHARE of what
-    memory is free, with the samples that there is room for."""
+    """Raises UserError if the feature maps of both networks take more than MEMORY_SHARE of the free memory; the error
+    says how many samples would fit."""
     each, free = 2 * 4 * peak_elements(calls), available_bytes()
     if free is not None and each * samples > MEMORY_SHARE * free:
         raise UserError(
             f"a fit to {samples:,} samples holds {each * samples / 2**30:.1f} GiB of feature maps, and "
-            f"{free / 2**30:.1f} GiB of memory are free; give at most {int(MEMORY_SHARE * free // each):,} (--samples)"
+            f"{free / 2**30:.1f} GiB of memory is free; give at most {int(MEMORY_SHARE * free // each):,} (--samples)"
         )
 
 
 def rows_wanted(dimensions: int) -> int:
-    """How many patches of so many dimensions are enough."""
+    """How many patches with this many dimensions are used in a fit."""
     return max(ROWS_ELEMENTS // dimensions, ROWS_PER_DIMENSION * dimensions)
 
 
 def fitting_order(calls: Sequence[Call], fitted_layers: Mapping[str, FittedLayer]) -> list[int]:
-    """The calls in an order in which each comes after those that it needs, and what is summed with a layer's outputs
-    before that layer."""
+    """The calls in topological order, with the other terms of a residual sum before the layer whose outputs they are
+    added to."""
     ends = {fitted.end for fitted in fitted_layers.values()}
     order: list[int] = []
     done: set[int] = set()

@@ -1,1 +1,1 @@
-"""What every run has in common, whatever it makes: its job, settings, record and delivery."""
+"""What all runs share: job, settings, record and delivery."""

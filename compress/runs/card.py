@@ -1,4 +1,4 @@
-"""A page about a compressed model, to lie next to its file."""
+"""A page about a compressed model, written next to its file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from rankline.src.dse.plan import Plan
 
 @dataclass(frozen=True)
 class Card:
-    """What a page says that the model itself doesn't: made: how it came about, in a sentence; before, after: the trials
-    of the original and of the model; notes: paragraphs on the data and on what was left as it is."""
+    """What a page says beyond the model itself.
+
+    made: how the model was made, in a sentence; before, after: the trials of the original and the compressed model;
+    notes: paragraphs on the data and on unchanged layers.
+    """
 
     title: str
     made: str
@@ -28,7 +31,7 @@ class Card:
     notes: Sequence[str]
 
     def text(self, model: keras.Model, plan: Plan, test: Score | None, original_test: Score | None) -> str:
-        """Markdown: what the model is made of, what it gained and cost, and on which data that was found."""
+        """Markdown: the change in costs and scores, the data, and the factorized layers."""
         lines = [
             f"# {self.title}, compressed",
             "",
@@ -66,10 +69,10 @@ class Card:
 
 
 def how_to_load(model: keras.Model) -> list[str]:
-    """What plain Keras needs to load a model that has layers of Rankline's own; nothing where it has none."""
+    """How to load a model with Rankline's own layers in plain Keras; empty if it has none."""
     if not _has_own_layers(model):
         return []
-    return ["It has layers that Keras hasn't: `import rankline.layers` before `keras.saving.load_model`.", ""]
+    return ["It has layers that Keras lacks: `import rankline.layers` before `keras.saving.load_model`.", ""]
 
 
 def _has_own_layers(layer: keras.Layer) -> bool:

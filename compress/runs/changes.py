@@ -1,4 +1,4 @@
-"""Keyword arguments as changes of settings: each goes to the settings that have a field of its name."""
+"""Keyword arguments as changes to settings: each goes to the settings that have a field of that name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rankline.src.dse.errors import one_of
 
 
 def with_changes(changes: Mapping[str, Any], *settings: Any) -> list[Any]:
-    """The settings, frozen dataclasses, each with those of the changes that are fields of it.
+    """The settings (frozen dataclasses), each with the changes to its own fields.
 
-    Raises UserError for a name that is a field of none.
+    Raises UserError for a name that is a field of none of them.
     """
     names = [{field.name for field in fields(one)} for one in settings]
     for name in changes:

@@ -1,4 +1,4 @@
-"""The models of a run's trials on disk, next to the database: what a run goes on from after whatever ended it."""
+"""The models of a run's trials, stored next to the database, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rankline.src.dse.keras_model.source import load_model
 
 
 class Checkpoints:
-    """A folder for one run: the trial to go on from, and the best one."""
+    """A folder for one run, with its last trial and its best one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the run while it is worked on. Raises UserError where another process does."""
+        """Locks the run while this process works on it. Raises UserError if another process has the lock."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock", timeout=0)
@@ -39,11 +39,11 @@ class Checkpoints:
             lock.release()
 
     def save(self, number: int, model: keras.Model) -> None:
-        """Writes a trial's model, whole or not at all. Raises UserError where it can't be written."""
+        """Writes a trial's model atomically. Raises UserError if it can't be written."""
         save_model(model, self._path(number))
 
     def load(self, number: int) -> keras.Model:
-        """A trial's model. Raises UserError where there is none."""
+        """A trial's model. Raises UserError if there is none."""
         return load_model(str(self._path(number)))
 
     def keep_only(self, numbers: Collection[int]) -> None:
@@ -54,7 +54,7 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes the folder, when nothing is left to go on with, and the one around it where it is the last."""
+        """Removes the folder when nothing is left to resume, and its parent if that is empty."""
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
             self.folder.parent.rmdir()
@@ -64,6 +64,6 @@ class Checkpoints:
 
 
 def checkpoints_of(location: str, run_id: int) -> Checkpoints | None:
-    """Those of a run in the database at ``location``; None where that is no file, next to which they could lie."""
+    """The checkpoints of a run in the database at ``location``; None if that is not a file."""
     path = sqlite_path(location)
     return None if path is None else Checkpoints(path.with_name(f"{path.name}.runs") / str(run_id))

@@ -1,4 +1,4 @@
-"""Handing over what a run made: its file, its plan, a page about it, and the figures of the file as it loads again."""
+"""Delivering a run's model: its file, its plan, a page about it, and the scores of the reloaded file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from rankline.src.dse.whole_file import write_text
 
 @dataclass(frozen=True)
 class Delivered:
-    """The written files (None: the model stays in memory), and the scores of the reloaded model and of the original on
-    the test part, where there is one."""
+    """The written model file (None: the model stays in memory), and the scores of the reloaded model and the original
+    on the test part, if there is one."""
 
     model: Path | None
     test: Score | None
@@ -33,24 +33,24 @@ class Delivered:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The model, its plan, and the page about it, next to each other; none where nothing was written."""
+        """The model, its plan and the page about it, in one folder; empty if nothing was written."""
         path = self.model
         return () if path is None else (path, path.with_suffix(".plan.json"), path.with_suffix(".md"))
 
     @property
     def accuracy(self) -> float | None:
-        """The reloaded model's, on the test part."""
+        """The reloaded model's accuracy on the test part, a fraction."""
         return None if self.test is None else self.test.accuracy
 
     @property
     def original_accuracy(self) -> float | None:
-        """The original's."""
+        """The original's accuracy on the test part."""
         return None if self.original_test is None else self.original_test.accuracy
 
 
 class Delivery:
-    """The delivery of one run's models, and the end of its record. samples: on which a file is compared with the model
-    in memory."""
+    """Delivers one run's models and closes its record. samples: inputs on which a file is compared with the model in
+    memory."""
 
     def __init__(self, recorder: Recorder, samples: Sequence[Array]) -> None:
         self.recorder = recorder
@@ -62,10 +62,10 @@ class Delivery:
         return self._tested(self.recorder.job.model)
 
     def deliver(self, model: keras.Model, plan: Plan, cost: Cost, path: Path | None, card: Card) -> Delivered:
-        """Writes a model to ``path``, its plan and the card next to it, and takes the score of the reloaded file.
+        """Writes a model to ``path``, its plan and card next to it, and scores the reloaded file.
 
-        cost: what the file must have. Raises UserError where it can't be written, RuntimeError where it gives other
-        outputs than the model in memory, or has another cost.
+        cost: the recorded cost. Raises UserError if the file can't be written, RuntimeError if its outputs differ from
+        those of the model in memory, or its cost from the recorded one.
         """
         if path is None:
             return Delivered(None, self._tested(model), self.original_test, None)
@@ -79,7 +79,7 @@ class Delivery:
         return delivered
 
     def close(self, status: str, delivered: Delivered | None) -> None:
-        """Ends the run's record, with the scores of the model that it hands over (None: of several, none)."""
+        """Closes the run's record with the scores of the delivered model (None: several models, so no score)."""
         test, before = None if delivered is None else delivered.test, self.original_test
         finish_run(
             self.recorder.job.database.engine,

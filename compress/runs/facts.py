@@ -1,4 +1,4 @@
-"""What a run's record says of how it was made, and the key by which an equal one is known."""
+"""How a run was made, as recorded, and the key by which equal runs are recognized."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
 """Packages whose versions are recorded with a run."""
 
 BUDGET = ("max_trials", "max_minutes")
-"""Settings that say when to stop, not what is tried."""
+"""Settings that decide when to stop, not what is tried."""
 
 
 def versions() -> dict[str, str]:
-    """What of VERSIONS is installed."""
+    """The installed version of each package in VERSIONS."""
     return {package: version(package) for package in VERSIONS}
 
 
 def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
-    """A run's settings and circumstances, and how it was asked for, as plain values."""
+    """A run's settings, environment and request, as plain values."""
     return {
         **asdict(settings),
         **({} if job.metric is None else {"own_metric": _name(job.metric)}),
@@ -45,14 +45,14 @@ def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
 def key_of(job: Job, settings: Settings) -> str:
     """Hash of the model's layers and weights, the data, and all settings that decide what is tried.
 
-    The same for a model in memory and for the one that its file gives.
+    It is the same for a model in memory and for that model loaded from a file.
     """
     decisive = {name: value for name, value in asdict(settings).items() if name not in BUDGET}
     judged_by = None if job.metric is None else _name(job.metric)
     found = hashlib.blake2b(json.dumps([decisive, judged_by], sort_keys=True).encode(), digest_size=16)
     weighted = (call.path for call in trace(job.model) if getattr(call.layer, "weights", ()))
     found.update(" ".join(weighted).encode())
-    for weight in job.model.weights:  # whose own paths are others once the model is loaded from a file
+    for weight in job.model.weights:  # by name: their paths change when the model is loaded from a file
         found.update(f"{weight.name} {weight.shape}".encode())
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
     for part in ("x_train", "y_train", "x_validation", "y_validation"):

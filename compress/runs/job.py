@@ -1,4 +1,4 @@
-"""What every run is of, whatever it makes of it."""
+"""The input of every run: a model, data and a database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rankline.src.dse.progress import Progress, no_progress
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A trained model, the data to tune and judge it on (None: there are no labels), and the database that has the
-    configurations of ``network``.
+    """A trained model, the data to tune and judge it on (None: no labels), and the database with the configurations
+    of ``network``.
 
-    on_trial: is told every trial when it is on record; callbacks: Keras's, of every fine-tuning; metric: a user's
-    own, of labels and outputs, the higher the better, to judge by instead of that of the settings; request: what is
-    recorded of how the run was asked for; progress: is told how far the work on a trial has come.
+    on_trial: called with each recorded trial; callbacks: Keras callbacks for every fine-tuning; metric: the user's
+    own score, of labels and outputs, used instead of the settings' metric, higher is better; request: the recorded
+    request for the run; progress: called as the work on a trial advances.
     """
 
     model: keras.Model
@@ -38,7 +38,7 @@ class Job:
 
     @property
     def labelled(self) -> Data:
-        """The data, where labels are known."""
+        """The labelled data. Raises ValueError if there is none."""
         if self.data is None:
             raise ValueError("this job has no labels")
         return self.data
@@ -50,5 +50,5 @@ class Job:
 
     @property
     def validation(self) -> tuple[Any, Any]:
-        """Inputs and labels that choose."""
+        """Inputs and labels to choose by."""
         return self.labelled.x_validation, self.labelled.y_validation

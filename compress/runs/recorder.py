@@ -1,4 +1,4 @@
-"""The one run: whoever makes it, its trials are tuned, judged, timed, recorded and told here, and one is chosen."""
+"""The recorder of every run: tunes, judges, times, records and reports its trials, and marks the chosen one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from rankline.src.dse.plan import Plan
 
 
 class Clock:
-    """When the work on a trial began, and the seconds of it in which its model was made.
+    """Times a trial: the seconds in all, and those spent on making its model.
 
-    What is between ``start`` and ``pause`` is making; the rest is fine-tuning and judging.
+    The time between ``start`` and ``pause`` counts as making; the rest is fine-tuning and judging.
     """
 
     def __init__(self) -> None:
@@ -42,21 +42,21 @@ class Clock:
         self.making: float | None = 0.0
 
     def pause(self) -> None:
-        """The model is made, as far as it goes."""
+        """Stops counting time as making."""
         self.making = (self.making or 0.0) + perf_counter() - self._since
 
     def start(self) -> None:
-        """It is worked on again."""
+        """Counts time as making again."""
         self._since = perf_counter()
 
     @property
     def seconds(self) -> float:
-        """From the beginning till now."""
+        """Seconds since the start of the trial."""
         return perf_counter() - self.began
 
 
 class Recorder:
-    """A run under way. ``trials``: those on record, the original first; label: put before what progress is told."""
+    """A run in progress. ``trials``: those recorded, the original first; label: a prefix for progress labels."""
 
     def __init__(self, job: Job, run: int) -> None:
         self.job = job
@@ -66,12 +66,12 @@ class Recorder:
         self._started = perf_counter()
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """Tells how far the work on a trial has come."""
+        """Reports progress on a trial."""
         self.job.progress(f"{self.label}{label}", done, total)
 
     def original(self, max_drop: float | None = None) -> TrialRecord:
-        """Judges and records the model as it is. max_drop: of the accuracy, where a run is judged by it; warned of
-        where a model that knows nothing would keep it."""
+        """Judges and records the original model. max_drop: the limit on the accuracy's drop, if accuracy decides;
+        warns if even a constant guess would stay within it."""
         clock, model = Clock(), self.job.model
         score = self.judged(model)
         if max_drop is not None and score is not None and self.job.data is not None:
@@ -84,7 +84,7 @@ class Recorder:
         fine_tune(model, self.job.train, self.job.validation, how, seed, callbacks)
 
     def judged(self, model: keras.Model) -> Score | None:
-        """A model's score on the validation part; None where there are no labels. Raises DivergedError."""
+        """A model's score on the validation part; None without labels. Raises DivergedError."""
         self.progress("judging", 0, 0)
         return None if self.job.data is None else evaluate(model, *self.job.validation, metric=self.job.metric)
 
@@ -97,7 +97,7 @@ class Recorder:
         layers: Sequence[LayerRecord] = (),
         made_by: Mapping[str, Any] | None = None,
     ) -> TrialRecord:
-        """Puts a trial on record, and tells it. score: None where it diverged, or there are no labels."""
+        """Records and reports a trial. score: None if it diverged or there are no labels."""
         accuracy, loss, metric = (None, None, None) if score is None else (score.accuracy, score.loss, score.metric)
         trial = TrialRecord(
             len(self.trials), status, accuracy, loss, cost, clock.seconds, tuple(layers), clock.making, metric,
@@ -106,7 +106,7 @@ class Recorder:
         return self.taken(trial)
 
     def taken(self, trial: TrialRecord) -> TrialRecord:
-        """Puts a trial on record that was made elsewhere, and tells it."""
+        """Records and reports a trial that was made elsewhere."""
         trial = replace(trial, number=len(self.trials))
         record_trial(self.job.database.engine, self.run, trial)
         self.trials.append(trial)
@@ -114,11 +114,11 @@ class Recorder:
         return trial
 
     def is_late(self, minutes: float | None) -> bool:
-        """Whether the run has taken longer than it may; its first trial is made all the same."""
+        """Whether the run has exceeded its time limit; its first trial is always made."""
         return minutes is not None and len(self.trials) > 1 and perf_counter() - self._started > 60 * minutes
 
     def chosen(self, number: int) -> TrialRecord:
-        """Marks the trial that the run hands over."""
+        """Marks the trial as the run's result."""
         choose_trial(self.job.database.engine, self.run, number)
         self.trials[number] = replace(self.trials[number], status=CHOSEN)
         return self.trials[number]
@@ -126,13 +126,14 @@ class Recorder:
     def finished(
         self, status: str, model: keras.Model, plan: Plan, chosen: TrialRecord, skipped: Mapping[str, str]
     ) -> Run:
-        """The run as it is handed over."""
+        """The finished run."""
         return Run(self.run, status, model, plan, self.trials[0], chosen, tuple(self.trials), skipped)
 
 
 @contextmanager
 def recording(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Recorder]:
-    """A new run on record. What ends the block early is recorded: Ctrl-C as ``interrupted``, all else as ``failed``."""
+    """Starts a recorded run. If the block ends early, that is recorded: Ctrl-C as ``interrupted``, any other exception
+    as ``failed``."""
     engine = job.database.engine
     run = start_run(engine, job.database.network_id(job.network), settings, seed)
     with recorded_end(engine, run):
@@ -141,7 +142,7 @@ def recording(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Reco
 
 @contextmanager
 def resumed(job: Job, run: int) -> Iterator[Recorder]:
-    """A run on record that goes on, its trials still to be taken up; ends as ``recording`` does."""
+    """Resumes a recorded run, whose trials are still to be replayed; ends as ``recording`` does."""
     engine = job.database.engine
     with recorded_end(engine, run):
         reopen_run(engine, run)

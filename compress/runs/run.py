@@ -1,4 +1,4 @@
-"""What a finished run leaves: the model that it chose, and its trials."""
+"""The result of a run: the chosen model and all trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rankline.src.dse.plan import Plan
 class Run:
     """A finished run: the chosen model with its plan, and all trials as recorded, the original first.
 
-    skipped: why layers were left as they are; parts: the runs that this one was put together from.
+    skipped: why layers were left unchanged, by name; parts: the runs that a hybrid combines.
     """
 
     id: int
@@ -30,5 +30,5 @@ class Run:
 
 
 def plan_of(record: TrialRecord) -> Plan:
-    """The plan that a trial was made by."""
+    """The plan of a trial."""
     return {one.layer: one.configuration for one in record.layers if one.configuration}

@@ -1,4 +1,4 @@
-"""What a compression run is made with."""
+"""The settings of a compression run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,27 @@ FITS = ("weights", "data")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is made with; fractions, not percent.
+    """The settings of a run; fractions, not percent.
 
-    conv_method, dense_method: for convolutions and for dense layers. metric: what is judged by, accuracy or loss;
-    max_drop: the most that it may get worse. step: how much of the objective's reduction a layer gives back at a
-    time; max_solutions: configurations tried a level. sequential_threshold, other_threshold: the similarity at
-    which a layer keeps its ranks, where every path from input to output passes through it and elsewhere; samples:
-    training samples that similarity is taken on. include, exclude: names or patterns (``conv*``) of layers;
-    drop_smallest: the share of the layers, by count, that are left as they are, the smallest by the objective.
-    schedule: ``one-shot`` fine-tuning of the whole model, or ``iterative``, after each layer that has changed.
-    fit: what a trial is made from before it is fine-tuned: the ``weights`` of the layers that have changed, all others
-    as the last trial left them; or ``data``: the same, with what has changed fitted to the original's outputs on the
-    samples (see ``compress.fit.refit``), or all layers made and fitted anew, whichever has the lower validation loss.
-    max_trials, max_minutes: where to stop.
+    - ``objective``: the metric to lower, such as params or flops
+    - ``conv_method``, ``dense_method``: the methods for convolutions and for dense layers
+    - ``metric``: accuracy or loss, by which trials are judged
+    - ``max_drop``: the most that it may get worse
+    - ``step``: how much of the objective's reduction a layer gives back at a time
+    - ``max_solutions``: configurations tried at each level
+    - ``tolerance``: how far above a level of the objective's reduction a configuration may lie
+    - ``sequential_threshold``, ``other_threshold``: the similarity at which a layer keeps its ranks, for layers on
+      every path from input to output and for all others
+    - ``samples``: training samples on which similarity is measured
+    - ``include``, ``exclude``: names or patterns (``conv*``) of layers
+    - ``drop_smallest``: the share of the layers, by count, that are left unchanged, the smallest by the objective
+    - ``schedule``: ``one-shot`` fine-tunes the whole model once, ``iterative`` after each changed layer
+    - ``fit``: how a trial is made before fine-tuning. ``weights`` factorizes the weights of the changed layers and
+      keeps all others from the last trial; ``data`` also fits the changed layers to the original's outputs on the
+      samples (see ``compress.fit.refit``), or makes and fits all layers anew, whichever has the lower validation loss
+    - ``max_trials``, ``max_minutes``: when to stop
+    - ``fine_tuning``: how trials are fine-tuned
+    - ``seed``: of all random draws
     """
 
     objective: str = "params"
@@ -74,7 +82,7 @@ class Settings:
                 raise one_of(what, value, list(possible))
         if self.fit == "data" and self.schedule == "iterative":
             raise UserError(
-                "fit 'data' fits the whole network at once; it goes with fine-tuning (--fine-tune) 'one-shot' alone"
+                "fit 'data' fits the whole network at once; it only goes with fine-tuning (--fine-tune) 'one-shot'"
             )
         for option, method, layer in (
             ("conv_method", self.conv_method, conv("conv", (3, 3), 8, 8, (8, 8))),
@@ -105,18 +113,18 @@ class Settings:
             raise UserError(f"seed must be from 0 to {2**31 - 1:,}; got {self.seed}")
 
     def merit(self, trial: TrialRecord, own_metric: bool = False) -> float:
-        """What a trial is judged by, the higher the better: the user's own metric, the accuracy, or minus the loss."""
+        """The score of a trial, higher is better: the user's own metric, the accuracy, or minus the loss."""
         value = trial.metric if own_metric else getattr(trial, self.metric)
         if value is None:
             return float("-inf")
         return float(value) if own_metric or self.metric == "accuracy" else -float(value)
 
     def is_good(self, trial: TrialRecord, original: TrialRecord, own_metric: bool = False) -> bool:
-        """Whether a trial is no more than ``max_drop`` worse than the original, a drop of just that included."""
+        """Whether a trial is at most ``max_drop`` worse than the original."""
         return self.merit(trial, own_metric) >= self.merit(original, own_metric) - self.max_drop - 1e-9
 
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> Settings:
-        """The settings of a run on record, which holds more than these."""
+        """The settings in the record of a run; other recorded facts are ignored."""
         values = {name: recorded[name] for name in cls.__dataclass_fields__ if name in recorded}
         return cls(**{**values, "fine_tuning": FineTuning(**values["fine_tuning"])})

@@ -1,4 +1,4 @@
-"""Who is told of a run while it is made."""
+"""Callbacks that follow a run."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ if TYPE_CHECKING:
     import keras
 
 OnPart = Callable[[Settings, int, int], None]
-"""Is told the settings of a hybrid's search, its number from 1, and how many there are."""
+"""Called with the settings of a hybrid's search, its number (from 1), and how many there are."""
 
 
 def ignore_trial(trial: TrialRecord) -> None:
-    """Does nothing with a trial."""
+    """Ignores a trial."""
 
 
 def ignore_part(settings: Settings, number: int, count: int) -> None:
-    """Does nothing with a search."""
+    """Ignores a search."""
 
 
 @dataclass(frozen=True, eq=False)
 class Watch:
-    """on_trial: is told every trial when it is on record; on_part: each search of a hybrid before its trials;
-    callbacks: Keras's, of every fine-tuning; progress: how far the exploring and each trial have come."""
+    """Callbacks that follow a run.
+
+    - ``on_trial``: called with each recorded trial
+    - ``on_part``: called before each search of a hybrid
+    - ``callbacks``: Keras callbacks for every fine-tuning
+    - ``progress``: called as exploration and each trial advance
+    """
 
     on_trial: Callable[[TrialRecord], None] = ignore_trial
     on_part: OnPart = ignore_part

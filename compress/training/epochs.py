@@ -1,4 +1,4 @@
-"""The epochs of a training, for who is told of progress."""
+"""Reports the epochs of a training as progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rankline.src.dse.progress import Progress
 
 
 class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells of each epoch, and of how many there are at most."""
+    """Reports each finished epoch, and the most there can be."""
 
     def __init__(self, progress: Progress, label: str = "epochs of fine-tuning") -> None:
         super().__init__()
@@ -18,9 +18,9 @@ class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc]
         self.label = label
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Before the first."""
+        """Reports that none is done yet."""
         self.progress(self.label, 0, self.params["epochs"])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """After each; they are counted from 0."""
+        """Reports the number done; Keras counts epochs from 0."""
         self.progress(self.label, epoch + 1, self.params["epochs"])

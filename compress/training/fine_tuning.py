@@ -18,26 +18,26 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import peak_elements, trace
 
 NORM_SAMPLES = 1000
-"""Training samples that BatchNorm's moments are taken from after a training, ..."""
+"""Training samples on which BatchNorm moments are re-estimated after training, ..."""
 
 NORM_BYTES = 2**30
-"""... or as many as the feature maps of fit into so many bytes."""
+"""... or as many as have feature maps that fit into this many bytes."""
 
 ScoreFunction = Callable[[Array, Array], float]
-"""A user's own measure of labels and the model's outputs; the higher the better."""
+"""The user's own score, of labels and the model's outputs; higher is better."""
 
 
 class DivergedError(UserError):
-    """Training or outputs that are NaN or infinite."""
+    """The loss or the outputs are NaN or infinite."""
 
 
 class GuessWarning(UserWarning):
-    """A limit on the accuracy's drop that a model without any knowledge keeps."""
+    """Even a constant guess would stay within the limit on the accuracy's drop."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy as a fraction, the mean loss, and a user's own metric."""
+    """Accuracy as a fraction, the mean loss, and the user's own metric."""
 
     accuracy: float
     loss: float
@@ -52,12 +52,12 @@ def fine_tune(
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains the model in place; the same seed gives the same weights. A model of frozen layers stays as it is.
+    """Trains the model in place; the same seed gives the same weights. A model of frozen layers isn't changed.
 
-    The moments of BatchNorm are then taken anew from training samples where that lowers the validation loss; callbacks,
-    which have ended by then, don't see them.
+    BatchNorm moments are then re-estimated on training samples if that lowers the validation loss; callbacks, which
+    have ended by then, don't see this.
 
-    Raises DivergedError where no epoch has a finite loss.
+    Raises DivergedError if no epoch has a finite loss.
     """
     if settings.epochs == 0 or not model.trainable_weights:
         return
@@ -89,7 +89,7 @@ def fine_tune(
 
 
 def _some(model: keras.Model, x: Array, seed: int) -> Array:
-    """As many of the samples as BatchNorm's moments take, in order."""
+    """The samples, in order, on which BatchNorm moments are re-estimated."""
     count = min(NORM_SAMPLES, NORM_BYTES // (4 * peak_elements(trace(model))), len(x))
     return x[np.sort(np.random.default_rng(seed).choice(len(x), max(count, 1), replace=False))]
 
@@ -99,7 +99,7 @@ def evaluate(
 ) -> Score:
     """Accuracy, loss and ``metric`` on labelled samples.
 
-    Raises DivergedError where the model's outputs, or the metric, are NaN.
+    Raises DivergedError if the model's outputs or the metric are NaN or infinite.
     """
     outputs = model.predict(x, batch_size=_shared_out(batch_size, len(x), model), verbose=0)
     if not np.isfinite(outputs).all():
@@ -107,7 +107,7 @@ def evaluate(
             f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range"
         )
     predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
-    # Of each sample: a mean that Keras takes is divided by the devices of ``tf.distribute`` in scope.
+    # Per sample, because Keras divides its mean by the number of ``tf.distribute`` devices in scope.
     loss = keras.ops.mean(_loss(model, reduction=None)(y.reshape(-1, 1), outputs))
     own = None if metric is None else float(metric(y, outputs))
     if own is not None and not np.isfinite(own):
@@ -116,7 +116,7 @@ def evaluate(
 
 
 def warn_of_guesses(model: keras.Model, score: Score, labels: Array, max_drop: float) -> None:
-    """Warns with GuessWarning where the model's accuracy, less ``max_drop``, is that of a single answer to all."""
+    """Issues a GuessWarning if always guessing the commonest label stays within ``max_drop`` of the accuracy."""
     commonest = float(np.bincount(labels).max() / len(labels))
     if score.accuracy - max_drop <= commonest:
         warnings.warn(
@@ -129,9 +129,9 @@ def warn_of_guesses(model: keras.Model, score: Score, labels: Array, max_drop: f
 
 
 def _shared_out(batch_size: int, count: int, model: keras.Model) -> int:
-    """The batch size, or the next smaller one by which every device of ``tf.distribute`` gets of every batch.
+    """The batch size, or the next smaller one that gives every ``tf.distribute`` device a share of every batch.
 
-    Keras fails where a device gets nothing, or of the first batch less than another.
+    Keras fails if a device gets nothing, or less of the first batch than another.
     """
     devices = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
     for size in range(min(batch_size, count) // devices * devices, 0, -devices):
@@ -146,7 +146,7 @@ def _compile(model: keras.Model, learning_rate: float) -> None:
 
 
 def _loss(model: keras.Model, reduction: str | None = "sum_over_batch_size") -> keras.losses.Loss:
-    """Cross-entropy, on probabilities where the model ends in a softmax or one sigmoid, else on logits."""
+    """Cross-entropy, on probabilities if the model ends in a softmax or one sigmoid, else on logits."""
     if is_binary(model):
         return keras.losses.BinaryCrossentropy(reduction=reduction)
     is_logits = output_activation(model) != "softmax"

@@ -62,7 +62,7 @@ def test_nothing_is_told_of_inputs_that_a_layer_scales_or_of_other_ranges() -> N
     [
         (keras.Sequential([layers.Dense(2)], name="net"), "never built"),
         (two_outputs(), "has 2 outputs; one is supported"),
-        (model(layers.Dense(2, name="größe")), "cannot run what is named 'größe'; .* letters"),
+        (model(layers.Dense(2, name="größe")), "cannot run a model or layer named 'größe'; .* letters"),
         (model(layers.Dense(2), name="modèle"), "named 'modèle'"),
         (model(layers.Dense(3, activation="sigmoid")), "3 values by a sigmoid; a softmax or logits"),
         (model(layers.Dense(1)), "1 values without a sigmoid"),

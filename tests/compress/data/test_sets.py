@@ -95,7 +95,7 @@ def changed(**values: object) -> tuple[np.ndarray, ...]:
         (changed(y_train=np.full(40, np.inf)), "whole numbers"),
         (changed(y_train=np.random.default_rng(0).random((40, 4))), "whole numbers"),
         (changed(y_train=np.ones((40, 4))), "a single 1 in each row"),
-        (changed(y_train=[[0], [1, 2]]), "no array"),
+        (changed(y_train=[[0], [1, 2]]), "not an array"),
         (tuple(part[:1] for part in arrays().values()), "15% of 1 training samples are too few"),
         (tuple(part[:20] for part in arrays().values()), "15% of 20 training samples are too few to validate 4"),
     ],

@@ -175,7 +175,7 @@ def test_errors_of_outputs_are_what_factorized_layers_show_on_the_data(database:
 def test_a_layer_of_zeros_has_no_error_and_its_outputs_neither(database: Database) -> None:
     model = net()
     model.get_layer("first").set_weights([0 * kernel_of(model, "first")])
-    with pytest.warns(CalibrationWarning, match="'strided' puts out only zeros"):
+    with pytest.warns(CalibrationWarning, match="'strided' outputs only zeros"):
         made = measure_errors(model, database, calibrate=samples())
     assert {one.layer for one in made if one.of == OUTPUTS} == {"first"}
     for layer, method in spaces(database):
@@ -209,7 +209,7 @@ def test_what_cannot_be_measured_is_answered_with_what_to_do(database: Database,
         measure_errors(model, str(tmp_path / "absent.db"))
     with pytest.raises(UserError, match=r"\(8, 8, 3\); model 'net' takes \(8, 8, 6\)"):
         measure_errors(model, database, calibrate=samples()[..., :3])
-    with pytest.raises(UserError, match="calibration data is of use to no layer"):
+    with pytest.raises(UserError, match="none of these layers and methods can use calibration data"):
         measure_errors(model, database, methods=["qr"], calibrate=samples())
     with pytest.raises(UserError, match="samples must be at least 1"):
         measure_errors(model, database, calibrate=samples(), samples=0)
