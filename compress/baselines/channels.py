@@ -1,8 +1,7 @@
 """The channels of every feature map in a model, and which of them can only be removed together.
 
-Every filter's output is a channel, followed from layer to layer along the last axis: through pooling it stays
-itself, a Flatten repeats it at every position, a concatenation puts channels side by side, and a sum ties those that
-it adds.
+Every filter's output is a channel, followed from layer to layer along the last axis: pooling keeps it, a Flatten
+repeats it at every position, a concatenation puts channels side by side, and a sum ties the channels it adds.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from rankline.src.dse.keras_model.graph import Call, trace
 
 Channels = NDArray[np.int64]
-"""Numbers of the channels along one axis."""
+"""The numbers of the channels along one axis."""
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.SeparableConv1D, layers.SeparableConv2D)
 
@@ -30,10 +29,10 @@ CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.SeparableCon
 class ChannelMap:
     """Where the channels of a model are, and which are tied.
 
-    group: of each channel; channels of one group are removed together. kept_because: the reason for each group that
-    must stay. axes: for each weight, by its identity, the channels along those of its axes that have any.
-    widths: the channels that a layer's config states the number of, by its identity. filters: those that the filters
-    or dense units of a layer make, by its path. refused: why other layers with filters cannot be looked into.
+    group: of each channel; channels of one group are removed together. kept_because: the reason, for each group that
+    must stay. axes: the channels along the axes of each weight, by the weight's id. widths: the channels whose number
+    is in a layer's config, by the layer's id. filters: the channels made by a layer's filters or dense units, by path.
+    refused: why other layers with filters can't be analysed, by path.
     """
 
     group: Channels
@@ -45,16 +44,16 @@ class ChannelMap:
 
 
 def channel_map(model: keras.Model) -> ChannelMap:
-    """The channels of a functional or Sequential model. Raises UserError where its graph isn't known."""
+    """The channels of a functional or Sequential model. Raises UserError if its graph isn't known."""
     return _Walk().through(trace(model))
 
 
 class _RefusedError(Exception):
-    """What hinders the channels that go into a layer from being removed."""
+    """The reason why the channels that go into a layer can't be removed."""
 
 
 class _Walk:
-    """A walk through a model's calls in order, which notes the channels on its way."""
+    """Walks through a model's calls in order and collects the channels."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -73,7 +72,7 @@ class _Walk:
                 self.freeze(outputs[-1], "gives an output of the model")
             if getattr(call.layer, "activation", None) not in (None, *ACTIVATIONS):
                 self.freeze(outputs[-1], f"goes through the activation of '{call.path}', which may mix channels")
-        # A layer that is shared may be refused at one call, and understood at another.
+        # A shared layer may be refused at one call and accepted at another.
         for call in (call for call in calls if call.path in self.refused):
             for channels in (one for weight in call.layer.weights for one in self.axes.get(id(weight), {}).values()):
                 self.freeze(channels, self.refused[call.path])
@@ -101,7 +100,7 @@ class _Walk:
         self.ties.append((one, other))
 
     def index(self, weight: Any, axis: int, channels: Channels) -> None:
-        """A weight has these channels along an axis; those of a shared layer's second call are the first's."""
+        """Notes the channels along an axis of a weight; ties them to those of a shared layer's earlier calls."""
         self.tie(channels, self.axes.setdefault(id(weight), {}).setdefault(axis, channels))
 
     def filter(self, call: Call, kernel: Any) -> Channels:
@@ -115,7 +114,7 @@ class _Walk:
         return channels
 
     def _after(self, call: Call, calls: Sequence[Call], outputs: Sequence[Channels]) -> Channels:
-        """The channels of a call's output; they and those of its inputs are frozen where it isn't understood."""
+        """The channels of a call's output; they and those of its inputs are frozen if the call has no rule."""
         if not call.inputs:
             return self.new(call.out_shapes[0][-1] or 0, f"is tied to the model's input '{call.path}'")
         inputs = [outputs[source] for source in call.inputs]
@@ -133,7 +132,7 @@ class _Walk:
 
 
 Rule = Callable[[_Walk, Call, Sequence[Channels]], Channels]
-"""Notes what a call does with the channels of its inputs; returns those of its output. Raises _RefusedError."""
+"""Follows the channels of a call's inputs; returns those of its output. Raises _RefusedError."""
 
 
 def _rule(call: Call) -> Rule:
@@ -188,7 +187,7 @@ def _sloped(walk: _Walk, call: Call, inputs: Sequence[Channels]) -> Channels:
 
 
 def _alone(walk: _Walk, call: Call, inputs: Sequence[Channels]) -> Channels:
-    """What acts on each channel by itself."""
+    """Layers that act on each channel separately."""
     noise_shape = getattr(call.layer, "noise_shape", None)
     if noise_shape and noise_shape[-1] not in (None, 1):
         raise _RefusedError("has a noise_shape that states the number of channels")
@@ -217,7 +216,7 @@ def _concatenated(walk: _Walk, call: Call, inputs: Sequence[Channels]) -> Channe
 
 
 def _reshaped(walk: _Walk, call: Call, inputs: Sequence[Channels]) -> Channels:
-    """Flatten and Reshape: in memory the channels vary fastest, so a last axis of k C elements has them k times."""
+    """Flatten and Reshape: channels vary fastest in memory, so a last axis of k C elements repeats them k times."""
     width, channels = call.out_shapes[0][-1], inputs[0]
     if not width or not len(channels) or width % len(channels):
         raise _RefusedError("splits the channels or has unknown sizes")

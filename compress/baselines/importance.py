@@ -1,4 +1,4 @@
-"""How important each filter of a convolution is, by three criteria that need no data."""
+"""The importance of each filter of a convolution, by three criteria that need no data."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Filter pruning: the least important filters go, with what follows from them, and a smaller plain model is left.
+"""Filter pruning: removes the least important filters and what depends on them, which leaves a smaller plain model.
 
-Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3: a removed filter takes its feature map and
-the weights of the next layers that act on it along. Filters whose feature maps are added up are removed together,
-chosen by the sum of their importance.
+Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3: with a filter go its feature map and the
+weights of the next layers that act on it. Filters whose feature maps are added are removed together, chosen by the
+sum of their importance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Pruned:
-    """A pruned model, how many filters each layer that can be pruned has kept, and why the others cannot."""
+    """A pruned model, the number of filters kept in each prunable layer, and why other layers can't be pruned."""
 
     model: keras.Model
     kept: Mapping[str, int]
@@ -42,12 +42,15 @@ def prune(
 ) -> Pruned:
     """A new model without the least important filters of its convolutions.
 
-    model: a built Functional or Sequential model; it stays as it is. Layers in nested models, and what leads into
-    them, are skipped. keep: the fraction of every layer's filters that is kept, or the number for each layer by its
-    path; layers whose outputs are added up share it. At least one filter is kept. criterion: ``l1``, ``l2`` or
-    ``geometric_median``. dense: prune the units of hidden dense layers too (those tied to filters always are).
-    layers: the paths of the only ones to prune; filters that are tied to those of another layer stay.
-    Raises UserError for a number that is not possible, and where nothing can be pruned.
+    - ``model``: a built Functional or Sequential model, which is not changed; layers in nested models, and what leads
+      into them, are skipped
+    - ``keep``: the fraction of every layer's filters to keep, or their number by the layer's path; layers whose outputs
+      are added share it. At least one filter is kept
+    - ``criterion``: ``l1``, ``l2`` or ``geometric_median``
+    - ``dense``: whether to prune the units of hidden dense layers too (units tied to filters always are)
+    - ``layers``: the paths of the layers to prune, by default all; filters tied to those of another layer stay
+
+    Raises UserError for an impossible number, and if nothing can be pruned.
     """
     channels = channel_map(model)
     bundles, skipped = _bundles(model, channels, dense, layers)
@@ -66,13 +69,13 @@ def prune(
 
 
 Bundles = dict[frozenset[str], NDArray[np.int64]]
-"""For each set of layers whose filters are tied, the groups that their channels form."""
+"""The groups of channels of each set of layers whose filters are tied."""
 
 
 def _bundles(
     model: keras.Model, channels: ChannelMap, dense: bool, layers: Collection[str] | None
 ) -> tuple[Bundles, dict[str, str]]:
-    """What can be pruned, and why the layers that have no part in it cannot."""
+    """What can be pruned, and why other layers can't be."""
     owners: dict[int, set[str]] = {}
     for path, own in channels.filters.items():
         for group in channels.group[own].tolist():
@@ -114,7 +117,7 @@ def _is_separable(layer: keras.Layer | None) -> bool:
 def _counts(
     channels: ChannelMap, bundles: Bundles, skipped: Mapping[str, str], keep: float | Mapping[str, int]
 ) -> dict[frozenset[str], int]:
-    """How many groups of each bundle are kept. Raises UserError for what is not possible."""
+    """How many groups of each bundle are kept. Raises UserError for an impossible number."""
     if not isinstance(keep, Mapping):
         if not 0 < keep <= 1:
             raise UserError(f"keep must be a fraction above 0 and up to 1, or counts by layer; got {keep}")
@@ -129,24 +132,26 @@ def _counts(
         bundle = next(bundle for bundle in bundles if path in bundle)
         filters = len(channels.filters[path])
         if counts[bundle] != filters:
-            raise UserError(f"the filters of layer '{path}' are tied in several parts; give keep as a fraction")
+            raise UserError(f"the filters of layer '{path}' are tied in several groups; give keep as a fraction")
         if not 1 <= count <= filters:
             raise UserError(f"layer '{path}' has {filters} filters; keep from 1 to {filters} of them, got {count}")
         if wanted.setdefault(bundle, count) != count:
-            raise UserError(f"layers {', '.join(sorted(bundle))} are added up, so they keep one number of filters")
+            raise UserError(
+                f"layers {', '.join(sorted(bundle))} are added, so they must keep the same number of filters"
+            )
     return counts | wanted
 
 
 def _without(model: keras.Model, channels: ChannelMap, mask: Mask) -> keras.Model:
-    """The model without the channels that the mask leaves out."""
-    # The same graph without its compile settings, which clone_model would copy, and fail at a custom loss.
+    """The model with only the channels in the mask."""
+    # The same graph without its compile settings: clone_model would copy them, and fail on a custom loss.
     graph = keras.Model(model.inputs, model.outputs, name=model.name)
     copies = {id(layer): _narrowed(layer, channels, mask) for layer in graph.layers}
     entries = {id(layer.output): layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
     inputs = [copies[id(entries[id(tensor)])] for tensor in model.inputs]
 
     def copy(operation: Any) -> Any:
-        """What isn't in the list of layers is an operation without weights."""
+        """A layer's copy; anything that isn't a layer is an operation without weights."""
         return copies[id(operation)] if id(operation) in copies else duplicate(operation)
 
     if isinstance(model, keras.Sequential):
@@ -164,7 +169,7 @@ def _without(model: keras.Model, channels: ChannelMap, mask: Mask) -> keras.Mode
 
 
 def _narrowed(layer: keras.Layer, channels: ChannelMap, mask: Mask) -> keras.Layer:
-    """A copy, not built yet, whose config states the number of channels that are left."""
+    """A copy, not yet built, with the remaining number of channels in its config."""
     new = duplicate(layer)
     if id(layer) in channels.widths:
         width = int(mask[channels.widths[id(layer)]].sum())

@@ -1,4 +1,4 @@
-"""The baselines as runs on record, behind the same interface as the search."""
+"""The baselines as recorded runs, with the same interface as the search."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ from rankline.src.dse.network_cost import counted_cost
 from rankline.src.dse.plan import Plan
 
 AMOUNTS = tuple(step / 20 for step in range(1, 21))
-"""How far VBMF's ranks are taken, and shares of the filters that are pruned (all but the last of these)."""
+"""Values of ``weaken`` for VBMF's ranks, and shares of the filters to prune (without the last)."""
 
 
 def vbmf(job: Job, settings: Settings) -> Run:
-    """The ranks of VBMF, weakened as little as the settings allow (see ``vbmf_plan``); errors as ``pruning``."""
+    """The ranks of VBMF, weakened as little as the settings allow (see ``vbmf_plan``).
+
+    Raises UserError for a name or pattern that matches no layer.
+    """
     names = [row.name for row in job.database.layers(job.network)]
     layers = chosen_layers(names, settings)
     left_out = {name: "left out by include or exclude" for name in names if name not in layers}
@@ -42,10 +45,10 @@ def vbmf(job: Job, settings: Settings) -> Run:
 
 
 def pruning(job: Job, settings: Settings) -> Run:
-    """Filter pruning by L1, L2 and the geometric median, one after the other, the best of the three.
+    """Filter pruning by L1, L2 and the geometric median in turn; the best of the three is the result.
 
-    The amounts are shares of the filters of each convolution. See ``smallest_under_drop`` for how it ends. Raises
-    UserError for a name or pattern that fits no layer, and where no filters can be pruned.
+    The amounts are shares of the filters of each convolution. ``smallest_under_drop`` says how it ends. Raises
+    UserError for a name or pattern that matches no layer, and if no filters can be pruned.
     """
     names = [row.name for row in job.database.layers(job.network)]
     layers = {name.removesuffix("/pointwise") for name in chosen_layers(names, settings)}
@@ -67,7 +70,7 @@ def _recorded(job: Job, settings: Settings, strategy: str, families: Sequence[Fa
 
 
 def _records(made: keras.Model, plan: Plan, errors: Mapping[str, float]) -> tuple[LayerRecord, ...]:
-    """What a plan has made of each layer."""
+    """The record of each layer in the plan."""
     costs = {layer.name: counted_cost(layer) for layer in describe(made).layers}
     records = []
     for path, choice in plan.items():

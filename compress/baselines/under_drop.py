@@ -1,4 +1,4 @@
-"""The smallest model of one-parameter families that stays within a drop, after one-shot fine-tuning; on record."""
+"""The smallest model of one-parameter families that stays within a drop after one-shot fine-tuning, as a recorded run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rankline.src.dse.plan import Plan
 
 @dataclass(frozen=True)
 class Made:
-    """A smaller model: how it was made, the plan and what became of each of its layers, and why others stayed."""
+    """A smaller model: how it was made, the plan, the record of each of its layers, and why others were skipped."""
 
     model: keras.Model
     made_by: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Made:
 
 
 Family = Callable[[float], Made]
-"""Makes the model of an amount; the more, the smaller the model."""
+"""Makes the model for an amount; the larger the amount, the smaller the model."""
 
 
 def smallest_under_drop(
@@ -46,17 +46,17 @@ def smallest_under_drop(
 ) -> Run:
     """Bisects, family by family, for the largest amount that is good enough by the settings.
 
-    amounts: rising. About log2 of their number is tried of each family, as if what is judged by fell with each. The
-    run gets the smallest good model by the objective, then params and FLOPs; the original where there is none.
-    ``max_trials`` and ``max_minutes`` count over all families. Every trial is tuned with the seed of the settings,
-    and recorded when it has ended, as ``failed`` where it diverges. Ctrl-C ends the run with the best so far.
-    Raises DivergedError where the original's outputs aren't finite, KeyboardInterrupt where no trial is good yet.
+    amounts: in rising order. About log2 of their number are tried for each family, assuming that the score falls with
+    the amount. The result is the smallest good model by the objective, then params and FLOPs; the original if there is
+    none. ``max_trials`` and ``max_minutes`` count over all families. Every trial is tuned with the seed of the
+    settings and recorded at its end, as ``failed`` if it diverges. Ctrl-C ends the run with the best trial so far.
+    Raises DivergedError if the original's outputs aren't finite, KeyboardInterrupt if no trial is good yet.
     """
     return _UnderDrop(recorder, settings).run(families, amounts)
 
 
 class _UnderDrop:
-    """One run under way."""
+    """A run in progress."""
 
     def __init__(self, recorder: Recorder, settings: Settings) -> None:
         self.recorder = recorder

@@ -1,4 +1,4 @@
-"""Ranks by empirical variational Bayes matrix factorization (VBMF), which needs no data and has nothing to set.
+"""Ranks by empirical variational Bayes matrix factorization (VBMF), which needs no data and no parameters.
 
 Nakajima, Sugiyama, Babacan and Tomioka, "Global Analytic Solution of Fully-observed Variational Bayesian Matrix
 Factorization", JMLR 14, 2013. As ranks of Tucker-2: Kim et al., "Compression of Deep Convolutional Neural Networks
@@ -24,16 +24,16 @@ from rankline.src.dse.plan import Plan
 from rankline.src.dse.space import Space, spaces_of
 
 GRID = 200
-"""Noise variances at which the free energy is looked at before its lowest basin is searched."""
+"""Noise variances at which the free energy is evaluated before the search in its lowest basin."""
 
 
 def vbmf_rank(matrix: ArrayLike) -> int:
-    """The number of components (L, M) that stand out from noise, 0 where none does.
+    """The number of components of a matrix (L, M) that stand out from noise, 0 if none does.
 
-    With gamma_h the singular values, L <= M, alpha = L / M, and the noise variance s2 of the least free energy,
-    it counts gamma_h > sqrt(M s2 (1 + tau) (1 + alpha / tau)), tau being the root of ``_threshold``.
-    The same for a matrix, its transpose and its multiples. Rows and columns of zeros are left out, for they would
-    say that there is no noise. Raises UserError where an element is not finite.
+    With gamma_h the singular values, L <= M, alpha = L / M, and s2 the noise variance of the least free energy,
+    it counts gamma_h > sqrt(M s2 (1 + tau) (1 + alpha / tau)), with tau the root of ``_threshold``.
+    It is the same for a matrix, its transpose and its multiples. Rows and columns of zeros are left out, because they
+    would suggest that there is no noise. Raises UserError if an element is not finite.
     """
     given = np.asarray(matrix, np.float64)
     if given.ndim != 2 or not given.size or not np.isfinite(given).all():
@@ -52,13 +52,13 @@ def vbmf_rank(matrix: ArrayLike) -> int:
 def vbmf_plan(
     model: keras.Model, layers: Collection[str] | None = None, weaken: float = 1.0
 ) -> tuple[Plan, dict[str, str]]:
-    """The choice that VBMF makes for each layer, and why the others are left as they are.
+    """VBMF's choice for each layer, and why the other layers are left unchanged.
 
     Tucker-2 with the ranks of the kernel's unfoldings (C, K F) and (F, K C); SVD for dense layers and 1x1
-    convolutions. layers: paths of the only ones to look at. weaken: from 0, the full ranks R, to 1, those of VBMF:
-    r = R - weaken (R - r_VBMF), as MUSCO does (Gusak et al., "Automated Multi-Stage Compression of Neural
-    Networks", ICCV Workshops 2019). Ranks are at least 1. A layer that they would not make smaller, in both params
-    and FLOPs, is left as it is.
+    convolutions. layers: the paths of the layers to consider, by default all. weaken: from 0, the full ranks R, to 1,
+    those of VBMF: r = R - weaken (R - r_VBMF), as MUSCO does (Gusak et al., "Automated Multi-Stage Compression of
+    Neural Networks", ICCV Workshops 2019). Ranks are at least 1. A layer that does not get smaller in both params and
+    FLOPs is left unchanged. Raises UserError for an unknown layer or ``weaken`` outside 0 to 1.
     """
     if not 0 <= weaken <= 1:
         raise UserError(f"weaken must be a fraction from 0 (full ranks) to 1 (VBMF's ranks); got {weaken}")
@@ -84,7 +84,7 @@ def vbmf_plan(
 
 
 def _choice(layer: Layer, kernel: NDArray[np.float32], weaken: float) -> tuple[Configuration, Space]:
-    """Method and ranks for a kernel (K_1, .., K_d, C, F) or (N, M), and the space that they are of."""
+    """Method and ranks for a kernel (K_1, .., K_d, C, F) or (N, M), and their space."""
     method, modes = ("svd", (-1,)) if layer.is_pointwise else ("tucker", (-2, -1))
     (space,) = spaces_of(layer, (method,))
     ranks = []
@@ -109,7 +109,7 @@ def _threshold(alpha: float) -> float:
 
 
 def _noise_variance(energies: NDArray[np.float64], rows: int, columns: int) -> float:
-    """The s2 of the least free energy, within the bounds that its minimum must keep to.
+    """The s2 of the least free energy, within the known bounds of its minimum.
 
     energies: (L,) squared singular values, falling. With H = ceil(L / (1 + alpha)) - 1 it is no less than
     gamma_(H+1)^2 / (M x), x the threshold, and than the mean of gamma_h^2 / M over h > H, and no more than that
@@ -120,7 +120,7 @@ def _noise_variance(energies: NDArray[np.float64], rows: int, columns: int) -> f
     first = ceil(rows / (1 + alpha)) - 1
     low = log(max(energies[first] / (columns * threshold), energies[first:].mean() / columns))
     high = log(energies.mean() / columns)
-    # The free energy has several minima where singular values lie far apart, so the lowest is found on a grid.
+    # The free energy has several minima if singular values lie far apart, so the lowest is found on a grid.
     grid = np.linspace(low, max(low, high), GRID)
     best = int(np.argmin([_free_energy(exp(s), energies, columns, alpha, threshold) for s in grid]))
     bounds = grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)]

@@ -1,9 +1,9 @@
-"""One option for each layer, the least damage in all, within budgets: a multiple-choice knapsack.
+"""Chooses one option for each layer, with the least total damage within budgets: a multiple-choice knapsack.
 
-Exactly by HiGHS (``scipy.optimize.milp``) on the options that can be in a best choice at all; and by a price on what
-the budget counts (Lagrangian relaxation, bisected, with what is left of the budget spent greedily), which is all but
-as good where layers are many and gives a bound of what is possible. Everett, "Generalized Lagrange multiplier method",
-Operations Research 11(3), 1963; Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 11.
+Exactly by HiGHS (``scipy.optimize.milp``) on the options that can be in an optimal choice; and by a price on what
+the budget counts (Lagrangian relaxation by bisection, with the rest of the budget spent greedily), which is nearly
+as good for many layers and gives a lower bound. Everett, "Generalized Lagrange multiplier method", Operations Research
+11(3), 1963; Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 11.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ Reals = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 EXACT_OPTIONS = 20_000
-"""Up to so many options, over all layers, that could be in a better choice than the price's HiGHS is asked."""
+"""HiGHS is used if at most this many options, over all layers, could be in a better choice than the price's."""
 
 SECONDS = 3.0
-"""That HiGHS may take; its best choice till then is taken, if it is better than the price's."""
+"""The time limit of HiGHS; its best choice so far is then used, if it is better than the price's."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A way to leave a layer: by a configuration, or as it is (None); what it costs, and its damage (see ``damage``).
+    """A configuration for a layer (None: unchanged), with its cost and its damage (see ``damage``).
 
-    factors: those that were measured, of a method without tables.
+    factors: the measured ones, for a method without tables.
     """
 
     configuration: Configuration | None
@@ -53,8 +53,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Allocation:
-    """One option for each layer. cost: of all layers together, kept ones too; damage: the sum of the options' damages;
-    bound: what it cannot be below, so that ``damage - bound`` is at most what is lost; solver: what found it."""
+    """One option for each layer.
+
+    - ``cost``: of all layers together, including those without options
+    - ``damage``: the sum of the options' damages
+    - ``bound``: a lower bound of the least possible damage
+    - ``solver``: the solver that found the choice
+    """
 
     options: Mapping[str, Option]
     cost: Cost
@@ -64,23 +69,26 @@ class Allocation:
 
     @property
     def plan(self) -> Plan:
-        """The configurations of the layers that don't stay as they are."""
+        """The configurations of the layers that change."""
         return {layer: one.configuration for layer, one in self.options.items() if one.configuration is not None}
 
     @property
     def gap(self) -> float:
-        """How far the damage may be above the least possible, as a share of it; 0 where it is the least."""
+        """How far the damage may be above the bound, as a share of it; 0 if the choice is optimal."""
         return max(0.0, self.damage - self.bound) / self.bound if self.bound > 0 else 0.0
 
 
 def allocate(
     options: Mapping[str, Sequence[Option]], budgets: Mapping[str, int], kept: Cost, solver: str = "exact"
 ) -> Allocation:
-    """The options with the least damage in all whose costs, with those of the layers that are kept, fit the budgets.
+    """The options with the least total damage whose costs, together with ``kept``, fit the budgets.
 
-    options: some for each layer; budgets: by metric (params, flops, memory in bytes of four an element), the most of
-    each; kept: the cost of everything that has no options. solver: ``exact``, or ``price``, which is also what is
-    taken beyond EXACT_OPTIONS. Raises UserError for unknown metrics and where no choice fits, with the least possible.
+    - ``options``: those of each layer
+    - ``budgets``: the most of each metric (params, flops, memory in bytes at four per element)
+    - ``kept``: the cost of everything that has no options
+    - ``solver``: ``exact``, or ``price``, which is also used beyond EXACT_OPTIONS
+
+    Raises UserError for unknown metrics, and if no choice fits, with the least possible.
     """
     if solver not in ("exact", "price"):
         raise one_of("solver", solver, ["exact", "price"])
@@ -99,8 +107,8 @@ def allocate(
 
 @dataclass(frozen=True)
 class _Known:
-    """A choice, the index of an option for each layer; what none can be below, at which prices of a unit of each budget
-    that was found; what found the choice."""
+    """A choice (the index of an option for each layer), a lower bound of the damage, the prices of one unit of each
+    budget at that bound, and the solver that found the choice."""
 
     chosen: list[int]
     bound: float
@@ -109,7 +117,7 @@ class _Known:
 
 
 class _Problem:
-    """The options of each layer that no other beats, as arrays: costs (n, budgets) and damages (n,)."""
+    """The non-dominated options of each layer as arrays: costs (n, budgets) and damages (n,)."""
 
     def __init__(self, options: Mapping[str, Sequence[Option]], budgets: Mapping[Metric, int], kept: Cost) -> None:
         self.options = [_undominated(some, list(budgets)) for some in options.values()]
@@ -131,11 +139,11 @@ class _Problem:
         return [some[index] for some, index in zip(self.options, chosen, strict=True)]
 
     def by_price(self) -> _Known:
-        """The best choice that prices lead to, and the highest of their bounds.
+        """The best choice found by prices, and the highest of their bounds.
 
-        A price of lam on each share of the room that is taken makes every layer choose for itself; it is bisected
-        until the choice just fits, and single layers then take the best that still does. With several budgets, for
-        some ways to weigh them against each other. What comes out need not fit where there are several.
+        A price lam on each share of the budget that is used lets every layer choose independently; it is bisected
+        until the choice just fits, and single layers then use up what is left. Several budgets are weighted against
+        each other in several ways; the choice then need not fit all of them.
         """
         best: list[int] | None = None
         bound, at = -np.inf, np.zeros(len(self.room))
@@ -147,7 +155,7 @@ class _Problem:
             for _ in range(60):
                 middle = (low + high) / 2
                 low, high = (low, middle) if self.fits(self._at(prices, middle)) else (middle, high)
-            # The dual is concave in the price; its highest value is where the choice turns from not fitting to fitting.
+            # The dual is concave in the price; its maximum is where the choice starts to fit.
             for lam in (0.0, low, high):
                 if (dual := self._dual(prices, weights, lam)) > bound:
                     bound, at = dual, lam * weights
@@ -160,9 +168,9 @@ class _Problem:
         return _Known(best, bound, at, "price")
 
     def exactly(self, known: _Known) -> _Known:
-        """The best choice of all, by HiGHS, among the options that could be in one better than the known choice.
+        """The optimal choice, by HiGHS, among the options that could be in a better choice than the known one.
 
-        Raises UserError where none fits.
+        Raises UserError if none fits.
         """
         if not self.fits(known.chosen):
             everything = [np.arange(len(one)) for one in self.damages]
@@ -171,7 +179,7 @@ class _Problem:
                 raise UserError("no choice of these options fits all budgets at once; raise one of them")
             known = replace(known, chosen=found, solver="price")
         gap = self.damage(known.chosen) - known.bound
-        # What an option adds to the bound; beyond the known damage, no better choice has it.
+        # What an option adds to the bound; if that exceeds the known damage, no better choice contains it.
         added = [damages + costs @ known.prices for damages, costs in zip(self.damages, self.costs, strict=True)]
         left = [np.flatnonzero(one - one.min() <= gap * (1 + 1e-9)) for one in added]
         rounding = 1e-12 * self.damage(known.chosen)
@@ -187,15 +195,15 @@ class _Problem:
         return replace(known, chosen=chosen, bound=max(known.bound, bound), solver="exact")
 
     def _solved(self, left: Sequence[Integers], scale: float) -> tuple[list[int] | None, float | None]:
-        """The best choice among some options of each layer, None where none was found, and its damage as a bound, None
-        where HiGHS ran out of time. Damages are told apart to 1e-9 of ``scale``."""
+        """The best choice among the given options of each layer (None if none was found), and its damage as a bound
+        (None if HiGHS ran out of time). Damages are resolved to 1e-9 of ``scale``."""
         sizes = list(map(len, left))
         starts = np.cumsum([0, *sizes])
         damages = np.concatenate([d[some] - d[some].min() for d, some in zip(self.damages, left, strict=True)])
         costs = np.concatenate([c[some] for c, some in zip(self.costs, left, strict=True)]) / np.maximum(1, self.room)
         layer = np.repeat(np.arange(len(left)), sizes)
         one_each = sparse.csr_array((np.ones(len(layer)), (layer, np.arange(len(layer)))))
-        # HiGHS stops 1e-6 from the best and allows 1e-6 above a limit, in absolute terms.
+        # HiGHS has absolute tolerances: it stops within 1e-6 of the best and allows 1e-6 above a limit.
         constraints = [LinearConstraint(one_each, 1, 1), LinearConstraint(1e3 * costs.T, -np.inf, 1e3)]
         end = monotonic() + SECONDS
         while (seconds := end - monotonic()) > 0:
@@ -213,17 +221,17 @@ class _Problem:
             chosen = [int(some[place - a]) for some, place, a in zip(left, places, starts, strict=False)]
             if self.fits(chosen):
                 return chosen, self.damage(chosen) if found.status == 0 else None
-            # A unit too much among billions: not this choice, then.
+            # One unit too much among billions: exclude this choice.
             taken = sparse.csr_array((np.ones(len(places)), ([0] * len(places), places)), shape=(1, len(layer)))
             constraints.append(LinearConstraint(taken, -np.inf, len(places) - 1))
         return None, None
 
     def fits(self, chosen: Sequence[int]) -> bool:
-        """Whether a choice is within the budgets, to the unit."""
+        """Whether a choice is within the budgets, exactly."""
         return bool((self.cost(chosen) <= self.room).all())
 
     def cost(self, chosen: Sequence[int]) -> Integers:
-        """What a choice costs, by budget."""
+        """The cost of a choice, by budget."""
         total = np.zeros(len(self.room), np.int64)
         for costs, index in zip(self.costs, chosen, strict=True):
             total += costs[index]
@@ -234,7 +242,7 @@ class _Problem:
         return float(sum(damages[index] for damages, index in zip(self.damages, chosen, strict=True)))
 
     def _at(self, prices: Sequence[Reals], lam: float) -> list[int]:
-        """What each layer chooses at a price; the cheaper of equals."""
+        """Each layer's choice at a price; the cheaper of equals."""
         chosen = []
         for damages, price in zip(self.damages, prices, strict=True):
             values = damages + lam * price
@@ -243,13 +251,13 @@ class _Problem:
         return chosen
 
     def _dual(self, prices: Sequence[Reals], weights: Reals, lam: float) -> float:
-        """What no choice within the budgets can be below."""
+        """A lower bound of the damage of any choice within the budgets."""
         each = sum(float((d + lam * price).min()) for d, price in zip(self.damages, prices, strict=True))
         return each - lam * float(self.room @ weights)
 
     def _filled(self, chosen: list[int]) -> list[int]:
-        """What is left of the budgets spent: again and again the change of one layer that lowers the damage most for
-        what it takes of them."""
+        """Spends the rest of the budgets greedily: repeatedly makes the single change that lowers the damage most for
+        its share of them."""
         while True:
             room = self.room - self.cost(chosen)
             best, found = 0.0, None
@@ -269,12 +277,12 @@ class _Problem:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what HiGHS writes to the standard output whatever its options say, which would spoil ``--json``.
+    """Discards what HiGHS writes to standard output whatever its options, because it would corrupt ``--json``.
 
-    A standard output that is closed is closed again at the end.
+    If standard output was closed, it is closed again at the end.
     """
     if sys.stdout is not None:
-        with suppress(OSError, ValueError):  # closed since
+        with suppress(OSError, ValueError):  # it may be closed
             sys.stdout.flush()
     try:
         kept = os.dup(1)
@@ -295,7 +303,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _directions(room: Integers) -> list[Reals]:
-    """How budgets are weighed against each other, as prices of a unit of each: alone, and mixed where there are two."""
+    """Weights of the budgets, as prices of one unit of each: each alone, and mixtures if there are two."""
     unit = 1 / np.maximum(1, room)
     alone = [np.eye(len(room))[j] * unit for j in range(len(room))]
     mixed = [np.array([share, 1 - share]) * unit for share in np.linspace(0.1, 0.9, 9)] if len(room) == 2 else []
@@ -303,7 +311,7 @@ def _directions(room: Integers) -> list[Reals]:
 
 
 def _undominated(options: Sequence[Option], metrics: Sequence[Metric]) -> list[Option]:
-    """The options that no other beats in damage and all costs; one of equals."""
+    """The options that no other dominates in damage and all costs; one of equals."""
     import moocore
 
     points = np.array([[*(float(metric.of(one.cost)) for metric in metrics), one.damage] for one in options])

@@ -1,6 +1,6 @@
-"""A network under a budget, without training: what its options are worth, one of them for each layer, the fit to data.
+"""A network under a budget, without training: its options with their damage, the allocation, and the fit to data.
 
-The options and the statistics are made once, for as many budgets as are asked for.
+The options and the statistics are computed once for all budgets.
 """
 
 from __future__ import annotations
@@ -40,21 +40,26 @@ from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
-TOLD = 5
+NAMED = 5
+"""Layers that ``by_reason`` names for each reason."""
 
 LEFT_OUT = "left out by include or exclude"
 
 Keep = float | Fraction | np.floating[Any] | np.integer[Any]
-"""What a budget lets be kept (see ``CalibratedModel.limits``): a share or a whole number, of Python's or
-NumPy's types."""
+"""What may be kept under a budget (see ``CalibratedModel.limits``): a share or a whole number, as a Python or NumPy
+type."""
 
 
 class CalibratedModel:
-    """A trained model with calibration samples: an array (n, ..) for each input, without labels.
+    """A trained model with calibration samples.
 
-    metrics: the costs that budgets will be given for; settings, changes: ``BudgetSettings``, and fields of them.
-    ``paths`` are the layers that may change then, ``skipped`` why the others with a kernel may not. Raises UserError
-    where there is nothing to factorize, for unknown names, and samples that the model doesn't take.
+    - ``samples``: an array (n, ..) for each input, without labels
+    - ``metrics``: the costs that budgets will limit
+    - ``settings``, ``changes``: ``BudgetSettings``, and fields of them
+    - ``progress``: called as the work advances
+
+    ``paths`` are the layers that may change, ``skipped`` the reasons why the others with a kernel may not. Raises
+    UserError if there is nothing to factorize, for unknown names, and for samples that don't fit the model.
     """
 
     def __init__(
@@ -106,7 +111,7 @@ class CalibratedModel:
 
     @cached_property
     def options(self) -> dict[str, list[Option]]:
-        """Each layer's options; made at the first call, which takes the longest."""
+        """Each layer's options; computed on first use, which takes the longest."""
         metrics = self.output_metrics if self.settings.value == "damage" else None
         self.progress("statistics of the inputs", 0, 0)
         damages = damages_of(
@@ -123,28 +128,28 @@ class CalibratedModel:
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:
-        """The second moment of the input patches, of all of them, of each layer that may change."""
+        """The second moment of all input patches of each layer that may change."""
         seen = covariances(self.model, [tuple(self.samples)], self.paths, progress=self.progress)
         return {path: one.matrix for path, one in seen.items()}
 
     @property
     def kept(self) -> Cost:
-        """The cost of all that has no options."""
+        """The cost of everything that has no options."""
         return self.total - total(some[0].cost for some in self.options.values())
 
     def limits(self, budgets: Mapping[str, Keep]) -> dict[str, int]:
         """Budgets as whole numbers (params, FLOPs, bytes of memory), by metric.
 
-        Given as a share of what the model has, above 0 and at most 1 (a float or a Fraction), or as the number itself,
-        an int of at least 2. A 1 is the share, of any type: it keeps all, as on the command line; one FLOP would be no
-        budget. Raises UserError for anything else.
+        A budget is a share of what the model has, above 0 and at most 1 (a float or a Fraction), or the number itself,
+        an int of at least 2. A 1 of any type is a share that keeps all, as on the command line. Raises UserError for
+        anything else.
         """
         return {
             name: _limit(given, name, metric(name, what="budget").of(self.total)) for name, given in budgets.items()
         }
 
     def allocate(self, budgets: Mapping[str, Keep], solver: str = "exact") -> Allocation:
-        """The choice with the least damage within budgets (see ``limits`` and ``allocate.allocate``)."""
+        """The choice with the least damage within the budgets (see ``limits`` and ``allocate.allocate``)."""
         possible = [one.name for one in self.wanted]
         for name in budgets:
             if name not in possible:
@@ -152,9 +157,9 @@ class CalibratedModel:
         return allocate(self.options, self.limits(budgets), self.kept, solver)
 
     def sweep(self, budgets: Sequence[Mapping[str, Keep]], solver: str = "exact") -> list[Allocation]:
-        """The choice for each of some budgets, the smallest first, of which each holds all that the one before does.
+        """The choice for each budget, from the smallest to the largest.
 
-        A choice that isn't proven the best can be worse than a smaller budget's, which fits too, and is taken then.
+        A choice that isn't proven optimal can be worse than that of a smaller budget, which fits too and is then used.
         """
         found: list[Allocation] = []
         for one in budgets:
@@ -165,7 +170,7 @@ class CalibratedModel:
         return found
 
     def _known(self, plan: Plan) -> dict[str, Sequence[Any]]:
-        """The factors of a plan's choices that were made to price them."""
+        """The factors of a plan's choices that pricing already computed."""
         made = self.__dict__.get("options", {})
         return {
             path: one.factors
@@ -181,46 +186,46 @@ class CalibratedModel:
         settings: FitSettings | None = None,
         progress: Progress | None = None,
     ) -> keras.Model:
-        """The factorized model of a plan, with factors made as ``fit`` (one of FITS) says.
+        """The factorized model of a plan; ``fit``, one of FITS, says how factors are made.
 
-        Fitted to data, layers that may change and stay as they are in the plan get other weights too; those of the plan
-        that may not change (see ``skipped``) get factors of their weights alone, whatever ``fit`` says.
+        A fit to data also changes the weights of layers that may change but are not in the plan. Layers of the plan
+        that may not change (see ``skipped``) always get factors of their weights alone.
 
-        ``settings.norms`` gives the BatchNorms of an unfitted model the moments of what they are really given.
+        ``settings.norms`` re-estimates the BatchNorm moments of a model that isn't fitted to data.
         """
         if fit not in FITS:
             raise one_of("fit", fit, list(FITS))
-        settings, told = settings or FitSettings(seed=self.settings.seed), progress or self.progress
+        settings, progress = settings or FitSettings(seed=self.settings.seed), progress or self.progress
         if fit == "data":
             metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
-            made = factorize(self.model, plan, known=known, progress=told)
-            return refit(self.model, plan, self.samples, metrics, settings, Start(made, known), self.paths, told)
+            made = factorize(self.model, plan, known=known, progress=progress)
+            return refit(self.model, plan, self.samples, metrics, settings, Start(made, known), self.paths, progress)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
-        made = factorize(self.model, plan, covariances=seen, progress=told)
+        made = factorize(self.model, plan, covariances=seen, progress=progress)
         if settings.norms:
             reestimate_all(made, self.samples)
         return made
 
 
 def by_reason(skipped: Mapping[str, str]) -> str:
-    """Layers with the reason why they are skipped, those of one reason together, the first TOLD of them by name."""
+    """Skipped layers grouped by reason, in a sentence; up to NAMED of each group are named."""
     layers: dict[str, list[str]] = {}
     for name, reason in skipped.items():
         layers.setdefault(reason, []).append(name)
     some = {
-        reason: ", ".join(names[:TOLD]) + (f" and {len(names) - TOLD} more" if len(names) > TOLD else "")
+        reason: ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
         for reason, names in layers.items()
     }
     return "; ".join(f"{names}: {reason}" for reason, names in some.items())
 
 
 def _limit(given: Any, name: str, whole: int) -> int:
-    """A budget of a metric, of which the model has ``whole``, as a number of it."""
+    """A budget as a whole number of a metric, of which the model has ``whole``."""
     if isinstance(given, Real) and not isinstance(given, bool):
         if isinstance(given, Integral) and int(given) > 1:
             return int(given)
         if 0 < float(given) <= 1:
-            # From the decimal text, because 0.3 as a float may be a unit more or less.
+            # From the decimal text, because the float 0.3 could end up one unit off.
             return int((Fraction(given) if isinstance(given, Rational) else Fraction(str(given))) * whole)
     raise UserError(
         f"a budget of {name} is a share above 0 and at most 1, such as 0.5 (1 keeps all), or an int of at least 2, "

@@ -1,8 +1,8 @@
-"""What an error of a layer's weights is worth to the network, in one unit for all layers and methods.
+"""How much an error in a layer's weights harms the network, in one unit for all layers and methods.
 
 value ``damage`` (the default): the predicted squared error of the logits (see ``output_metric``); ``energy``: the share
-of the energy of the layer's outputs that is lost, as activation-aware truncation has it (Wang et al., "SVD-LLM", ICLR
-2025); ``uniform``: the share of the weights' that is lost.
+of the energy of the layer's outputs that is lost, as in activation-aware truncation (Wang et al., "SVD-LLM", ICLR
+2025); ``uniform``: the share of the weights' energy that is lost.
 """
 
 from __future__ import annotations
@@ -35,11 +35,9 @@ PROBED = (0.3, 0.6)
 
 @dataclass(frozen=True, eq=False)
 class Damage:
-    """What an error of a layer is measured by: ``scale`` x tr(G (W - W')^T C (W - W')).
+    """Measures the error of a layer with weights W' as ``scale`` x tr(G (W - W')^T C (W - W')).
 
-    weights: W (K C, F); covariance: C of its patches, the identity without; output_metric: G of its outputs, the
-    identity
-    without.
+    weights: W (K C, F); covariance: C of its patches; output_metric: G of its outputs. None stands for the identity.
     """
 
     fitted: FittedLayer
@@ -49,7 +47,7 @@ class Damage:
     scale: float
 
     def of(self, weights: Reals) -> float:
-        """That of other weights (K C, F) in the place of W."""
+        """The damage of using these weights (K C, F) in place of W."""
         return self.scale * self.energy(self.weights - weights)
 
     def energy(self, weights: Reals) -> float:
@@ -59,7 +57,7 @@ class Damage:
         return max(0.0, float(np.trace(gram) if self.output_metric is None else np.sum(gram * self.output_metric)))
 
     def factors(self, choice: Configuration) -> tuple[list[Any], Reals]:
-        """The factors of a choice that do the least damage, as far as its method can, and their product (K C, F)."""
+        """The factors of a choice with the least damage that its method can reach, and their product (K C, F)."""
         return fitted_factors(choice, self.fitted, self.weights, self.covariance, self.output_metric)
 
 
@@ -73,10 +71,10 @@ def damages_of(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Damage]:
-    """The damage of each of some layers, by path, under a value function (one of VALUES).
+    """The damage of each layer in ``paths``, by path, under a value function (one of VALUES).
 
     samples: an array for each input of the model (not needed for ``uniform``); output_metrics: G of each layer (needed
-    for ``damage``); progress: is told of the batches that were looked at, and of the samples that were probed.
+    for ``damage``); progress: called with the batches and then the probed samples that are done.
     """
     if value not in VALUES:
         raise one_of("value", value, list(VALUES))
@@ -103,7 +101,7 @@ def damages_of(
 
 
 def _positions(forward: ForwardPass, fitted_layers: Mapping[str, FittedLayer], count: int) -> dict[str, float]:
-    """The share of each layer's patches that its covariance is taken from: as many as a fit looks at."""
+    """The share of each layer's patches that its covariance uses: as many as a fit does."""
     shares = {}
     for path, fitted in fitted_layers.items():
         positions = prod(size or 1 for size in forward.calls[fitted.end].out_shapes[0]) // fitted.weights_shape[1]
@@ -112,12 +110,12 @@ def _positions(forward: ForwardPass, fitted_layers: Mapping[str, FittedLayer], c
 
 
 def _as_share(damage: Damage) -> Damage:
-    """Damages as shares of the layer's own energy."""
+    """The damage as a share of the layer's own energy."""
     return replace(damage, scale=1 / (damage.energy(damage.weights) or 1.0))
 
 
 def _covariance(fitted: FittedLayer, seen: Covariance) -> Reals:
-    """About the mean where a bias can mend it."""
+    """The covariance about the mean if a bias can correct it, else about zero."""
     return seen.centred if fitted.is_centred else seen.matrix
 
 
@@ -128,7 +126,7 @@ def _calibrated(
     seen: Mapping[str, Covariance],
     progress: Progress,
 ) -> dict[str, Damage]:
-    """The damages scaled by what errors of the logits were measured against those predicted, at the PROBED ranks."""
+    """The damages, scaled by the ratio of measured to predicted errors of the logits at the PROBED ranks."""
     changes: dict[str, list[tuple[Reals, Reals]]] = {}
     for path, damage in damages.items():
         rows, outputs = damage.weights.shape

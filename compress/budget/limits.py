@@ -1,4 +1,4 @@
-"""Budgets as they are asked for, and the least that is possible."""
+"""Budgets as given, and the least that is possible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def least_possible(engine: CalibratedModel, metric: Metric) -> int:
-    """The least of a metric that the whole model can have: all that may change at rank one, where that is less."""
+    """The least of a metric that the whole model can have, with layers that may change at rank one if that is less."""
     saved = 0
     for path in engine.paths:
         spaces = spaces_of(engine.layers[path], engine.methods)
@@ -26,7 +26,7 @@ def least_possible(engine: CalibratedModel, metric: Metric) -> int:
 
 
 def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
-    """What a tensor shape at rank one saves, where it is better than the original."""
+    """What a tensor shape at rank one saves; 0 if it is not better than the original."""
     cost = branch.polynomials.cost((1,) * len(branch.steps))
     if not min(branch.steps) or cost.params >= original.params or cost.flops >= original.flops:
         return 0
@@ -34,7 +34,7 @@ def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
 
 
 def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
-    """Raises UserError where a budget is below what is possible: before the statistics, not after."""
+    """Raises UserError if a budget is below what is possible; called before the statistics, which take long."""
     for name, limit in engine.limits(keep).items():
         if limit < (least := least_possible(engine, metric(name))):
             whole = metric(name).of(engine.total)
@@ -47,14 +47,15 @@ def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
 
 
 def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:
-    """Budgets as JSON has them: a share as a float, a whole number as an int."""
+    """Budgets as JSON values: a share as a float, a whole number as an int."""
     return {metric: float(value) if value <= 1 else int(value) for metric, value in keep.items()}
 
 
 def budgets_of(keep: Mapping[str, Keep | None], sweep: Mapping[str, Sequence[float]] | None) -> list[dict[str, Keep]]:
-    """What each model may keep, by metric: one by the budgets, or one for each share of a sweep, the smallest first.
+    """What each model may keep, by metric: one model for the budgets, or one for each share of a sweep, the smallest
+    first.
 
-    Raises UserError for an unknown metric, and where there is no budget, or more than two.
+    Raises UserError for an unknown metric, and if there is no budget, or more than two.
     """
     given = {name: value for name, value in keep.items() if value is not None}
     for name in (*given, *(sweep or {})):

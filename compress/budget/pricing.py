@@ -1,7 +1,7 @@
-"""The options of every layer, over all methods and ranks: what each costs, and the damage that it does.
+"""The options of every layer, over all methods and ranks, with the cost and damage of each.
 
-Methods whose tables take an input covariance are priced exactly at every configuration; of the others a short-list
-along the cost is decomposed and measured.
+For methods whose tables use an input covariance, the damage of every configuration is exact; for the others, a
+shortlist along the cost is decomposed and measured.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ from rankline.src.dse.space import spaces_of
 from rankline.src.dse.symbols import layer_shape
 
 SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""The shares of a layer's cost at which a method is decomposed and measured, where it has no tables of the outputs'
-error."""
+"""The shares of a layer's cost at which a method without tables of the outputs' error is decomposed and measured."""
 
 
 def priced(
@@ -48,9 +47,10 @@ def priced(
     costs: Sequence[Metric] = (FLOPS,),
     progress: Progress = no_progress,
 ) -> dict[str, list[Option]]:
-    """The options of each layer, by path: as it is, and those of each method that no other of it beats.
+    """The options of each layer, by path: the original, and each method's configurations that are not dominated by
+    another of that method.
 
-    layers: their shapes and sizes, by path; costs: the metrics that count.
+    layers: their shapes and sizes, by path; costs: the metrics that budgets limit.
     """
     jobs = [
         (damage, layers[path], space.method)
@@ -58,10 +58,10 @@ def priced(
         for space in spaces_of(layers[path], tuple(methods))
     ]
     found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in damages}
-    # The largest first, so that none is left alone at the end.
+    # The largest first, so that no long one is left to the end.
     jobs.sort(key=lambda job: -job[0].weights.size)
     with threadpool_limits(1), warnings.catch_warnings():
-        # A candidate needn't be the best of its ranks.
+        # A candidate need not be the best at its ranks.
         warnings.simplefilter("ignore", ConvergenceWarning)
         work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator")
         for done, (path, some) in enumerate(work(joblib.delayed(_options)(*job, costs) for job in jobs), start=1):
@@ -71,7 +71,7 @@ def priced(
 
 
 def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> tuple[str, list[Option]]:
-    """The path of the layer, and the options of one method that no other of it beats."""
+    """The path of the layer, and the options of one method that are not dominated by another."""
     (space,) = spaces_of(layer, (method,))
     found = narrowed(lines_of(space))
     decomposition = get(method)
@@ -91,8 +91,8 @@ def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric])
 def _measured(
     damage: Damage, found: Narrowed, decomposition: Decomposition, costs: Sequence[Metric], original: int
 ) -> list[Option]:
-    """A short-list of a method's configurations along the first cost, of which the layer as it is has ``original``,
-    decomposed and measured."""
+    """A shortlist of a method's configurations along the first cost, decomposed and measured; ``original`` is that
+    cost of the original layer."""
     if len(found.lo) == 1:
         places = [(0, int(k)) for k in range(int(found.lo[0]), int(found.hi[0]) + 1)]
     else:
@@ -101,7 +101,7 @@ def _measured(
     intercept, slope = found.along(costs[0])
     spent = np.array([intercept[line] + slope[line] * k for line, k in places])
     below = [np.flatnonzero(spent <= share * original) for share in SHORT_LIST]
-    # The cheapest is what tells how small the layer can be at all.
+    # The cheapest defines how small the layer can be at all.
     wanted = {int(spent.argmin()), *(int(some[spent[some].argmax()]) for some in below if len(some))}
     places = [places[index] for index in sorted(wanted)]
     options = []
@@ -121,7 +121,7 @@ def _option(found: Narrowed, place: tuple[int, int], damage: float) -> Option:
 
 
 def _turned(damage: Damage) -> Any:
-    """The weights as a kernel whose outputs' plain error is that in the output metric."""
+    """The weights times the root of the output metric, as a kernel: its plain output error is that in the metric."""
     root = np.eye(damage.weights.shape[1]) if damage.output_metric is None else metric_roots(damage.output_metric)[0]
     return tl.tensor((damage.weights @ root).reshape(tuple(damage.fitted.layer.kernel.shape)))
 

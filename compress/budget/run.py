@@ -1,4 +1,4 @@
-"""A run under budgets: options priced, allocated, fitted to data, judged, recorded and delivered, without training."""
+"""A run under budgets: prices options, allocates, fits to data, judges, records and delivers, without training."""
 
 from __future__ import annotations
 
@@ -42,10 +42,12 @@ SIMILARITY_SAMPLES = 256
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """One budget: what was allocated, the model that came of it, and its last trial on record.
+    """The result under one budget: the allocation, the model, and its last recorded trial.
 
-    keep: the budgets as they were asked for; held: the model where it is in memory, not in its file alone; delivered:
-    its files and scores; fit_seconds: of the closed-form fit alone.
+    - ``keep``: the budgets as given
+    - ``held``: the model if it is kept in memory, None if it is in its file only
+    - ``delivered``: its files and scores
+    - ``fit_seconds``: the time of the closed-form fit alone
     """
 
     keep: Mapping[str, float | int]
@@ -57,7 +59,7 @@ class Point:
 
     @property
     def model(self) -> keras.Model:
-        """The model; one of a sweep that was written is loaded from its file each time."""
+        """The model; a model of a sweep that was written is loaded from its file each time."""
         return load_model(str(self.file)) if self.held is None else self.held
 
     @property
@@ -67,21 +69,25 @@ class Point:
 
     @property
     def file(self) -> Path | None:
-        """Where the model lies; None where it is in memory alone."""
+        """The model's file; None if it is in memory only."""
         return self.delivered.model
 
     @property
     def test(self) -> Score | None:
-        """The score of the saved and reloaded model on the test part, where there is one."""
+        """The score of the saved and reloaded model on the test part, if there is one."""
         return self.delivered.test
 
 
 @dataclass(frozen=True, eq=False)
 class Budgeted:
-    """A finished run under one budget, or a sweep over some: a point for each.
+    """A finished run under one budget, or a sweep over several, with a point for each.
 
-    originals: the cost of each layer that might change; total: of the whole model as it was; test: the original's
-    score on the test part; seconds: of ``statistics``, ``allocation`` and ``fit``; skipped: why layers were left out.
+    - ``before``: the trial of the original
+    - ``total``: the cost of the whole original model
+    - ``originals``: the original cost of each layer that might change
+    - ``test``: the original's score on the test part
+    - ``seconds``: the time of ``statistics``, ``allocation`` and ``fit``
+    - ``skipped``: why layers were left out
     """
 
     run: int
@@ -99,12 +105,12 @@ class Budgeted:
 
     @property
     def model(self) -> keras.Model:
-        """The model under the budget; of a sweep the one under the largest."""
+        """The model under the budget; in a sweep, under the largest."""
         return self.points[-1].model
 
     @property
     def plan(self) -> Plan:
-        """Its plan."""
+        """The plan of that model."""
         return self.points[-1].plan
 
 
@@ -116,10 +122,11 @@ def run_budget(
     out: Path | None,
     is_sweep: bool,
 ) -> Budgeted:
-    """The job's model under each of some budgets of the same metrics, the smallest first, which share all but the fit.
+    """The job's model under each of several budgets of the same metrics, the smallest first; they share all work but
+    the fit.
 
-    out: the .keras file to write, of a sweep the folder; None: the models stay in memory. The network is explored first
-    by the methods that its database lacks. Raises UserError, where it can before the work.
+    out: the .keras file to write, for a sweep the folder; None keeps the models in memory. The network is first
+    explored with the methods that the database lacks. Raises UserError, if possible before the work.
     """
     if settings.fine_tuning is not None and calibration.data is None:
         raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
@@ -132,7 +139,7 @@ def run_budget(
         check_memory(engine.forward.calls, len(calibration.samples[0]))
     job.database.explore_missing(job.model, job.network, engine.methods, job.progress)
     started = perf_counter()
-    with told_once():
+    with each_warning_once():
         _ = engine.options
     seconds = {"statistics": perf_counter() - started}
     started = perf_counter()
@@ -163,7 +170,7 @@ def run_budget(
 
 
 class _Points:
-    """The models of a run under way, made, judged, recorded and written one after the other."""
+    """Makes, judges, records and writes the models of a run one after the other."""
 
     def __init__(self, recorder: Recorder, engine: CalibratedModel, calibration: Calibration, count: int) -> None:
         self.recorder = recorder
@@ -184,20 +191,20 @@ class _Points:
         path: Path | None,
         is_chosen: bool,
     ) -> Point:
-        """The model of an allocation: fitted, fine-tuned if that is wanted, on record and in its file.
+        """Makes, records and writes the model of an allocation, fine-tuned if the settings say so.
 
-        number: of this model among all, from 1; is_chosen: whether it is the run's result, and not one of a sweep,
-        whose models are let go of as soon as they are written.
+        number: of this model, from 1; is_chosen: whether it is the run's result; the models of a sweep are not, and
+        are dropped from memory once they are written.
         """
         recorder, settings = self.recorder, self.engine.settings
         recorder.label = "" if self.count == 1 else f"model {number} of {self.count}: "
         clock = Clock()
         recorder.progress(f"fitting to {'data' if settings.fit == 'data' else 'weights'}", 0, 0)
-        with silent() if settings.value != "uniform" else told_once():
+        with no_calibration_warnings() if settings.value != "uniform" else each_warning_once():
             model = self.engine.fit(allocation.plan, settings.fit, settings.fit_settings, recorder.progress)
         clock.pause()
         fitted = clock.making or 0.0
-        # Taken with the fit alone: fine-tuning moves feature maps on purpose.
+        # Measured before fine-tuning, which changes feature maps on purpose.
         layers = self._layers(allocation, model)
         last = CHOSEN if is_chosen else TRIED
         made_by: dict[str, Any] = {f"keep_{name}": value for name, value in keep.items()}
@@ -218,7 +225,7 @@ class _Points:
     def _layers(self, allocation: Allocation, model: keras.Model) -> tuple[LayerRecord, ...]:
         plan = allocation.plan
         alike = self.reference.similarities(model, plan) if self.reference is not None and plan else {}
-        # Fitted to data, a layer that keeps its shape has other weights.
+        # A fit to data changes the weights of layers that keep their shape.
         same = None if self.engine.settings.fit == "data" else 1.0
         return tuple(
             LayerRecord(path, one.configuration, one.cost, same if one.configuration is None else alike.get(path))
@@ -248,7 +255,7 @@ class _Points:
         if self.engine.skipped:
             notes.append(f"Left as they are: {by_reason(self.engine.skipped)}.")
         if settings.fit == "data" and allocation.plan:
-            notes.append("Layers that are not in the table have the shape they had; their weights may be fitted too.")
+            notes.append("Layers that are not in the table keep their shape; their weights may be fitted too.")
         made = f"Made by Rankline in run {self.recorder.run}: at most {asked}, {how}."
         return Card(self.engine.model.name, made, self.recorder.trials[0], trial, notes)
 
@@ -278,7 +285,7 @@ def _facts(job: Job, engine: CalibratedModel, calibration: Calibration) -> dict[
 
 
 def _damages(allocations: Sequence[Allocation], settings: BudgetSettings) -> dict[str, dict[str, float]]:
-    """The predicted damage of each layer, by the trials' numbers."""
+    """The predicted damage of each layer, by trial number."""
     each = 1 if settings.fine_tuning is None else 2
     return {
         str(1 + each * number + extra): {path: float(option.damage) for path, option in one.options.items()}
@@ -288,8 +295,8 @@ def _damages(allocations: Sequence[Allocation], settings: BudgetSettings) -> dic
 
 
 @contextmanager
-def told_once() -> Iterator[None]:
-    """Warnings of calibration, each once: several statistics are taken of the same samples."""
+def each_warning_once() -> Iterator[None]:
+    """Issues each calibration warning once, though several statistics use the same samples."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CalibrationWarning)
         yield
@@ -298,8 +305,8 @@ def told_once() -> Iterator[None]:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """Without what was told of the samples already."""
+def no_calibration_warnings() -> Iterator[None]:
+    """Suppresses calibration warnings, which were issued for these samples before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)
         yield

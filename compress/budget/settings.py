@@ -1,4 +1,4 @@
-"""What a model is factorized under a budget with."""
+"""The settings of a factorization under a budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rankline.src.compress.training.settings import FineTuning
 
 VALUES = ("damage", "energy", "uniform")
-"""What an error of a layer can be worth (see ``damage``)."""
+"""How an error in a layer can be valued (see ``damage``)."""
 
 FITS = ("data", "whitened", "weights")
 """How factors are made: fitted to the original's outputs on data (see ``refit``), to the covariance of the original's
@@ -25,10 +25,17 @@ SOLVERS = ("exact", "price")
 
 @dataclass(frozen=True)
 class BudgetSettings:
-    """methods: those to choose from (None: all). value: what an error of a layer is worth, one of VALUES; fit: how
-    factors are made, one of FITS; fit_settings: of a fit to data, by default with ``seed``. include, exclude: names or
-    patterns of the layers that may change. samples: calibration samples, drawn by ``seed``. solver: of the allocation,
-    exact or price. fine_tuning: one-shot, of the result, which needs labels.
+    """The settings of a factorization under a budget.
+
+    - ``methods``: those to choose from (None: all)
+    - ``value``: how an error in a layer is valued, one of VALUES
+    - ``fit``: how factors are made, one of FITS
+    - ``fit_settings``: of a fit to data, by default with ``seed``
+    - ``include``, ``exclude``: names or patterns of the layers that may change
+    - ``samples``: how many calibration samples are drawn
+    - ``seed``: of the samples and the fit
+    - ``solver``: of the allocation, exact or price
+    - ``fine_tuning``: one-shot fine-tuning of the result, which needs labels
     """
 
     methods: Sequence[str] | None = None

@@ -1,1 +1,1 @@
-"""The published method: ranks raised from one by the similarity of feature maps; and its hybrid."""
+"""The published method, which raises ranks from one by feature-map similarity, and its hybrid."""

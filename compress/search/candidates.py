@@ -1,4 +1,4 @@
-"""The configurations of one layer that a search goes through, from the smallest up."""
+"""The configurations of one layer that a search tries, from the smallest up."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rankline.src.db.queries.solutions import Solutions
 def candidates(
     solutions: Solutions, objective: str, step: float, max_solutions: int, tolerance: float, seed: int
 ) -> Iterator[Solution]:
-    """The lowest objective first; then, level by level, what the database picks there, nothing twice.
+    """The configuration with the lowest objective first; then, level by level, the database's picks, without repeats.
 
-    The levels are reductions of the objective: the lowest configuration's less k steps, down to the original.
-    ``max_solutions`` is the most picks a level (see Solutions.candidates). A layer without a useful
-    configuration has none.
+    The levels are reductions of the objective: that of the lowest configuration minus k steps, down to the original.
+    ``max_solutions`` is the most picks per level (see Solutions.candidates). A layer without useful configurations has
+    no candidates.
     """
     try:
         lowest = solutions.lowest(objective)

@@ -1,4 +1,4 @@
-"""Trials of a run fitted to data before they are fine-tuned."""
+"""Fits a run's trials to data before fine-tuning."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rankline.src.dse.progress import Progress, no_progress
 
 
 def samples_of(data: Data, settings: Settings) -> Array:
-    """The training samples of a run, drawn by its seed: similarity is taken on them, and fits are made to them.
+    """The training samples of a run, drawn with its seed, for measuring similarity and for fits.
 
-    They are in no order, because the first of them stand for all where fewer will do.
+    They are in random order, so that the first of them can represent all where fewer are enough.
     """
     count = min(settings.samples, len(data.x_train))
     chosen: np.ndarray[Any, Any] = np.random.default_rng(settings.seed).choice(len(data.x_train), count, replace=False)
@@ -31,9 +31,9 @@ def samples_of(data: Data, settings: Settings) -> Array:
 
 
 class DataFit:
-    """Brings the outputs of factorized models near to those of the original, on the same samples each time.
+    """Fits factorized models to the outputs of the original, always on the same samples.
 
-    progress: is told of the samples that the metrics are taken on, the first time, and of the layers that are fitted.
+    progress: called as the output metrics are computed, the first time, and after each fitted layer.
     """
 
     def __init__(self, model: keras.Model, samples: Array, seed: int, progress: Progress = no_progress) -> None:
@@ -43,7 +43,7 @@ class DataFit:
         self.progress = progress
 
     def __call__(self, made: keras.Model, plan: Plan, paths: Collection[str] | None = None) -> None:
-        """Fits a model of that plan, in place: the layers at these paths, by default all (see ``refit``)."""
+        """Fits a model of this plan in place: the layers at these paths, by default all (see ``refit``)."""
         settings = FitSettings(seed=self.seed)
         refit(self.model, plan, [self.samples], self._metrics, settings, Start(made), paths, self.progress)
 

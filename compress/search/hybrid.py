@@ -1,7 +1,7 @@
-"""The hybrid: a search with every pair of methods, then for each layer the method that has served it best.
+"""The hybrid: a search with every pair of methods, then the best method for each layer.
 
-Searches with the same model, data and settings are not made twice: those on record are taken over, and those that
-were stopped, or may now try more than then, go on. So a hybrid that was stopped goes on when it is asked for again.
+Searches with the same model, data and settings are not repeated: finished ones are reused, and those that were
+stopped, or may now try more than before, are resumed. So a stopped hybrid resumes when it is called again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
 
 ROUNDS = 3
-"""Fine-tunings of the hybrid, one after the other, while it falls short."""
+"""The most times that the hybrid is fine-tuned, one after the other, until it is good enough."""
 
 
 def hybrid(
@@ -48,14 +48,14 @@ def hybrid(
     on_part: OnPart = lambda settings, number, count: None,
     jobs: int = 1,
 ) -> Run:
-    """Compresses the job's model by each pair of methods, and by the best of them for each layer.
+    """Compresses the job's model with each pair of methods, then with the best of them for each layer.
 
-    For a layer, that method counts which, among the searches that succeeded, leaves it with the lowest objective; if
-    none did, those of the search that came nearest. The model of these is made from the original weights, and
-    fine-tuned up to ROUNDS times until it is good enough. If it falls short all the same, the smallest model that a
-    search succeeded with is returned.
-    ``max_trials`` and ``max_minutes`` are those of each search. ``on_part`` and ``jobs``: see ``searched``. Raises
-    UserError as ``search``, and KeyboardInterrupt: what was found till then is taken over next time.
+    A layer takes its configuration from the successful search that leaves it with the lowest objective; if none
+    succeeded, from the search that came nearest. This model is made from the original weights and fine-tuned up to
+    ROUNDS times until it is good enough. If it still falls short, the smallest model of a successful search is
+    returned.
+    ``max_trials`` and ``max_minutes`` apply to each search. ``on_part`` and ``jobs``: see ``searched``. Raises
+    UserError as ``search`` does, and KeyboardInterrupt, after which the results so far are reused next time.
     """
     own = job.metric is not None
     pairs, skipped = pairs_of(job, settings, conv_methods, dense_methods)
@@ -86,7 +86,7 @@ def hybrid(
 
 
 def _best_layers(parts: Sequence[PairSearch], objective: str) -> tuple[LayerRecord, ...]:
-    """Each layer as the part left it that left it with the lowest objective, the first of equals."""
+    """Each layer's record from the search that leaves it with the lowest objective, the first of equals."""
     best: dict[str, LayerRecord] = {}
     size = metric(objective).of
     for part in parts:
@@ -99,7 +99,7 @@ def _best_layers(parts: Sequence[PairSearch], objective: str) -> tuple[LayerReco
 def _tuned(
     recorder: Recorder, original: TrialRecord, layers: tuple[LayerRecord, ...], settings: Settings
 ) -> tuple[keras.Model, bool]:
-    """Makes the hybrid's trials: the last model, and whether it is good enough."""
+    """Makes the hybrid's trials; returns the last model and whether it is good enough."""
     job = recorder.job
     recorder.taken(replace(original, status=ORIGINAL))
     plan: Plan = plan_of(replace(original, layers=layers))

@@ -1,7 +1,7 @@
-"""The searches that a hybrid is put together from, one with each pair of methods.
+"""The searches that a hybrid combines, one with each pair of methods.
 
-Those on record with the same model, data and settings are taken over, and those that were stopped, or may now try
-more than then, go on.
+Recorded searches with the same model, data and settings are reused, and those that were stopped, or may now try more
+than before, are resumed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rankline.src.dse.errors import UserError
 
 @dataclass(frozen=True)
 class PairSearch:
-    """A finished search with one pair of methods: how it ended, and the trial that it chose."""
+    """A finished search with one pair of methods: its status and the chosen trial."""
 
     run: int
     settings: Settings
@@ -47,10 +47,10 @@ class PairSearch:
 def pairs_of(
     job: Job, settings: Settings, conv_methods: Sequence[str], dense_methods: Sequence[str]
 ) -> tuple[list[Settings], dict[str, str]]:
-    """The settings of every pair of methods that gives other targets than those before it; and the layers that no
+    """The settings of every pair of methods whose targets differ from those of earlier pairs; and the layers that no
     pair factorizes, with the reason.
 
-    Without a dense layer to factorize, all methods for dense layers come to the same.
+    Without a dense layer to factorize, for example, all methods for dense layers give the same targets.
     """
     pairs: dict[frozenset[tuple[str, str]], Settings] = {}
     skips: list[dict[str, str]] = []
@@ -73,7 +73,7 @@ def pairs_of(
 
 
 def part_of(job: Job, settings: Settings) -> PairSearch | DivergedError:
-    """The search with these settings, that is on record, goes on, or is made; the error where it only diverges."""
+    """The search with these settings: reused from the record, resumed, or made now; the error if all trials diverge."""
     key, resume = key_of(job, settings), None
     for row in job.database.runs():
         if row.settings.get("key") != key:
@@ -103,7 +103,7 @@ def _may_go_on(row: RunRow, settings: Settings) -> bool:
 
 
 def model_of(part: PairSearch, job: Job) -> tuple[TrialRecord, keras.Model]:
-    """The trial that a search chose, with its model. Where its file is gone, the search is made again, for the same."""
+    """The trial that a search chose, with its model. If its file is gone, the search is repeated, with equal result."""
     checkpoints = checkpoints_of(job.database.location, part.run)
     try:
         if checkpoints is not None:
@@ -115,7 +115,7 @@ def model_of(part: PairSearch, job: Job) -> tuple[TrialRecord, keras.Model]:
 
 
 def _search(job: Job, settings: Settings, resume: int | None = None) -> Run:
-    """The search itself, closed on record. Raises KeyboardInterrupt where Ctrl-C ended it."""
+    """Makes the search and closes its record. Raises KeyboardInterrupt if Ctrl-C ended it."""
     run = search(replace(job, request={}), settings, resume)
     finish_run(job.database.engine, run.id, run.status)
     if run.status == INTERRUPTED:

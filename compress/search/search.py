@@ -1,7 +1,8 @@
-"""The search: all targets at rank one, one-shot fine-tuning, and higher ranks where feature maps are unlike.
+"""The search: all targets start at rank one; after one-shot fine-tuning, layers with dissimilar feature maps get higher
+ranks.
 
-Every trial is recorded in the database, with each layer's choice, similarity and error, and its model is kept next to
-it, so that a run that was stopped, however, goes on as if it had not been.
+Every trial is recorded in the database, with each layer's choice, similarity and error, and its model is saved next to
+the database, so that a run that was stopped for any reason can be resumed as if it had not been.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ from rankline.src.dse.plan import Plan
 
 
 def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
-    """Compresses the job's model with the configurations that the database has of its network; see the module.
+    """Compresses the job's model with the configurations of its network in the database; see the module.
 
-    resume: a run that goes on, of the same model, data and settings (but for ``max_trials`` and ``max_minutes``),
-    instead of a new one.
+    resume: the run to resume instead of starting one; its model, data and settings must be the same, except
+    ``max_trials`` and ``max_minutes``.
     Ends with the first trial within ``max_drop`` of the original on validation data (status ``success``), or with
     the best one when configurations, trials or minutes run out (``fell short``) or Ctrl-C is pressed
     (``interrupted``). A trial that diverges is recorded as ``failed``, and the next configurations are tried.
-    Layers that are frozen in the model are factorized, and neither they nor their factors are fine-tuned.
-    Raises UserError for weights that are not finite, where no layer can be made smaller, where every trial
-    diverges, and for a run that can't go on or that another process is at; KeyboardInterrupt where there is no
-    trial to return yet.
+    Frozen layers are factorized, but neither they nor their factors are fine-tuned.
+    Raises UserError for weights that are not finite, if no layer can be made smaller, if every trial diverges, and
+    for a run that can't be resumed or that another process is working on; KeyboardInterrupt if there is no trial to
+    return yet.
     """
     _check_weights(job.model)
     targets, skipped = targets_of(job.model, job.database, job.network, settings)
@@ -64,7 +65,7 @@ def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
 
 @contextmanager
 def _on_record(job: Job, settings: Settings, skipped: Mapping[str, str], resume: int | None) -> Iterator[Recorder]:
-    """The run, held by this process: a new one, or the one that goes on."""
+    """The run, new or resumed, locked by this process."""
     database, key = job.database, key_of(job, settings)
     if resume is None:
         with recording(job, {**facts_of(job, settings), "skipped": skipped, "key": key}, settings.seed) as recorder:
@@ -76,14 +77,14 @@ def _on_record(job: Job, settings: Settings, skipped: Mapping[str, str], resume:
         raise UserError(f"run {resume} was made with another model, data or settings; it can't go on with these")
     checkpoints = checkpoints_of(database.location, resume)
     if checkpoints is None:
-        raise UserError("runs go on from the models next to an SQLite file; this database is none")
-    # Not the other way round: a run that another process is at has not failed.
+        raise UserError("runs are resumed from the models next to an SQLite file; this database is not one")
+    # The lock comes first: a run that another process is working on has not failed.
     with checkpoints.locked(), resumed(job, resume) as recorder:
         yield recorder
 
 
 class _Search:
-    """One run under way."""
+    """A search in progress."""
 
     def __init__(
         self, recorder: Recorder, settings: Settings, targets: Mapping[str, Target], checkpoints: Checkpoints | None
@@ -105,14 +106,14 @@ class _Search:
 
     @property
     def trials(self) -> list[TrialRecord]:
-        """Those on record, the original first."""
+        """The recorded trials, the original first."""
         return self.recorder.trials
 
     def run(self, skipped: Mapping[str, str]) -> Run:
-        """Trial by trial until one is good enough, nothing is left to try, or Ctrl-C."""
+        """Makes trials until one is good enough, nothing is left to try, or Ctrl-C is pressed."""
         recorded = trials(self.job.database.engine, self.recorder.run)
         try:
-            status = self._climb(self._retraced(recorded) if recorded else self._original())
+            status = self._climb(self._replay(recorded) if recorded else self._original())
         except KeyboardInterrupt:
             if self.best is None:
                 raise
@@ -125,13 +126,13 @@ class _Search:
         return self.recorder.finished(status, self._model(self.best), plan_of(chosen), chosen, skipped)
 
     def _original(self) -> bool:
-        """Records the original. Returns whether the run is at its end: never."""
+        """Records the original. Returns False: the run has not ended."""
         by_accuracy = self.settings.metric == "accuracy" and self.job.metric is None
         self.recorder.original(self.settings.max_drop if by_accuracy else None)
         return False
 
-    def _retraced(self, recorded: Sequence[TrialRecord]) -> bool:
-        """Takes up the recorded trials. Returns whether the last of them was good enough."""
+    def _replay(self, recorded: Sequence[TrialRecord]) -> bool:
+        """Replays the recorded trials. Returns whether the last of them was good enough."""
         self.trials.append(recorded[0])
         for record in recorded[1:]:
             if plan_of(record) != self._plan():
@@ -141,12 +142,12 @@ class _Search:
             errors = {one.layer: one.error for one in record.layers}
             self.errors |= {(path, choice): errors[path] for path, choice in plan_of(record).items()}
             self.trials.append(replace(record, status=TRIED) if record.status == CHOSEN else record)
-            if self._taken_up(self.trials[-1]):
+            if self._follow(self.trials[-1]):
                 return True
         return False
 
     def _climb(self, done: bool) -> str:
-        """Tries until a trial is good enough; returns how that ended."""
+        """Makes trials until one is good enough or a limit is reached; returns the status."""
         while not done:
             if (
                 not self._plan()
@@ -154,16 +155,16 @@ class _Search:
                 or self.recorder.is_late(self.settings.max_minutes)
             ):
                 return FELL_SHORT
-            done = self._taken_up(self._try())
+            done = self._follow(self._try())
             if self.checkpoints:
                 self.checkpoints.keep_only({number for number in (self.last, self.best) if number is not None})
         return SUCCESS
 
     def _try(self) -> TrialRecord:
-        """Makes, fine-tunes, evaluates, compares and records the next trial."""
+        """Makes, fine-tunes, evaluates and records the next trial, with its similarities."""
         number, plan, clock = len(self.trials), self._plan(), Clock()
         keep = None if self.last is None else (self._model(self.last), plan_of(self.trials[self.last]))
-        # Only now, because a model that is loaded from its file draws numbers too.
+        # Only now, because loading a model from its file draws random numbers too.
         keras.utils.set_random_seed(self.settings.seed + number)
         compressed = None
         try:
@@ -172,7 +173,7 @@ class _Search:
             self._fine_tune(compressed, number)
             score = self.recorder.judged(compressed)
         except DivergedError:
-            compressed = compressed or self._factorized(plan)  # not there yet where a layer's own tuning diverged
+            compressed = compressed or self._factorized(plan)  # None if a layer's own tuning diverged
             clock.making = None
             return self.recorder.record(FAILED, cost_of(compressed), clock, None, self._layers(plan, {}))
         clock.start()
@@ -183,8 +184,8 @@ class _Search:
             self.checkpoints.save(number, compressed)
         return self.recorder.record(TRIED, cost_of(compressed), clock, score, self._layers(plan, alike))
 
-    def _taken_up(self, record: TrialRecord) -> bool:
-        """Moves the layers on by what a trial has shown. Returns whether it is good enough."""
+    def _follow(self, record: TrialRecord) -> bool:
+        """Advances the layers according to a trial's result. Returns whether the trial is good enough."""
         if record.status == FAILED:
             plan = plan_of(record)
             before = {} if self.last is None else plan_of(self.trials[self.last])
@@ -203,7 +204,7 @@ class _Search:
         return good
 
     def _constructed(self, plan: Plan, keep: tuple[keras.Model, Plan] | None, number: int) -> keras.Model:
-        """The model of the plan, what hasn't changed taken from the last trial; fine-tuned in between if iterative."""
+        """The model of the plan, with unchanged layers from the last trial; if iterative, fine-tuned in between."""
         if self.settings.schedule == "iterative":
             before = keep[1] if keep else {}
             changed = [path for path in self.targets if plan.get(path) != before.get(path)]
@@ -215,10 +216,10 @@ class _Search:
         return self._factorized(plan, keep)
 
     def _factorized(self, plan: Plan, keep: tuple[keras.Model, Plan] | None = None) -> keras.Model:
-        """The model of the plan, not tuned; notes the errors of what was decomposed for it.
+        """The model of the plan, not tuned; stores the errors of the layers that were decomposed.
 
-        What was fitted and tuned at other ranks can help or spoil: with a fit to data the model is also made anew from
-        the original, and the one with the lower validation loss is taken.
+        Weights fitted and tuned at other ranks can help or harm: with a fit to data, the model is also made anew from
+        the original, and the one with the lower validation loss is used.
         """
         made, errors = factorize_and_measure(self.model, plan, keep, self.job.progress)
         self.errors |= {(path, plan[path]): error for path, error in errors.items()}
@@ -240,12 +241,12 @@ class _Search:
         return {path: choice for path, target in self.targets.items() if (choice := target.configuration)}
 
     def _unlike(self, alike: Mapping[str, float]) -> Collection[str]:
-        """The layers below their threshold; the least alike quarter if none is."""
+        """The layers below their similarity threshold; if there are none, the least similar quarter."""
         unlike = [path for path, value in alike.items() if value < self.targets[path].threshold]
         return unlike or sorted(alike, key=lambda path: alike[path])[: math.ceil(len(alike) / 4)]
 
     def _advance(self, paths: Collection[str]) -> None:
-        """The next configuration for these layers; those without one go back to what they were."""
+        """Takes the next configuration for these layers; layers without one become the original again."""
         for path in paths:
             self.targets[path].advance()
 
@@ -257,7 +258,7 @@ class _Search:
         return math.inf if score is None else score.loss
 
     def _layers(self, plan: Plan, alike: Mapping[str, float]) -> tuple[LayerRecord, ...]:
-        """Every target's choice; those that went back to what they were have no method."""
+        """Every target's choice; layers that are the original again have no method."""
         records = []
         for path, target in self.targets.items():
             if target.solution is None:

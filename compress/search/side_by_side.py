@@ -1,7 +1,7 @@
-"""The searches of a hybrid one after the other, or several at a time.
+"""Runs the searches of a hybrid in turn or in parallel processes.
 
-A search of its own process gets the model as a file, the data, and the place of the database, which is all that they
-share: TensorFlow's seeds are a process's, so that threads would disturb each other's numbers.
+Each process gets the model as a file, the data, and the location of the database. Threads would not do: TensorFlow's
+seeds belong to the process, so that they would disturb each other's random numbers.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 
 PROCESS_BYTES = 2**30
-"""Of a process with TensorFlow, before it has a model or data."""
+"""Memory of a process with TensorFlow, before it has a model or data."""
 
 
 def searched(job: Job, pairs: Sequence[Settings], on_part: OnPart, jobs: int = 1) -> list[PairSearch]:
-    """The searches with these settings, those left out that only diverge.
+    """The searches with these settings, without those of which every trial diverges.
 
-    ``on_part`` is told each one's settings, its number from 1 and how many there are, before its trials are told.
-    jobs: how many searches run side by side, in processes of their own, as far as memory allows; their trials are
-    told when they have ended, and what comes of them is the same. Each has its own copy of the callbacks; none has the
-    job's ``progress``, which is told of whole searches.
-    Raises UserError where they can't run side by side, and DivergedError where every one diverges.
+    ``on_part`` is called with each search's settings, its number (from 1) and their count, before its trials are
+    reported.
+    jobs: how many searches run in parallel, in processes of their own, as far as memory allows; the results are the
+    same. Their trials are reported once a search has ended; each has its own copy of the callbacks, and the job's
+    ``progress`` counts whole searches.
+    Raises UserError if they can't run in parallel, and DivergedError if all of them diverge.
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1; got {jobs}")
@@ -75,7 +76,7 @@ def searched(job: Job, pairs: Sequence[Settings], on_part: OnPart, jobs: int = 1
 
 @dataclass(frozen=True)
 class _Sent:
-    """A job as another process can have it; objects: what is registered with Keras, for the model to be loaded."""
+    """A job in a form that another process can receive; objects: those registered with Keras, to load the model."""
 
     model: str
     data: Data
@@ -87,7 +88,7 @@ class _Sent:
 
 
 Outcome = tuple[PairSearch | DivergedError, list[TrialRecord]]
-"""What has come of a search, and the trials that it hasn't told."""
+"""The result of a search, and the trials that it has not reported yet."""
 
 
 def _in_turn(job: Job, pairs: Sequence[Settings]) -> Generator[Outcome, None, None]:
@@ -104,7 +105,7 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         assert location is not None
         sent = _Sent(str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, objects)
         try:
-            # As many threads as here: sums of numbers depend on how they are split.
+            # As many threads as in this process: sums depend on how they are split.
             with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=os.cpu_count()):
                 work = joblib.Parallel(return_as="generator", batch_size=1)
                 yield from work(joblib.delayed(_outcome)(sent, pair) for pair in pairs)
@@ -112,7 +113,7 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
             _end_workers()
             _close(job, pairs)
             if isinstance(error, TerminatedWorkerError):
-                raise UserError("a search was killed, perhaps for want of memory; ask again with fewer jobs") from error
+                raise UserError("a search was killed, perhaps for lack of memory; try again with fewer jobs") from error
             raise
         _end_workers()
 
@@ -122,16 +123,16 @@ def _end_workers() -> None:
 
 
 def _outcome(sent: _Sent, settings: Settings) -> Outcome:
-    """In a process of its own."""
-    told: list[TrialRecord] = []
+    """Makes one search, in a process of its own."""
+    trials: list[TrialRecord] = []
     with keras.saving.custom_object_scope(sent.objects), closing(open_database(sent.database)) as database:
         model = load_model(sent.model)
-        job = Job(model, sent.data, database, sent.network, told.append, sent.callbacks, sent.metric)
-        return part_of(job, settings), told
+        job = Job(model, sent.data, database, sent.network, trials.append, sent.callbacks, sent.metric)
+        return part_of(job, settings), trials
 
 
 def _close(job: Job, pairs: Sequence[Settings]) -> None:
-    """Records that searches whose process was ended before them were interrupted."""
+    """Records as interrupted the searches whose process was ended early."""
     keys = {key_of(job, pair) for pair in pairs}
     for row in job.database.runs():
         if row.status == RUNNING and row.settings.get("key") in keys:
@@ -139,9 +140,9 @@ def _close(job: Job, pairs: Sequence[Settings]) -> None:
 
 
 def _check_sendable(job: Job) -> None:
-    """Raises UserError where another process could not have what the job is of."""
+    """Raises UserError if the job can't be sent to another process."""
     if sqlite_path(job.database.location) is None:
-        raise UserError("searches run side by side on a database in an SQLite file; this one is none: leave out jobs")
+        raise UserError("parallel searches need a database in an SQLite file; this one is not: leave out jobs")
     for what, value in (("callbacks", job.callbacks), ("metric", job.metric)):
         try:
             cloudpickle.dumps(value)
@@ -152,10 +153,10 @@ def _check_sendable(job: Job) -> None:
 
 
 def _fitting(job: Job) -> int:
-    """How many searches memory has room for at once, at least one."""
+    """How many searches fit into memory at once, at least one."""
     arrays = (value for value in vars(job.labelled).values() if hasattr(value, "nbytes"))
     weights = sum(weight.size * 4 for weight in map(keras.ops.convert_to_numpy, job.model.weights))
-    # The data is copied once to train on; of the model there are the original, two trials, and Adam's moments.
+    # The data is copied once for training; the weights are held by the original, two trials and Adam's moments.
     needed = PROCESS_BYTES + MAP_BYTES + KEPT_BYTES + sum(array.nbytes for array in arrays) + 8 * weights
     available = available_bytes()
     return 1 if available is None else max(1, available // needed)

@@ -1,4 +1,4 @@
-"""The layers that a run factorizes, each with the configurations that it goes through."""
+"""The layers that a run factorizes, each with its candidate configurations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rankline.src.dse.metric import metric
 
 @dataclass
 class Target:
-    """A layer on its way up: the configurations still to come, and the one it has now (None: as it was).
+    """A layer with its present configuration (None: the original) and those still to come, from the smallest up.
 
     threshold: the similarity at which it keeps its ranks.
     """
@@ -45,9 +45,9 @@ class Target:
 def targets_of(
     model: keras.Model, database: Database, network: str, settings: Settings
 ) -> tuple[dict[str, Target], dict[str, str]]:
-    """The layers to factorize, each at its lowest objective, and why the others are not, in the network's order.
+    """The layers to factorize, each at its lowest objective, and why the others are skipped, in the network's order.
 
-    Raises UserError where there are none, and for a name or pattern that fits no layer.
+    Raises UserError if there are none, and for a name or pattern that matches no layer.
     """
     rows = database.layers(network)
     stored = {(row.layer, row.method) for row in database.spaces(network)}
@@ -78,9 +78,9 @@ def targets_of(
 
 
 def chosen_layers(names: Sequence[str], settings: Settings) -> set[str]:
-    """The names of the layers of a network that ``include`` and ``exclude`` leave.
+    """The names of a network's layers that ``include`` and ``exclude`` leave.
 
-    Raises UserError for a name or pattern that fits no layer.
+    Raises UserError for a name or pattern that matches no layer.
     """
     included = matching(names, settings.include) if settings.include else set(names)
     return included - matching(names, settings.exclude)
@@ -104,6 +104,6 @@ def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:
 
 
 def _method_for(row: LayerRow, stored: set[tuple[str, str]], settings: Settings) -> str | None:
-    """The run's method for the layer's kind; SVD for a convolution that the run's conv method does not apply to."""
+    """The run's method for the layer's kind; SVD for a convolution to which the run's conv method doesn't apply."""
     wanted = (settings.conv_method, "svd") if row.kind == "conv" else (settings.dense_method,)
     return next((method for method in wanted if (row.name, method) in stored), None)

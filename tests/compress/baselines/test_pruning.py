@@ -320,7 +320,7 @@ def test_parts_of_a_layer_may_be_tied_to_different_layers() -> None:
     x = layers.GlobalAveragePooling2D()(x)
     model = randomized(keras.Model(inputs, layers.Dense(3, name="classes")(x), name="halves"))
     assert prune(model, 0.5).kept == {"a": 2, "b": 3, "wide": 5}
-    with pytest.raises(UserError, match="'wide' are tied in several parts"):
+    with pytest.raises(UserError, match="'wide' are tied in several groups"):
         prune(model, {"wide": 5})
 
 
@@ -331,7 +331,7 @@ def test_parts_of_a_layer_may_be_tied_to_different_layers() -> None:
         (1.5, "keep must be a fraction"),
         ({"conv1": 0}, "has 5 filters; keep from 1 to 5"),
         ({"conv1": 6}, "has 5 filters; keep from 1 to 5"),
-        ({"stem": 3, "conv2": 4}, "conv2, stem are added up"),
+        ({"stem": 3, "conv2": 4}, "conv2, stem are added, so they must keep"),
         ({"cnv1": 3}, "unknown layer 'cnv1'; did you mean 'conv1'"),
         ({"classes": 2}, "layer 'classes' cannot be pruned: it gives an output"),
     ],
