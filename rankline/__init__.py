@@ -56,7 +56,7 @@ own_layers.REGISTER.append(partial(import_module, "rankline.layers"))
 
 
 def __getattr__(name: str) -> Any:
-    """Loads on first use, so that the import stays quick."""
+    """Imports on first use, so that ``import rankline`` stays quick."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""The calls of ``import rankline``: what is given by name or file is opened here, and the engine called."""
+"""The calls of ``import rankline``: they open what is given by name or file, and call the engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
 KEEP = "keep_"
-"""How the arguments begin that are budgets of a metric."""
+"""The prefix of arguments that are budgets of a metric."""
 
 
 def compress(
@@ -46,14 +46,20 @@ def compress(
     settings: Settings | None = None,
     **changes: Any,
 ) -> Compression:
-    """Compresses a trained model from the database, which is explored first by the methods that it lacks.
+    """Compresses a trained model with the configurations in the database, after exploring the methods that it lacks.
 
-    model: a Keras classifier or a MODEL text; data: a data name, ``Data``, the arrays (x_train, y_train, x_test,
-    y_test), with (x_validation, y_validation) in between where they are apart, or ``tf.data`` sets (train, test) or
-    (train, validation, test), which must fit into memory (see ``data_from``); name: of the network in the database;
-    out: the .keras file to write (None: the model stays in memory); changes: fields of ``Settings``, such as
-    ``objective="flops"`` or ``max_drop=0.01``; of ``Approach``: strategy, methods, metric, jobs; of ``Watch``:
-    on_trial, on_part, callbacks, progress. Layers that are frozen (``trainable=False``) stay so. Raises UserError.
+    - ``model``: a Keras classifier or a MODEL text
+    - ``data``: a data name, ``Data``, the arrays (x_train, y_train, x_test, y_test), optionally with (x_validation,
+      y_validation) in between, or ``tf.data`` sets (train, test) or (train, validation, test), which must fit into
+      memory (see ``data_from``)
+    - ``db``: the database, or its path or URL
+    - ``name``: of the network in the database
+    - ``out``: the .keras file to write (None: the model stays in memory)
+    - ``settings``, ``changes``: ``Settings``, and fields of it, such as ``objective="flops"`` or ``max_drop=0.01``; of
+      ``Approach``: strategy, methods, metric, jobs; of ``Watch``: on_trial, on_part, callbacks, progress
+
+    Layers that are frozen (``trainable=False``) stay frozen. Returns the compressed model with its plan, trials and
+    files. Raises UserError.
     """
     how, approach, watch = with_changes(changes, settings or Settings(), Approach(), Watch())
     how = approach.settings(how)
@@ -81,11 +87,14 @@ def resume(
     max_minutes: float | None = None,
     **changes: Any,
 ) -> Compression:
-    """Goes on with a run that was stopped, from its last trial, as if it had not been.
+    """Resumes a stopped run from its last trial, as if it had not been stopped.
 
-    model, data, out: those of the run, by default as it was asked for where that was by name; max_trials, max_minutes:
-    other limits than the run's; changes: metric, as in ``compress``, and fields of ``Watch``. Raises UserError where
-    the run succeeded already, and as ``compress``.
+    - ``run``: its id
+    - ``model``, ``data``, ``out``: those of the run; may be left out if the run was started with names
+    - ``max_trials``, ``max_minutes``: new limits
+    - ``changes``: metric, as in ``compress``, and fields of ``Watch``
+
+    Returns the same as ``compress``. Raises UserError if the run has succeeded already, and as ``compress`` does.
     """
     database = open_database(db, create=False) if isinstance(db, str) else db
     found = stopped(database.engine, run, {"max_trials": max_trials, "max_minutes": max_minutes})
@@ -108,13 +117,20 @@ def budget(
     settings: BudgetSettings | None = None,
     **changes: Any,
 ) -> Budgeted:
-    """A trained model factorized under a budget, without training, and on record as a run of its network.
+    """Factorizes a trained model under a budget, without training, and records it as a run of its network.
 
-    data: as in ``allocate``; where it has labels, the accuracy is told, on the validation part of every trial, and on
-    the test part of the saved and reloaded model. sweep: instead of a budget, the shares of one metric to keep,
-    ``{"flops": [0.3, 0.5]}``, which share all work but the fit; name: of the network in the database, which is explored
-    first by the methods that it lacks; out: the .keras file to write, of a sweep the folder; changes: keep_flops,
-    keep_params, keep_memory as in ``allocate``, and fields of ``BudgetSettings`` and ``Watch``. Raises UserError.
+    - ``model``: a Keras model or a MODEL text
+    - ``data``: as in ``allocate``; with labels, the accuracy is measured too, on the validation part for every trial
+      and on the test part for the saved and reloaded model
+    - ``db``: the database, or its path or URL; it is explored first with the methods that it lacks
+    - ``sweep``: instead of a budget, several shares of one metric to keep, ``{"flops": [0.3, 0.5]}``; they share all
+      work but the fit
+    - ``name``: of the network in the database
+    - ``out``: the .keras file to write, for a sweep the folder
+    - ``settings``, ``changes``: keep_flops, keep_params and keep_memory as in ``allocate``, and fields of
+      ``BudgetSettings`` and ``Watch``
+
+    Returns the run with a point for each budget. Raises UserError.
     """
     keep, rest = _keeps(changes)
     how, watch = with_changes(rest, settings or BudgetSettings(), Watch())
@@ -141,12 +157,17 @@ def allocate(
     progress: Progress = no_progress,
     **changes: Any,
 ) -> Allocation:
-    """The choice for each layer, of all methods and ranks, that does the least damage under a budget.
+    """The choice of method and ranks for each layer that does the least damage under a budget.
 
-    model: a Keras model or a MODEL text; data: calibration samples without labels (an array, or one for each input),
-    or what ``rankline.compress`` takes, of whose training part some are drawn. changes: keep_flops, keep_params,
-    keep_memory (bytes), two of them at most: a share above 0 and at most 1, or an int of at least 2, the number itself
-    (1 keeps all: see ``CalibratedModel.limits``); and fields of ``BudgetSettings``. Raises UserError.
+    - ``model``: a Keras model or a MODEL text
+    - ``data``: calibration samples without labels (an array, or one for each input), or what ``rankline.compress``
+      takes; the samples are then drawn from the training part
+    - ``settings``, ``changes``: fields of ``BudgetSettings``, and at most two of keep_flops, keep_params and
+      keep_memory (bytes): a share above 0 and at most 1, or the number itself, an int of at least 2 (1 keeps all: see
+      ``CalibratedModel.limits``)
+    - ``progress``: called as the work advances
+
+    Raises UserError.
     """
     keep, rest = _keeps(changes)
     (how,) = with_changes(rest, settings or BudgetSettings())
@@ -168,12 +189,18 @@ def refit(
     progress: Progress = no_progress,
     **changes: Any,
 ) -> keras.Model:
-    """The model factorized by a plan, its factors made in closed form as ``fit`` says, without labels or training.
+    """The model factorized by a plan, with factors in closed form, without labels or training.
 
-    fit: ``data``, to the original's outputs on what the factorized network itself gives each layer; ``whitened``, to
-    the covariance of the original's inputs; ``weights``. settings: the parts of the fit. changes: include, exclude,
-    names or patterns of the layers that are fitted, with those among them that the plan leaves as they are (the plan's
-    others are made from their weights); samples, seed: as in ``BudgetSettings``. Raises UserError.
+    - ``model``, ``data``: as in ``allocate``
+    - ``plan``: method and ranks by layer
+    - ``fit``: ``data`` fits to the original's outputs, from the inputs that layers get in the factorized network;
+      ``whitened`` uses the covariance of the original's inputs; ``weights`` uses the weights alone
+    - ``settings``: the parts of the fit
+    - ``changes``: include, exclude, names or patterns of the layers to fit, in the plan or not (others in the plan get
+      factors of their weights); samples, seed: as in ``BudgetSettings``
+    - ``progress``: called as the work advances
+
+    Raises UserError.
     """
     (how,) = with_changes({**changes, "fit": fit}, BudgetSettings())
     trained = load_model(model) if isinstance(model, str) else model
@@ -191,7 +218,7 @@ def _job(
     watch: Watch,
     request: Mapping[str, Any],
 ) -> Job:
-    """What a run is of, with everything loaded that was given by name."""
+    """The job of a run, with everything loaded that was given by name."""
     trained = load_model(model) if isinstance(model, str) else model
     found = load(data) if isinstance(data, str) else data if isinstance(data, Data) else data_from(data)
     return Job(
@@ -233,7 +260,7 @@ def _target(out: str | Path | None) -> Path | None:
 
 
 def _keeps(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The budgets among keyword arguments, by metric, and the others."""
+    """The budgets among the keyword arguments, by metric, and the other arguments."""
     keep = {name.removeprefix(KEEP): value for name, value in changes.items() if name.startswith(KEEP)}
     return keep, {name: value for name, value in changes.items() if not name.startswith(KEEP)}
 
@@ -247,5 +274,5 @@ def _recorded_data(found: Stopped) -> Data:
 
 
 def _anywhere(name: str) -> str:
-    """A name that means the same in any folder."""
+    """The name, as an absolute path if it is a file."""
     return str(Path(name).absolute()) if Path(name).is_file() else name

@@ -25,7 +25,7 @@ FINE_TUNING = FineTuning(epochs=15, learning_rate=2e-3, patience=6)
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made: files, and the compression."""
+    """The demo's files, data and compression."""
 
     original: Path
     compressed: Path
@@ -36,7 +36,7 @@ class Demo:
 
 
 def run_demo(folder: Path, seed: int = 0) -> Demo:
-    """Runs the main job end to end in ``folder``, which is made; files of an earlier demo are replaced."""
+    """Runs the main job end to end in ``folder``, which is created; files of an earlier demo are replaced."""
     from rankline.src.reports.report.html import write_report
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,9 @@ def run_demo(folder: Path, seed: int = 0) -> Demo:
 
 
 def trained(data: Data, seed: int, callbacks: list[keras.callbacks.Callback]) -> keras.Model:
-    """LeNet-5 behind a rescaling of the 8x8 digits to its 28x28 input, trained.
+    """A trained LeNet-5, with layers in front that scale the 8x8 digits to its 28x28 input.
 
-    Small random shifts and turns while training: there are only some 1,200 digits to learn from.
+    It is trained with small random shifts and rotations, because there are only some 1,200 digits to learn from.
     """
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -85,7 +85,7 @@ def trained(data: Data, seed: int, callbacks: list[keras.callbacks.Callback]) ->
 
 
 def compressed(model: keras.Model, data: Data, database: Database, out: Path, seed: int) -> Compression:
-    """The model compressed for params, at most 1.5 points of validation accuracy lost."""
+    """Compresses the model's params, with at most 1.5 points of validation accuracy lost."""
     settings = Settings(fine_tuning=FINE_TUNING, seed=seed)
     with bar("", "compressing") as progress:
         return compress(

@@ -1,4 +1,4 @@
-"""Keras layers of Rankline's own. Importing this registers them, so that plain Keras loads models that have them."""
+"""Rankline's own Keras layers. Importing this registers them, so that Keras can load models that have them."""
 
 from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.layers.tt_matrix import TTMatrix

@@ -1,1 +1,1 @@
-"""Looking at it: figures and the HTML report."""
+"""Figures, reports, the web explorer and the study."""

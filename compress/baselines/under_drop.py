@@ -1,4 +1,4 @@
-"""The smallest model of one-parameter families that stays within a drop after one-shot fine-tuning, as a recorded run."""
+"""The smallest model of one-parameter families within a drop after one-shot fine-tuning, as a recorded run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The web explorer: a live page over a database that it only reads. Needs the extra ``web``."""
+"""The web explorer: live pages over a database, read only. Needs the extra ``web``."""

@@ -1,4 +1,4 @@
-"""What the page asks of a layer's spaces under windows, and the answer: counts, picks and points for the cloud."""
+"""The page's questions about a layer's spaces under windows, and the answers: counts, picks and points of the cloud."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from rankline.src.reports.figures.solution_cloud import AGAINST, cloud_ground, c
 from rankline.src.reports.report.clouds import envelope_of, joined, table_of
 
 SAMPLE, SEED = 120, 0
-"""The most points of a method in the cloud, and what draws them."""
+"""The most points of a method in the cloud, and the seed that draws them."""
 
 WHOLE = 100
-"""A window's end at so many percent is open: costs above the original's are in it, too."""
+"""A window that ends at this percentage is open: it includes costs above the original's."""
 
 Percents = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A layer by some methods, narrowed to a set, to windows and to an error.
+    """A layer and methods, narrowed to a set, windows and an error.
 
-    ``kept``: by metric, from how much to how much of the original's cost may be left, in percent; ``error``: the
-    largest relative error in percent; 100 is no limit. ``against``: what the cloud draws the FLOPs against.
+    ``kept``: the range of the original's cost that may be left, in percent, by metric; ``error``: the largest relative
+    error in percent, 100 for no limit. ``against``: what the cloud draws the FLOPs against.
     """
 
     network: str
@@ -61,15 +61,16 @@ class Question:
         for name, pair in (self.kept or {}).items():
             metric(name)
             if not (_are_percents(pair) and len(pair) == 2 and pair[0] <= pair[1]):
-                told = f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {shown(pair)}"
-                raise UserError(told)
+                raise UserError(
+                    f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {shown(pair)}"
+                )
         if not _are_percents([self.error]):
             raise UserError(f"an error is a percent from 0 to {WHOLE}; got {shown(self.error)}")
 
 
 @dataclass(frozen=True)
 class MethodAnswer:
-    """One method: how many configurations the set has, how many meet the windows, the picks and a sample of these."""
+    """One method: the number of configurations in the set and in the windows, and the latter's picks and sample."""
 
     method: str
     whole: int
@@ -80,15 +81,15 @@ class MethodAnswer:
 
 
 def answers(database: Database, question: Question) -> list[MethodAnswer]:
-    """What each method has. Raises UserError for what the database doesn't have."""
+    """The answer for each method. Raises UserError for anything that the database doesn't have."""
     return [_answer(one, question) for one in _spaces(database, question)]
 
 
 def cloud(
     database: Database, question: Question, found: Sequence[MethodAnswer], chosen: Solution | None
 ) -> dict[str, Any]:
-    """The figure of a question's answers, as plotly's JSON, with one configuration marked."""
-    # The ground is that of the whole spaces, whatever set is asked for, and knows no errors.
+    """The figure of a question's answers, as plotly JSON, with one configuration marked."""
+    # The background shows the whole spaces, whatever set is asked for, and no errors.
     spaces = tuple(replace(one.within("all"), errors=None) for one in _spaces(database, question))
     row = layer_row(database, question.network, question.layer)
     ground = _ground(spaces, row.cost, question.against)
@@ -104,7 +105,7 @@ def cloud(
 
 
 def layer_row(database: Database, network: str, layer: str) -> LayerRow:
-    """What the database has of a layer. Raises UserError for an unknown one."""
+    """The row of a layer in the database. Raises UserError for an unknown layer."""
     rows = {row.name: row for row in database.layers(network)}
     if layer not in rows:
         raise one_of(f"layer of '{network}'", layer, list(rows))
@@ -118,14 +119,15 @@ def _spaces(database: Database, question: Question) -> list[Solutions]:
 
 @lru_cache(maxsize=128)
 def _ground(spaces: Sequence[Solutions], original: Cost, against: str) -> dict[str, Any]:
-    """What windows don't change in the figure."""
+    """The part of the figure that doesn't depend on windows."""
     envelope = joined([_envelope(one, "params" if against == "params" else "memory") for one in spaces])
     return cloud_ground(envelope, original, "", against)
 
 
 @lru_cache(maxsize=256)
 def _envelope(solutions: Solutions, metric: str) -> pd.DataFrame:
-    """The same for every window, and for every choice of methods; of a large space it takes a third of a second."""
+    """Cached, because it is the same for all windows and choices of methods, and a large space takes a third of a
+    second."""
     return envelope_of(solutions, metric)
 
 
@@ -145,7 +147,7 @@ def _answer(solutions: Solutions, question: Question) -> MethodAnswer:
 
 
 def _is_known(solutions: Solutions, question: Question) -> bool:
-    """Whether the question can be asked of a method: a limit on the error can't where no error is known."""
+    """Whether a method can answer the question: a limit on the error needs known errors."""
     return question.error >= WHOLE or solutions.errors is not None
 
 
@@ -156,7 +158,7 @@ def _narrowed(solutions: Solutions, question: Question) -> Solutions:
         least = ceil(Fraction(str(low)) * whole / WHOLE) if low > 0 else None
         most = floor(Fraction(str(high)) * whole / WHOLE) if high < WHOLE else None
         if least is not None and most is not None and least > most:
-            least = most = 0  # between two whole numbers there is none, nor at nothing
+            least = most = 0  # no whole number is in the window; no configuration costs 0 either
         if (least, most) != (None, None):
             windows[name] = (least, most)
     if question.error < WHOLE:

@@ -1,4 +1,4 @@
-"""The application: the frame that all pages share, which page an address is, and what is said where something fails."""
+"""The application: the frame that all pages share, the page for an address, and error messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
 from rankline.src.reports.explorer import compare_page, explore_page, network_page, runs_page
 from rankline.src.reports.explorer.given import text
-from rankline.src.reports.explorer.messages import TellingDash
-from rankline.src.reports.explorer.parts import method_style, told
+from rankline.src.reports.explorer.messages import ExplorerDash
+from rankline.src.reports.explorer.parts import hint, method_style
 from rankline.src.reports.explorer.safety import is_loopback, secure
 
 PAGES = {"/": explore_page, "/network": network_page, "/runs": runs_page, "/compare": compare_page}
-"""By address: modules with a TITLE, ``layout`` (the page for a query) and ``register`` (its callbacks)."""
+"""Modules by address, with a TITLE, ``layout`` (the page for a query) and ``register`` (its callbacks)."""
 
 FRAME = """<!doctype html>
 <html lang="en">
@@ -30,9 +30,9 @@ FRAME = """<!doctype html>
 
 
 def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
-    """The explorer of a database, which it only reads. host: the address that it will be served at."""
+    """The explorer of a database, read only. host: the address at which it will be served."""
     style = (files("rankline.src.reports.report") / "templates" / "report.css").read_text(encoding="utf-8")
-    app = TellingDash(
+    app = ExplorerDash(
         "rankline.src.reports.explorer",
         title="Rankline",
         update_title="",
@@ -41,7 +41,7 @@ def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
         suppress_callback_exceptions=True,  # pages come and go
         enable_mcp=False,
-        use_async=False,  # whatever else is installed
+        use_async=False,  # even if other packages would allow it
     )
     _register_frame(app, database)
     for page in PAGES.values():
@@ -60,7 +60,7 @@ def make_app(database: Database, host: str = "127.0.0.1") -> Dash:
     return app
 
 
-def _register_frame(app: TellingDash, database: Database) -> None:
+def _register_frame(app: ExplorerDash, database: Database) -> None:
     @app.callback(
         Output("page", "children"),
         Output("messages", "children"),
@@ -70,7 +70,7 @@ def _register_frame(app: TellingDash, database: Database) -> None:
         State("followed", "data"),
     )
     def show(path: Any, search: Any, followed: str | None) -> tuple[Any, Any, Any]:
-        """The page of an address; ``followed`` is one that was only made to say what the page shows already."""
+        """The page of an address; ``followed`` is an address that only names what the page already shows."""
         path, search = text("path", path), text("query", search or "")
         if f"{path}{search}" == followed:
             return no_update, no_update, no_update
@@ -82,8 +82,8 @@ def _register_frame(app: TellingDash, database: Database) -> None:
 def _page(database: Database, path: str, query: Mapping[str, str]) -> Any:
     if path not in PAGES:
         known = [html.Li(dcc.Link(page.TITLE, href=one)) for one, page in PAGES.items()]
-        return html.Div([html.H1("There is no such page"), html.P("These are there:"), html.Ul(known)])
+        return html.Div([html.H1("There is no such page"), html.P("The pages are:"), html.Ul(known)])
     try:
         return PAGES[path].layout(database, query)
     except UserError as error:
-        return html.Div([html.H1(PAGES[path].TITLE), told(str(error))])
+        return html.Div([html.H1(PAGES[path].TITLE), hint(str(error))])

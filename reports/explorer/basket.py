@@ -1,4 +1,4 @@
-"""The basket: one configuration for each of some layers of a network. The browser keeps it, as text."""
+"""The basket: chosen configurations of a network's layers, one per layer. The browser stores it, as text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rankline.src.reports.explorer.configurations import solution_of
 
 @dataclass(frozen=True)
 class Basket:
-    """The choices by layer, and the whole network's cost as it is and with them.
+    """The choices by layer, and the whole network's cost without and with them.
 
-    ``refused``: by layer, why what the browser kept for it is no configuration.
+    ``refused``: why what the browser stored for a layer is not a configuration, by layer.
     """
 
     network: str
@@ -33,7 +33,7 @@ class Basket:
 
 
 def basket_of(database: Database, network: str, kept: Any) -> Basket:
-    """The basket of a network from what the browser kept: by network, by layer, a configuration's text.
+    """The basket of a network, from what the browser stored: configurations as text, by network and layer.
 
     Raises UserError for an unknown network.
     """
@@ -50,17 +50,17 @@ def basket_of(database: Database, network: str, kept: Any) -> Basket:
 
 
 def with_choice(kept: Any, network: str, layer: str, text: str | None) -> dict[str, dict[str, Any]]:
-    """What the browser keeps, with a layer's configuration, or without (None)."""
+    """What the browser stores, with a layer's configuration set, or removed (None)."""
     found = _kept_texts(kept)
     texts = {name: one for name, one in found.get(network, {}).items() if name != layer}
     return {**found, network: texts if text is None else {**texts, layer: text}}
 
 
 def emptied(kept: Any, network: str) -> dict[str, dict[str, Any]]:
-    """What the browser keeps, without a network's choices."""
+    """What the browser stores, without a network's choices."""
     return {name: texts for name, texts in _kept_texts(kept).items() if name != network}
 
 
 def _kept_texts(kept: Any) -> dict[str, dict[str, Any]]:
-    """What the browser kept, as far as it is of the right form."""
+    """The well-formed part of what the browser stored."""
     return {name: texts for name, texts in kept.items() if isinstance(texts, dict)} if isinstance(kept, dict) else {}

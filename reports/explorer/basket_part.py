@@ -1,4 +1,4 @@
-"""The basket on the page: one configuration a layer, the network's totals, and the plan to take away."""
+"""The basket on the page: one configuration per layer, the network's totals, and the plan to download."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rankline.src.reports.explorer.given import pressed, text
 from rankline.src.reports.explorer.parts import table
 
 CARRY_OUT = ("rankline factorize MODEL", "--plan FILE --out SMALL.keras")
-"""The command that makes a plan's model, on two lines."""
+"""The command that applies a plan, on two lines."""
 
 
 def layout() -> html.Section:
-    """Where the basket of the chosen network is shown."""
+    """The place of the chosen network's basket."""
     return html.Section([html.Div(id="basket-shown"), dcc.Download(id="plan")], className="basket")
 
 
 def register(app: Dash, database: Database) -> None:
-    """Its callbacks."""
+    """The basket's callbacks."""
 
     @app.callback(
         Output("basket", "data"),

@@ -14,7 +14,7 @@ from rankline.src.dse.numbers import si
 
 
 def chain(layer: Layer, solution: Solution) -> html.Div:
-    """The layer as it is, and the factors that take its place, each with the shapes of its weights and its output."""
+    """The original layer and the factors that replace it, each with the shapes of its weights and output."""
     links = list(METHODS[solution.method].chain(layer, solution.ranks, solution.shape))
     return html.Div(
         [
@@ -27,7 +27,7 @@ def chain(layer: Layer, solution: Solution) -> html.Div:
 
 
 def map_text(sizes: Sequence[int], channels: int, positions: int) -> str:
-    """The shape of a feature map: with a token axis ``197 × 64``, of a layer called twice ``2 × (8 × 8 × 64)``."""
+    """The shape of a feature map: ``197 × 64`` with a token axis, ``2 × (8 × 8 × 64)`` for a layer called twice."""
     shape = _shape((*sizes, channels))
     if positions == 1:
         return shape

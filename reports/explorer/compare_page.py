@@ -11,8 +11,8 @@ from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.numbers import percent
 from rankline.src.reports.explorer.controls import picker
-from rankline.src.reports.explorer.messages import TellingDash
-from rankline.src.reports.explorer.parts import graph, table, told
+from rankline.src.reports.explorer.messages import ExplorerDash
+from rankline.src.reports.explorer.parts import graph, hint, table
 from rankline.src.reports.explorer.runs_page import NONE, run_number
 from rankline.src.reports.report.comparison import compared
 from rankline.src.reports.report.outcome import outcome
@@ -26,7 +26,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     runs = database.runs()
     if len(runs) < 2:
         few = NONE if not runs else "The database has one run only; two can be compared."
-        return html.Div([html.H1(TITLE), told(few)])
+        return html.Div([html.H1(TITLE), hint(few)])
     a, b = (run_number(database, query.get(key, str(runs[place].id))) for key, place in (("a", -2), ("b", -1)))
     options = [{"label": f"run {row.id}: {row.network}, {row.status}", "value": row.id} for row in runs]
     pickers = [picker("first run", options, a, "run-a"), picker("second run", options, b, "run-b")]
@@ -34,7 +34,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     return html.Div([html.H1("Two runs side by side"), *shown])
 
 
-def register(app: TellingDash, database: Database) -> None:
+def register(app: ExplorerDash, database: Database) -> None:
     """The page's callbacks."""
 
     app.in_browser("runs", Output("compared-address", "data"), Input("run-a", "value"), Input("run-b", "value"))
@@ -45,7 +45,7 @@ def register(app: TellingDash, database: Database) -> None:
         try:
             found = compared(database, a, b)
         except UserError as error:
-            return told(str(error))
+            return hint(str(error))
         titles = [f"run {a}", f"run {b}"]
         parts: list[Any] = [html.Div([_path(database, number) for number in (a, b)], className="two")]
         for title, rows in (
@@ -63,5 +63,5 @@ def _path(database: Database, number: int) -> html.Div:
     layers = database.layers(run.network)
     result = outcome(run, database.trials(number), database.network(run.network), layers)
     path = drawn_path(result)
-    shown = told("No accuracy is known.") if path is None else graph(path.figure)
+    shown = hint("No accuracy is known.") if path is None else graph(path.figure)
     return html.Div([html.H2(f"Run {number}"), shown])

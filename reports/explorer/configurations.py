@@ -1,4 +1,4 @@
-"""Configurations as text, as the command line writes them and a browser sends them: ``tucker 3x8``."""
+"""Configurations as text, the same on the command line and from a browser: ``tucker 3x8``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TEXT = re.compile(r"(?P<method>\w+) (?P<ranks>[1-9]\d{0,8}(x[1-9]\d{0,8}){0,3})(
 
 
 def as_text(solution: Solution) -> str:
-    """Method, ranks, and T3F's tensor shape."""
+    """Method, ranks and, for T3F, the tensor shape."""
     return str(solution.configuration)
 
 
 def solution_of(database: Database, network: str, layer: str, text: Any) -> Solution:
-    """The configuration of a layer that a text names. Raises UserError where it is none."""
+    """The layer's configuration for a text. Raises UserError if there is no such configuration."""
     found = TEXT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise UserError(f"a configuration is a method with ranks, such as 'tucker 3x8'; got {str(text)[:60]!r}")

@@ -1,4 +1,4 @@
-"""What a person sets on a page: pickers, choices and windows, each with a name that screen readers tell, too."""
+"""The controls of a page: pickers, choices and windows, each with a name for screen readers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MARKS = {place: f"{place}" for place in range(0, WHOLE + 1, 25)}
 
 
 def picker(name: str, options: Sequence[Any], value: Any, key: str) -> html.Div:
-    """One of a list that may be long."""
+    """A choice of one from a list that may be long."""
     label = html.Label(name, htmlFor=key, id=f"{key}-value-count")  # Dash's list takes its name from that id
     return html.Div([label, dcc.Dropdown(options, value, id=key, clearable=False)], className="labelled")
 
 
 def group(name: str, choice: Any) -> html.Fieldset:
-    """A few choices that are all seen."""
+    """A few choices, all visible."""
     return html.Fieldset([html.Legend(name), choice], className="labelled")
 
 
 def window(name: str, key: str, whole: bool = False, disabled: bool = False) -> html.Fieldset:
-    """From how many to how many percent; with ``whole`` only up to how many. What is set stands in ``key``-text."""
+    """A range of percentages, or with ``whole`` an upper limit only. Its text is shown in ``key``-text."""
     slider: Any = dcc.Slider if whole else dcc.RangeSlider
     value = WHOLE if whole else [0, WHOLE]
     shown = slider(0, WHOLE, 1, value=value, marks=MARKS, id=key, allow_direct_input=False, disabled=disabled)

@@ -1,4 +1,4 @@
-"""The page of one layer: windows, the cloud, a configuration looked at closely, and the basket."""
+"""The page of one layer: windows, the cloud, a configuration in detail, and the basket."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rankline.src.reports.explorer.chain import chain
 from rankline.src.reports.explorer.configurations import as_text, solution_of
 from rankline.src.reports.explorer.controls import group, picker, range_text, window
 from rankline.src.reports.explorer.given import pressed, text, texts
-from rankline.src.reports.explorer.messages import TellingDash
-from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, method_name, table, told
+from rankline.src.reports.explorer.messages import ExplorerDash
+from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, hint, method_name, table
 from rankline.src.reports.figures.solution_cloud import AGAINST
 from rankline.src.reports.report.clouds import drawn_front
 
@@ -26,14 +26,14 @@ TITLE = "Layers"
 
 SETS = {"useful": "useful", "better": "better than the original", "all": "all"}
 HEIGHT = 460
-"""Of the cloud, in pixels."""
+"""The height of the cloud, in pixels."""
 
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
     """The page; ``query`` may name a ``network`` and a ``layer``. Raises UserError for unknown ones."""
     networks = [row.name for row in database.networks()]
     if not networks:
-        return html.Div([html.H1(TITLE), told("The database has no network yet. Add one with: rankline explore MODEL")])
+        return html.Div([html.H1(TITLE), hint("The database has no network yet. Add one with: rankline explore MODEL")])
     network = query.get("network", networks[0])
     if network not in networks:
         raise one_of("network", network, networks)
@@ -81,7 +81,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     )
 
 
-def register(app: TellingDash, database: Database) -> None:
+def register(app: ExplorerDash, database: Database) -> None:
     """The page's callbacks."""
     basket_part.register(app, database)
     app.in_browser("layer", Output("address", "data"), Input("network", "value"), Input("layer", "value"))
@@ -112,7 +112,7 @@ def register(app: TellingDash, database: Database) -> None:
     def change_layer(layer: Any, network: Any) -> tuple[Any, ...]:
         layer = None if layer is None else text("layer", layer)
         methods, facts, known = _known_of(database, text("network", network), layer)
-        limit = no_update if known else WHOLE  # of an error that nobody knows
+        limit = no_update if known else WHOLE  # without a limit if errors are unknown
         return methods, methods, facts, not known, limit, None, layer is None
 
     names = tuple(METRICS)
@@ -135,7 +135,7 @@ def register(app: TellingDash, database: Database) -> None:
     def answer(methods: list[str], within: str, against: str, error: float, inspected: Any, *more: Any) -> Any:
         *kept, network, layer = more
         if layer is None:
-            return told(_why_none(database, text("network", network))), *(no_update for _ in range(len(names) + 2))
+            return hint(_why_none(database, text("network", network))), *(no_update for _ in range(len(names) + 2))
         chosen = dict(zip(names, kept, strict=True))
         question = Question(network, layer, texts("method", methods or ()), within, chosen, error, against)
         found = answers(database, question)
@@ -161,7 +161,7 @@ def register(app: TellingDash, database: Database) -> None:
         spaces = [database.solutions(layer, method, network).within(within) for method in question.methods]
         row = layer_row(database, network, layer)
         drawn = drawn_front(row, spaces)
-        return told(UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure)
+        return hint(UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure)
 
     @app.callback(
         Output("inspected", "data", allow_duplicate=True),
@@ -199,12 +199,12 @@ def register(app: TellingDash, database: Database) -> None:
 
 
 def _layers(database: Database, network: str) -> list[str]:
-    """The layers that have spaces, in their order."""
+    """The layers that have spaces, in the network's order."""
     return list(dict.fromkeys(row.layer for row in database.spaces(network)))
 
 
 def _largest(database: Database, network: str) -> str | None:
-    """Of them, the layer with the most params."""
+    """The layer with the most params among them."""
     params = {row.name: row.cost.params for row in database.layers(network)}
     return max(_layers(database, network), key=lambda name: params[name], default=None)
 
@@ -227,7 +227,7 @@ def _known_of(database: Database, network: str, layer: str | None) -> tuple[list
 
 def _counts(found: Sequence[MethodAnswer], question: Question) -> list[Any]:
     if not found:
-        return [told("No method is chosen.")]
+        return [hint("No method is chosen.")]
     limited = question.error < WHOLE
     unknown = [one.method for one in found if limited and not one.errors_known]
     roles = ["fewest FLOPs", "most FLOPs", *(["least error"] if any(one.errors_known for one in found) else [])]
@@ -244,7 +244,7 @@ def _counts(found: Sequence[MethodAnswer], question: Question) -> list[Any]:
     head = html.P([html.B(count(total)), " configurations meet the windows"], id="total")
     columns = ["method", "in the windows", f"{question.within} in all", *roles]
     shown = [head, table(columns, rows, "configurations by method")]
-    return [*shown, told(f"Not counted: {', '.join(unknown)}. {UNKNOWN_ERRORS}")] if unknown else shown
+    return [*shown, hint(f"Not counted: {', '.join(unknown)}. {UNKNOWN_ERRORS}")] if unknown else shown
 
 
 def _pick(one: MethodAnswer, role: str) -> Any:

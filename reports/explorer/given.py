@@ -1,4 +1,4 @@
-"""What a browser sends, before anything is done with it: any page can send anything."""
+"""Checks of what a browser sends, because any page can send anything."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rankline.src.dse.errors import UserError
 
 
 def text(what: str, value: Any) -> str:
-    """The value, where it is a text that a database can hold. Raises UserError, which calls it ``what``."""
+    """The value, if it is a text that a database can hold. Raises UserError, which calls it ``what``."""
     if not isinstance(value, str) or not _is_encodable(value):
         raise UserError(f"a {what} is a text; got {shown(value)}")
     return value
 
 
 def texts(what: str, values: Any) -> tuple[str, ...]:
-    """The values, where they are different texts. Raises UserError."""
+    """The values, if they are distinct texts. Raises UserError."""
     if not isinstance(values, list | tuple):
         raise UserError(f"{what}s are a list of texts; got {shown(values)}")
     found = tuple(text(what, value) for value in values)
@@ -27,7 +27,7 @@ def texts(what: str, values: Any) -> tuple[str, ...]:
 
 
 def pressed() -> Any:
-    """Inside a callback: the id of the button whose press it answers; None where it was called for another reason."""
+    """Inside a callback, the id of the button that was pressed; None if it was called for another reason."""
     return ctx.triggered_id if any(one["value"] for one in ctx.triggered) else None
 
 
@@ -37,5 +37,5 @@ def shown(value: Any) -> str:
 
 
 def _is_encodable(value: str) -> bool:
-    """JSON can hold half of a surrogate pair, which no encoding has."""
+    """Whether a text can be encoded: JSON can hold half of a surrogate pair, which can't."""
     return not any("\ud800" <= one <= "\udfff" for one in value)

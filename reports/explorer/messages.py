@@ -1,4 +1,4 @@
-"""What went wrong, above the page: a line for each callback, until the same one succeeds."""
+"""Error messages above the page: one line for each callback, until it succeeds again."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rankline.src.dse.errors import UserError
 from rankline.src.reports.explorer.safety import FAILED
 
 
-class TellingDash(Dash):
-    """Dash whose callbacks' errors are told in ``messages``."""
+class ExplorerDash(Dash):
+    """Dash that shows its callbacks' errors in ``messages``."""
 
     def __init__(self, *values: Any, **options: Any) -> None:
         self.message_ids: list[str] = []
         super().__init__(*values, **options)
 
     def callback(self, *places: Any, **options: Any) -> Callable[..., Any]:
-        """As Dash's own, which it hands the function on to."""
+        """As in Dash; errors are also shown in ``messages``."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             name = _name(function.__name__)
@@ -32,7 +32,7 @@ class TellingDash(Dash):
                 set_props(name, {"children": ""})
                 return function(*values)
 
-            own = super(TellingDash, self).callback(*places, on_error=partial(_tell, name), **options)
+            own = super(ExplorerDash, self).callback(*places, on_error=partial(_show, name), **options)
             own(answered)
             self.message_ids.append(name)
             return function
@@ -40,7 +40,7 @@ class TellingDash(Dash):
         return register
 
     def in_browser(self, function: str, *places: Input | Output) -> None:
-        """Has a function of assets/explorer.js called with the inputs when one of them changes.
+        """Calls a function of assets/explorer.js with the inputs when one of them changes.
 
         Without an output, it isn't called when they first appear.
         """
@@ -48,7 +48,7 @@ class TellingDash(Dash):
         register(ClientsideFunction("explorer", function), *places)
 
     def messages(self) -> list[html.P]:
-        """An empty line for each callback that there is."""
+        """An empty line for each callback."""
         return [html.P(id=name) for name in self.message_ids]
 
 
@@ -56,8 +56,8 @@ def _name(function: str) -> str:
     return f"message-{function}"
 
 
-def _tell(name: str, error: Exception) -> None:
-    """Shows an error; one that isn't the user's is told whole where the server runs."""
+def _show(name: str, error: Exception) -> None:
+    """Shows an error on the page; one that isn't the user's is printed with its traceback by the server."""
     if not isinstance(error, UserError):
         traceback.print_exception(error, file=sys.stderr)
     set_props(name, {"children": str(error) if isinstance(error, UserError) else FAILED})

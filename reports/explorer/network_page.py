@@ -1,4 +1,4 @@
-"""The page of a network: where its params and FLOPs sit."""
+"""The page of a network: where its params and FLOPs are."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dash import Dash, html
 
 from rankline.src.db.database import Database
 from rankline.src.dse.numbers import si
-from rankline.src.reports.explorer.parts import graph, link, table, told
+from rankline.src.reports.explorer.parts import graph, hint, link, table
 from rankline.src.reports.report.content import drawn_costs
 
 TITLE = "Networks"
 
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
-    """Every network; ``query`` may name one, whose layers are shown. Raises UserError for an unknown one."""
+    """All networks, and the layers of the one that ``query`` may name. Raises UserError for an unknown one."""
     networks = database.networks()
     if not networks:
-        return html.Div([html.H1(TITLE), told("The database has no network yet. Add one with: rankline explore MODEL")])
+        return html.Div([html.H1(TITLE), hint("The database has no network yet. Add one with: rankline explore MODEL")])
     columns = ["network", "layers", "params", "FLOPs", "source"]
     rows = [
         [
@@ -37,7 +37,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
 
 
 def register(app: Dash, database: Database) -> None:
-    """Nothing: the page is made anew for each address."""
+    """Does nothing: the page is made anew for each address."""
 
 
 def _layers(database: Database, name: str) -> list[Any]:

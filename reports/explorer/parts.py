@@ -1,4 +1,4 @@
-"""Pieces of pages: tables, figures, messages and links."""
+"""Parts of pages: tables, figures, hints and links."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rankline.src.reports.figures.palette import LOOKS
 SYMBOLS = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "pentagon": "⬟",
 }  # fmt: skip
-"""Characters that look as the figures' symbols do."""
+"""Characters that look like the figures' symbols."""
 
 UNKNOWN_ERRORS = "No error is known: run rankline explore MODEL --errors on the trained model."
 
@@ -25,9 +25,9 @@ BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], label: str, key: str = "") -> html.Div:
-    """A table that scrolls by itself where the window is narrow; numbers and figures stand to the right.
+    """A table that scrolls sideways in a narrow window; numbers are right-aligned.
 
-    label: what screen readers call it; key: its id.
+    label: its name for screen readers; key: its id.
     """
     body = [list(row) for row in rows]
     right = [all(_is_figure(row[j]) for row in body) and bool(body) for j in range(len(columns))]
@@ -39,7 +39,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], label: str, key
 
 
 def method_name(method: str) -> html.Span:
-    """A method's name after its symbol, which ``method_style`` adds."""
+    """A method's name; ``method_style`` puts its symbol in front."""
     return html.Span(method, className=f"method-{method}")
 
 
@@ -54,16 +54,16 @@ def method_style() -> str:
 
 
 def graph(figure: go.Figure | None, height: int | None = None, **properties: Any) -> dcc.Graph:
-    """A figure as wide as its place; ``height`` in pixels, where it isn't the figure's own."""
+    """A figure as wide as its place; ``height`` in pixels is used without a figure."""
     high = height if figure is None else figure.layout.height
     config: Any = {"displaylogo": False, "responsive": True, "modeBarButtons": BUTTONS}
     given: dict[str, Any] = {} if figure is None else {"figure": figure}
     return dcc.Graph(config=config, className="plot", responsive=True, style={"height": high}, **given, **properties)
 
 
-def told(text: str) -> html.P:
+def hint(text: str) -> html.P:
     """A line that says why there is nothing to see, and what to do."""
-    return html.P(text, className="told")
+    return html.P(text, className="hint")
 
 
 def link(text: str, path: str, **query: Any) -> dcc.Link:
@@ -72,7 +72,7 @@ def link(text: str, path: str, **query: Any) -> dcc.Link:
 
 
 def figures_of(solution: Solution) -> html.Div:
-    """What a configuration costs, beside the layer as it is, and what is known of its error."""
+    """The cost of a configuration next to the original layer's, and its error if known."""
     original = solution.original
     costs = [
         ("params", original.params, solution.params),
@@ -88,7 +88,7 @@ def figures_of(solution: Solution) -> html.Div:
 
 
 def error_text(solution: Solution) -> str:
-    """The error, of what it is, and how sure it is; what to run where none is known."""
+    """The error, what it is of, and how certain it is; if unknown, what to run."""
     if solution.error is None:
         return UNKNOWN_ERRORS
     sure = {"exact": "exactly", "bound": "at most", "estimate": "about"}[solution.certainty or "estimate"]

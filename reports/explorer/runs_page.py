@@ -1,4 +1,4 @@
-"""The page of compression runs, and of one run; both follow what is under way."""
+"""The page of all compression runs, and of one run; both follow runs in progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rankline.src.db.database import Database
 from rankline.src.db.records.runs import RUNNING, RunRow, TrialRecord
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.numbers import change, percent, si
-from rankline.src.reports.explorer.parts import graph, link, table, told
+from rankline.src.reports.explorer.parts import graph, hint, link, table
 from rankline.src.reports.report.outcome import best_trial, outcome
 from rankline.src.reports.report.run_figures import drawn_path, drawn_similarity
 
@@ -23,7 +23,7 @@ NONE = "The database has no run yet. Start one with: rankline compress MODEL --d
 
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
-    """All runs; or the one that ``query`` names, with its trials. Raises UserError for an unknown one."""
+    """All runs, or the one that ``query`` names, with its trials. Raises UserError for an unknown one."""
     if "run" in query:
         number = run_number(database, query["run"])
         look = dcc.Interval(id="look", interval=LOOK_EVERY_MS)
@@ -52,7 +52,7 @@ def register(app: Dash, database: Database) -> None:
 
 
 def run_number(database: Database, given: Any) -> int:
-    """The run that a text or a number names. Raises UserError for none."""
+    """The id of a run, given as text or number. Raises UserError if there is no such run."""
     text = str(given)[:60]
     known = [row.id for row in database.runs()]
     if not known:
@@ -66,7 +66,7 @@ def _runs(database: Database) -> Any:
     """All runs, the last first."""
     runs = database.runs()
     if not runs:
-        return told(NONE)
+        return hint(NONE)
     columns = ["run", "network", "started (UTC)", "status", "trials", "test accuracy", "objective"]
     rows = [
         [
@@ -93,7 +93,7 @@ def _shown(database: Database, run: RunRow) -> list[Any]:
     if run.status == RUNNING:
         parts.append(html.P("This page follows it; new trials appear by themselves.", className="soft"))
     if not trials:
-        return [*parts, told("It has no trial yet.")]
+        return [*parts, hint("It has no trial yet.")]
     rows = [
         [
             ("▸ " if best is not None and trial.number == best.number else "") + str(trial.number),

@@ -1,4 +1,4 @@
-"""What every answer of the server says to browsers, and whom it answers."""
+"""Security headers on every answer of the server, and which requests it answers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from flask import Flask, Response, abort, request
 from werkzeug.exceptions import HTTPException
 
 CALLS = "/_dash-update-component"
-"""The address that pages send their callbacks' inputs to."""
+"""The address to which pages send their callbacks' inputs."""
 
 LARGEST_REQUEST = 2**20
-"""Bytes; what a page sends is some kilobytes."""
+"""Bytes; pages send some kilobytes."""
 
 FAILED = "That failed; the server's terminal shows where."
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is one of the machine itself alone."""
+    """Whether a host name or address can only be reached from the machine itself."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -28,11 +28,11 @@ def is_loopback(host: str) -> bool:
 
 
 def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
-    """Headers that keep pages from loading or sending anything elsewhere, and from being framed; and answers to what
-    no page sends.
+    """Adds headers that stop pages from loading or sending anything elsewhere and from being framed, and refuses
+    requests that no page sends.
 
-    hashes: of the pages' own inline scripts. loopback: answer only to the machine's own names, so that no page from
-    elsewhere can reach the server under a name of its own (DNS rebinding).
+    hashes: of the pages' own inline scripts. loopback: answer only to the machine's own names, so that no other site
+    can reach the server under a name of its own (DNS rebinding).
     """
     scripts = " ".join(["'self'", *(f"'{one.strip(chr(39))}'" for one in hashes)])
     headers = {
@@ -55,14 +55,14 @@ def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
             abort(400, "this server answers to localhost and to addresses of the machine itself, such as 127.0.0.1")
 
     @server.errorhandler(413)
-    def tell_too_large(error: HTTPException) -> tuple[str, int]:
+    def refuse_too_large(error: HTTPException) -> tuple[str, int]:
         return f"a request holds at most {LARGEST_REQUEST:,} bytes", 413
 
     @server.errorhandler(Exception)
-    def tell(error: Exception) -> HTTPException | tuple[str, int]:
+    def answer_error(error: Exception) -> HTTPException | tuple[str, int]:
         if isinstance(error, HTTPException):
             return error
-        if request.path == CALLS:  # what fails inside a callback is told on the page
+        if request.path == CALLS:  # a callback's own errors are shown on the page
             print(f"a request that no page sends: {type(error).__name__}", file=sys.stderr)
             return "no page sends that", 400
         traceback.print_exception(error, file=sys.stderr)

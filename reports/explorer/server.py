@@ -1,4 +1,4 @@
-"""Serving the explorer until it is told to stop."""
+"""Serves the explorer until it is interrupted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rankline.src.db.database import open_database
 from rankline.src.dse.errors import UserError
 
 THREADS = 16
-"""A browser asks for some twenty files at once."""
+"""A browser requests some twenty files at once."""
 
 
 def serve(
     location: str, host: str = "127.0.0.1", port: int = 8050, started: Callable[[str], None] = lambda address: None
 ) -> None:
-    """Serves the database at a path or URL, read only, until KeyboardInterrupt; ``started`` is told the address.
+    """Serves the database at a path or URL, read only, until KeyboardInterrupt; ``started`` is called with the address.
 
-    Port 0 takes any that is free. Raises UserError without the extra ``web``, for a database that can't be opened, and
-    where the host is none or the port can't be had.
+    Port 0 takes any free port. Raises UserError without the extra ``web``, for a database that can't be opened, an
+    unknown host, and a port that can't be used.
     """
     try:
         from waitress.server import create_server
@@ -38,14 +38,14 @@ def serve(
     try:
         server = create_server(app.server, host=bare, port=port, ident=None, **limits)
     except ValueError as error:
-        told = f"cannot listen on {host!r}: this machine knows no such host; give an address, such as 127.0.0.1"
-        raise UserError(told) from error
+        reason = f"cannot listen on {host!r}: this machine knows no such host; give an address, such as 127.0.0.1"
+        raise UserError(reason) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            told = f"port {port} of {host} is in use; give another with --port, or 0 for any that is free"
+            reason = f"port {port} of {host} is in use; give another with --port, or 0 for any that is free"
         else:
-            told = f"cannot listen on {host}, port {port}: {error.strerror or error}; give another --host or --port"
-        raise UserError(told) from error
+            reason = f"cannot listen on {host}, port {port}: {error.strerror or error}; give another --host or --port"
+        raise UserError(reason) from error
     name = f"[{bare}]" if ":" in bare else bare
     started(f"http://{name}:{_port(server)}/")
     try:
@@ -56,5 +56,5 @@ def serve(
 
 
 def _port(server: Any) -> int:
-    """The port that was taken; the first one where a host name is several addresses."""
+    """The port in use; the first one if a host name stands for several addresses."""
     return int(server.effective_listen[0][1] if hasattr(server, "effective_listen") else server.effective_port)

@@ -1,1 +1,1 @@
-"""Figures: one function each, data frames in, a plotly figure out; none knows the database."""
+"""Figures: one function each, from data frames to a plotly figure, without access to the database."""

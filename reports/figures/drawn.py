@@ -11,10 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """``name`` is its id on a page; ``label`` says what it shows; ``of`` is the layer that it is about, if any.
-
-    ``same_as`` is the name of an equal figure before it, whose data a page can share.
-    """
+    """A figure; ``name``: its id on a page; ``label``: what it shows; ``of``: the layer that it is about, if any;
+    ``same_as``: the name of an earlier equal figure, whose data a page can share."""
 
     name: str
     label: str

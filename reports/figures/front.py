@@ -1,4 +1,4 @@
-"""The least error at each cost: what a layer's configurations leave of it."""
+"""The least error of a layer's configurations at each cost."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ COSTS = {
     "flops": "FLOPs per sample",
     "memory_bytes": "memory (bytes)",
 }
-"""The costs that a front can be against, with their axes' titles."""
+"""The possible costs of a front, with the titles of their axes."""
 
 EXACT = "exact"
 
 
 def front(points: pd.DataFrame, title: str, cost: str = "params") -> go.Figure:
-    """The relative error in percent against a cost, a line a method; errors that are not exact have open symbols.
+    """The relative error in percent against a cost, a line for each method; open symbols mark errors that aren't exact.
 
     ``points`` has the columns method, ranks (a list), shape (a text or None), error (a fraction), certainty (exact,
     bound or estimate) and the ``cost``, one of COSTS; it may be empty.

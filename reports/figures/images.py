@@ -1,4 +1,4 @@
-"""Figures as picture files, drawn by Kaleido with the machine's own Chrome or Chromium; nothing is downloaded."""
+"""Figures as image files, drawn by Kaleido with the machine's own Chrome or Chromium; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ FORMATS = ("svg", "png", "pdf")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 WIDTH, DENSITY = 900, 2
-"""Of a picture, in CSS pixels, and how many dots of a PNG make one."""
+"""The width of a picture in CSS pixels, and the dots of a PNG per CSS pixel."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A file, and what it shows."""
+    """A file, and a label of what it shows."""
 
     path: Path
     label: str
 
 
 def write_images(figures: Sequence[Drawn], folder: Path, form: str) -> list[Picture]:
-    """Writes each figure into ``folder``, which is made if need be, as svg, png or pdf; each file whole or not at all.
+    """Writes each figure atomically into ``folder``, created if need be, as svg, png or pdf.
 
-    Raises UserError as ``check_images`` does, and where the browser fails or the folder can't be written.
+    Raises UserError as ``check_images`` does, and if the browser fails or the folder can't be written.
     """
     browser = check_images(form)
     pictures = [Picture(folder / f"{file_stem(one)}.{form}", one.label) for one in figures]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Beside the files, so that each can take its place at once.
+        # In the same folder, so that each file can be moved into place atomically.
         with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
             drafts = [Path(partial) / one.path.name for one in pictures]
             _draw([_order(one, path, form) for one, path in zip(figures, drafts, strict=True)], browser)
@@ -55,9 +55,9 @@ def write_images(figures: Sequence[Drawn], folder: Path, form: str) -> list[Pict
 
 
 def check_images(form: str) -> str:
-    """The program that draws: the Chrome or Chromium of BROWSER_PATH, else of PATH.
+    """The path of the browser that draws: Chrome or Chromium, from BROWSER_PATH, else from PATH.
 
-    Raises UserError without one, without Kaleido, and on a format that is none of ``FORMATS``.
+    Raises UserError without one, without Kaleido, and for a format that is not in ``FORMATS``.
     """
     if form not in FORMATS:
         raise one_of("image format", form, list(FORMATS))
@@ -76,13 +76,13 @@ def check_images(form: str) -> str:
 
 
 def file_stem(one: Drawn) -> str:
-    """The figure's name, and that of its layer with nothing that a file's name can't have."""
+    """The figure's name with that of its layer, reduced to characters that file names can have."""
     layer = re.sub(r"[^A-Za-z0-9_.-]+", "-", one.of).strip("-.")[:40]
     return f"{one.name}-{layer}" if layer else one.name
 
 
 def _order(one: Drawn, path: Path, form: str) -> dict[str, Any]:
-    """What Kaleido is asked for; a picture's ground is white, for it may stand anywhere."""
+    """The arguments for Kaleido; the background is white, because a picture may be used anywhere."""
     import plotly.graph_objects as go
 
     figure = go.Figure(one.figure).update_layout(paper_bgcolor=PAPER)
@@ -93,10 +93,10 @@ def _order(one: Drawn, path: Path, form: str) -> dict[str, Any]:
 def _draw(orders: Sequence[dict[str, Any]], browser: str) -> None:
     import kaleido
 
-    # Without MathJax, which would come from the network; plotly.js is that of the Python package.
+    # Without MathJax, which would be loaded from the network; plotly.js comes with the Python package.
     try:
         kaleido.write_fig_from_object_sync(list(orders), kopts={"path": browser, "mathjax": False})
-    except RuntimeError as error:  # what Kaleido raises where the browser doesn't start
+    except RuntimeError as error:  # raised by Kaleido if the browser doesn't start
         raise UserError(
             f"{browser} could not draw the pictures; name another Chrome or Chromium in the environment variable "
             "BROWSER_PATH"

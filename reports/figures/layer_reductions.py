@@ -1,4 +1,4 @@
-"""What each factorized layer saves, and by which method."""
+"""The reductions of each factorized layer, by method."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROW = 34
-"""Pixels a layer."""
+"""Pixels per layer."""
 
 NAME = 24
-"""Characters of a layer's name beside its bars, from the end, where names differ."""
+"""Characters of a layer's name next to its bars; the end is shown, because names differ there."""
 
 METRICS = {"params_reduction": ("params", 1.0), "flops_reduction": ("FLOPs", 0.35)}
-"""The columns, with their titles and how strongly each is drawn."""
+"""The columns, with their titles and opacities."""
 
 
 def layer_reductions(choices: pd.DataFrame, title: str) -> go.Figure:
     """Bars of the reductions of params (full) and FLOPs (pale) in percent, below 0 for growth, coloured by method.
 
-    ``choices`` has a row a layer, in order, with the columns layer (name), method, params_reduction and
+    ``choices`` has a row for each layer, in order, with the columns layer (name), method, params_reduction and
     flops_reduction (fractions); it may be empty.
     """
     layers = list(choices["layer"]) if len(choices) else []

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROW = 50
-"""Pixels a criterion."""
+"""Pixels per criterion."""
 
 
 def method_scores(scores: pd.DataFrame, title: str) -> go.Figure:
     """The mean scores, from 0 to 1, as bars: a group for each criterion, a colour for each method.
 
-    ``scores`` has the columns criterion, method and score (None where no layer has one); it may be empty.
+    ``scores`` has the columns criterion, method and score (None if no layer has one); it may be empty.
     """
     criteria = list(dict.fromkeys(scores["criterion"])) if len(scores) else []
     figure = blank(title, "mean score (best method of a layer = 1)", "", height=90 + ROW * len(criteria))

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 PARTS = {"params": "params", "fm": "feature maps", "flops": "FLOPs"}
 
 KINDS = {"conv": ("convolutions", "#3A6EA5", ""), "dense": ("dense layers", "#8A6D00", "/")}
-"""Kinds with their colour, blue and ochre, which are no method's, and their hatching."""
+"""Kinds with their colours, blue and ochre, which no method has, and their hatching."""
 
 OTHERS = ("other layers", "#707070", "x")
 
 HATCHING = {"fillmode": "overlay", "fgcolor": PAPER, "fgopacity": 0.3, "size": 7, "solidity": 0.2}
 
 LABELLED = 0.09
-"""A layer with a smaller share carries no name."""
+"""Layers with a smaller share are not named."""
 
 NAME = 12
-"""Characters of a name within a bar, from the end, where names differ."""
+"""Characters of a name within a bar; the end is shown, because names differ there."""
 
 
 def network_costs(layers: pd.DataFrame, title: str) -> go.Figure:
-    """A bar for the params, the feature maps and the FLOPs of a sample, cut into the shares of the layers in percent.
+    """Bars for the params, feature maps and FLOPs of a sample, each divided into the shares of the layers in percent.
 
     ``layers`` has the columns name, kind (conv, dense or another), params (weights), fm (elements) and flops, in the
-    network's order, from left to right; what is not known may be None. Layers are coloured by kind.
+    network's order, from left to right; unknown values may be None. Layers are coloured by kind.
     """
     figure = blank(title, "share of all layers (%)", "", height=280)
     legend = {"y": 1.0, "yanchor": "bottom"}

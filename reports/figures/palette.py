@@ -1,7 +1,7 @@
 """The colour, symbol and dash of each method, the same in every figure.
 
-Colours are Okabe and Ito's, which the colour-blind tell apart, without yellow and black, which vanish on paper
-and on a dark screen; symbols and dashes say the same where there is no colour at all.
+Colours are Okabe and Ito's, which colour-blind people can distinguish, without yellow and black, which vanish on
+paper and on a dark screen; symbols and dashes distinguish the methods without colour.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """``colour`` as #rrggbb; ``symbol`` and ``dash`` by plotly's names."""
+    """``colour`` as #rrggbb; ``symbol`` and ``dash`` as plotly names them."""
 
     colour: str
     symbol: str
     dash: str = "solid"
 
     def faded(self, opacity: float) -> str:
-        """The colour as rgba text, at an opacity from 0 to 1."""
+        """The colour as CSS rgba text, at an opacity from 0 to 1."""
         red, green, blue = (int(self.colour[j : j + 2], 16) for j in (1, 3, 5))
         return f"rgba({red},{green},{blue},{opacity})"
 
@@ -36,12 +36,12 @@ LOOKS = {
 OTHER = Look("#8C8C8C", "hexagon", "dot")
 
 INK = "#444444"
-"""Text and outlines on a light ground; the report's style sheet recolours text on a dark one."""
+"""Text and outlines on a light background; the report's style sheet recolours text on a dark one."""
 
 PAPER = "#FFFFFF"
 
 SOFT = "#8C8C8C"
-"""Buttons and what else stands back."""
+"""Buttons and other unobtrusive parts."""
 
 GRID = "rgba(128,128,128,0.25)"
 
@@ -49,5 +49,5 @@ REGION = "rgba(128,128,128,0.13)"
 
 
 def look(method: str) -> Look:
-    """How a method looks; a neutral look for one without its own."""
+    """The look of a method; a neutral one if it has none."""
     return LOOKS.get(method, OTHER)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = 20
-"""More trials than this, and only some carry their number."""
+"""With more trials than this, only some are numbered."""
 
 PATH, CHOSEN, LIMIT = look("tucker").colour, look("svd").colour, look("cp").colour
 
@@ -25,7 +25,7 @@ def run_path(trials: pd.DataFrame, baseline_accuracy: float | None, max_drop: fl
 
     ``trials`` has the columns number, status (``original``, ``tried`` or ``chosen``), accuracy (a fraction) and
     params (weights). With ``baseline_accuracy`` and ``max_drop``, both fractions, a dashed line shows the
-    accuracy that was still allowed.
+    lowest accuracy allowed.
     """
     figure = blank("", "params of the whole model (weights)", "validation accuracy (%)", height=400)
     figure.update_xaxes(rangemode="tozero")
@@ -49,7 +49,7 @@ def run_path(trials: pd.DataFrame, baseline_accuracy: float | None, max_drop: fl
 
 
 def _numbers(tried: pd.DataFrame) -> list[str]:
-    """Each trial's number, or nothing; the chosen one's is on its own, larger marker."""
+    """Each trial's number, or an empty text; the chosen trial's number is on its own, larger marker."""
     step = max(1, -(-len(tried) // LABELS))
     pairs = zip(tried["number"], tried["status"], strict=True)
     return ["" if status == "chosen" or j % step else str(number) for j, (number, status) in enumerate(pairs)]

@@ -1,4 +1,4 @@
-"""How close each layer's feature maps were to the original's, trial by trial."""
+"""The similarity of each layer's feature maps to the original's, trial by trial."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROW = 22
-"""Pixels a layer."""
+"""Pixels per layer."""
 
 LOWEST = 0.9
-"""The scale begins here, where nothing is below."""
+"""The start of the scale, if no similarity is lower."""
 
 NAME = 24
-"""Characters of a layer's name beside its row, from the end, where names differ; the whole one is in the hover text."""
+"""Characters of a layer's name next to its row, from the end, where names differ; the hover text has the full name."""
 
 
 def similarity(choices: pd.DataFrame) -> go.Figure:

@@ -1,4 +1,4 @@
-"""FLOPs against params or memory: what a layer's configurations can cost."""
+"""The costs of a layer's configurations: FLOPs against params or memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VIEW = 1.25
-"""The axes end at this multiple of the original's params and FLOPs; a double click shows all there is."""
+"""The axes end at this multiple of the original's params and FLOPs; a double click shows everything."""
 
 AGAINST = {"params": "params (weights)", "memory_bytes": "memory (bytes)"}
-"""What FLOPs can be drawn against: the column of a configuration, with the axis' title."""
+"""What FLOPs can be drawn against: the column of a configuration, with the axis title."""
 
 HOVER = "<br>".join(
     (
@@ -43,10 +43,10 @@ def solution_cloud(
 ) -> go.Figure:
     """The configurations of one layer by one or several methods, FLOPs of a sample against params in weights.
 
-    ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band a method; ``sample``,
-    ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty.
-    ``against``: another of ``AGAINST``, which low and high are of, too.
-    The ground is shaded where params (or memory) and FLOPs are both below the original's.
+    ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band for each method;
+    ``sample``, ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty.
+    ``against``: one of ``AGAINST``, the unit of low and high too.
+    The region where params (or memory) and FLOPs are both below the original's is shaded.
     """
     ground = cloud_ground(envelope, original, title, against)
     methods = _in_order({*_methods(envelope), *_methods(sample)})
@@ -55,9 +55,9 @@ def solution_cloud(
 
 
 def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: str = "params") -> dict[str, Any]:
-    """What ``solution_cloud`` draws its points on: the bands, and the original with the region that is better.
+    """The background of ``solution_cloud``: the bands, the original, and the region that is better.
 
-    As plotly's JSON has it: plotly takes longer to check a figure than it takes to find what it shows.
+    As plotly JSON, because plotly takes longer to validate a figure than it takes to compute its content.
     """
     whole = original.params if against == "params" else MEMORY.of(original)
     ground = layout(title, AGAINST[against], "FLOPs per sample")
@@ -76,7 +76,7 @@ def cloud_points(
     picks: pd.DataFrame | None = None,
     against: str = "params",
 ) -> list[dict[str, Any]]:
-    """What ``solution_cloud`` draws on its ground, as plotly's JSON has it: samples, the picks and the chosen."""
+    """The points of ``solution_cloud``, as plotly JSON: the samples, the picks and the chosen configurations."""
     traces = [_points(sample[sample["method"] == name] if len(sample) else sample, name, against) for name in methods]
     if picks is not None and len(picks):
         traces.append(_picks(picks, against))
@@ -85,7 +85,7 @@ def cloud_points(
 
 
 def _in_order(methods: Collection[str]) -> list[str]:
-    """The methods that are known in their order, then others."""
+    """The known methods in registry order, then others."""
     return [*(name for name in METHODS if name in methods), *sorted(set(methods) - METHODS.keys())]
 
 
@@ -115,7 +115,7 @@ def _band(envelope: pd.DataFrame, method: str) -> dict[str, Any]:
 
 
 def _outline(envelope: pd.DataFrame) -> tuple[list[int | None], list[int | None]]:
-    """A polygon in steps around each stretch of levels that follow on each other, with None between them."""
+    """A stepped polygon around each run of adjacent levels, with None between polygons."""
     stretches: list[list[tuple[int, int, int, int]]] = []
     columns = ("low", "high", "min_flops", "max_flops")
     for row in envelope[list(columns)].itertuples(index=False) if len(envelope) else ():
@@ -139,7 +139,7 @@ def _points(sample: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
     style = look(method)
     return {
         "type": "scatter",
-        # A trace without a single point would be left out of the legend.
+        # A trace without any point would be missing from the legend.
         "x": [int(value) for value in sample[against]] if len(sample) else [None],
         "y": [int(value) for value in sample["flops"]] if len(sample) else [None],
         "mode": "markers",
@@ -152,7 +152,7 @@ def _points(sample: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
 
 
 def _picks(picks: pd.DataFrame, against: str) -> dict[str, Any]:
-    """The picks of all methods, each in its method's colour and symbol with an outline."""
+    """The picks of all methods, each in its method's colour and symbol, with an outline."""
     styles = [look(method) for method in picks["method"]]
     return {
         "type": "scatter",
@@ -216,6 +216,6 @@ def _hover(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def _configuration(row: dict[Any, Any]) -> str:
-    """A configuration as the command line writes it: ``tucker 3x8``, ``t3f 2x2 4x8:8x4``."""
+    """A configuration as on the command line: ``tucker 3x8``, ``t3f 2x2 4x8:8x4``."""
     shape = f" {row['shape']}" if isinstance(row["shape"], str) else ""
     return plain(f"{row['method']} {'x'.join(map(str, row['ranks']))}{shape}")

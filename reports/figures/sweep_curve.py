@@ -1,4 +1,4 @@
-"""What is left of the accuracy at each share of the cost that is kept."""
+"""The accuracy, or the predicted damage, at each share of the cost that is kept."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TEST, VALIDATION, DAMAGE = look("tucker"), look("cp"), look("svd")
 
 
 def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
-    """Accuracy in percent against the share of a cost that is kept; the predicted damage where no accuracy is known.
+    """Accuracy in percent against the share of a cost that is kept; the predicted damage if no accuracy is known.
 
-    metric: the cost, as people call it. ``points`` has the columns kept (the share of it), test, validation
-    (accuracies, fractions or None) and damage; the original is the point at 1 without damage.
+    metric: the title of the cost. ``points`` has the columns kept (the share of it), test, validation (accuracies,
+    fractions or None) and damage; the original is the point at 1 without damage.
     """
     known = points[["test", "validation"]].notna().any(axis=None)
     y_title = "accuracy (%)" if known else "predicted damage"
@@ -28,7 +28,7 @@ def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
     figure.update_yaxes(tickformat="~g")
     if not known:
         figure.update_yaxes(type="log", dtick=1)
-        # A logarithm has no place for what costs nothing.
+        # A logarithmic axis can't show zero damage.
         some = points[points["damage"] > 0]
         figure.add_trace(_trace(some, "damage", "predicted damage", DAMAGE.colour, DAMAGE.symbol, scale=1))
         return figure

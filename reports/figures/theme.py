@@ -1,4 +1,4 @@
-"""What all figures have in common: ground, font, grid, and text that shows as it is."""
+"""What all figures share: background, font, grid, and escaped text."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ CLEAR = "rgba(0,0,0,0)"
 
 
 def plain(text: str) -> str:
-    """The text with nothing left that plotly would read as markup; its texts are a subset of HTML."""
+    """The text, escaped so that plotly doesn't read it as markup; plotly's texts are a subset of HTML."""
     return escape(text, quote=False)
 
 
 def blank(title: str, x_title: str, y_title: str, height: int = 440) -> go.Figure:
-    """An empty figure with the ``layout`` of these."""
+    """An empty figure with the ``layout`` of these arguments."""
     return go.Figure(layout={**layout(title, x_title, y_title, height), "template": "none"})
 
 
 def layout(title: str, x_title: str, y_title: str, height: int = 440) -> dict[str, Any]:
-    """A figure's ground with its axes named, as plotly's JSON has it; the titles may hold any text.
+    """A figure's layout with its axis titles, as plotly JSON; the titles may be any text.
 
-    The ground is clear and the lines mid-grey, for light and dark pages alike. ``height`` in pixels.
+    The background is transparent and the lines are mid-grey, to suit light and dark pages. ``height`` in pixels.
     """
     return {
         "title": {"text": plain(title), "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top"},

@@ -1,4 +1,4 @@
-"""How long the same work takes here and elsewhere."""
+"""How long the same work takes with Rankline and with others."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 OURS = "Rankline"
 
 PEERS = ("square-open", "diamond-open", "triangle-up-open", "x-open", "pentagon-open", "hexagon-open")
-"""Symbols of the others, all grey, in the order in which they come."""
+"""Symbols of the others, all grey, in order of appearance."""
 
 ROW = 38
-"""Pixels a work."""
+"""Pixels per work."""
 
 MOST_DECADES = 5
-"""Up to so many powers of ten, each has its tick."""
+"""Up to this many powers of ten, each has a tick."""
 
 NAME = 44
-"""Characters of a work above its row; the whole one is in the hover text."""
+"""Characters of a work's name above its row; the hover text has the full name."""
 
 
 def times(measured: pd.DataFrame, title: str) -> go.Figure:
     """Seconds on a logarithmic axis, a row for each work: a full symbol for ``OURS``, open ones for the others.
 
-    ``measured`` has the columns work (what was done), who, and seconds; a work may have several of one; it may be
-    empty.
+    ``measured`` has the columns work (what was done), who, and seconds; it may have several rows for the same work and
+    who, and may be empty.
     """
     if len(measured):
-        measured = measured[measured["seconds"] > 0]  # a logarithm has no place for less
+        measured = measured[measured["seconds"] > 0]  # a logarithmic axis can't show less
     works = list(dict.fromkeys(measured["work"])) if len(measured) else []
     figure = blank(title, "seconds (logarithmic)", "", height=130 + ROW * len(works))
     figure.update_layout(legend={"y": 1.0, "yanchor": "bottom"}, margin={"t": 60, "l": 20})
@@ -60,7 +60,7 @@ def times(measured: pd.DataFrame, title: str) -> go.Figure:
 
 
 def _spread(seconds: pd.Series) -> dict[str, Any]:
-    """The axis from the least to the most, with ticks that have room on a phone."""
+    """The axis from the least to the most, with ticks that fit on a phone."""
     low, high = log10(seconds.min()), log10(seconds.max())
     decades = high - low
     step = "D2" if decades < 2 else 1 if decades <= MOST_DECADES else 2
@@ -68,7 +68,7 @@ def _spread(seconds: pd.Series) -> dict[str, Any]:
 
 
 def _label(work: str) -> dict[str, Any]:
-    """Above its line: beside it, a phone has no room."""
+    """A label above its row, because a phone has no room next to it."""
     shown = work if len(work) <= NAME else work[: NAME - 1] + "…"
     place = {"xref": "paper", "x": 0, "xanchor": "left", "y": plain(work), "yshift": 13, "showarrow": False}
     return {**place, "text": plain(shown), "font": {"size": 11}}

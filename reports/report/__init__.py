@@ -1,1 +1,1 @@
-"""The report of a network or run, as one file; its tables and texts."""
+"""The report of a network or run as one file, with its tables and texts."""

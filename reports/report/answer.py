@@ -1,4 +1,4 @@
-"""What a report says first: what was gained, what it cost, and what was chosen."""
+"""The opening sentences of a report: what was saved, what it cost, and what was chosen."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rankline.src.reports.report.layers import ReportedLayer
 from rankline.src.reports.report.outcome import Outcome
 
 NAMED = 5
-"""Up to so many factorized layers are named; of more, their number is told."""
+"""Up to this many factorized layers are named; if there are more, they are counted."""
 
 ENDS = {SUCCESS: "met the goal", "fell short": "fell short of the goal"}
 
 
 def is_under_budget(run: RunRow) -> bool:
-    """Whether the run allocated a budget, and searched for nothing."""
+    """Whether the run allocated a budget instead of searching."""
     return bool(run.settings.get("strategy") == "budget")
 
 
 def answer(
     network: NetworkRow, layers: Sequence[ReportedLayer], spaces: Sequence[SpaceRow], result: Outcome | None
 ) -> list[str]:
-    """Sentences. Without a trial: what is known and what to do."""
+    """The sentences; without a trial, what is known and what to do."""
     if result is not None and result.best is not None:
         return [_gain(result), _chosen(layers), *_short(result)]
     total, better = (count(sum(some)) for some in ((row.n_total for row in spaces), (row.n_better for row in spaces)))
@@ -61,7 +61,7 @@ def _end(result: Outcome) -> str:
 
 
 def _chosen(layers: Sequence[ReportedLayer]) -> str:
-    """Which method stands in for which layers."""
+    """Which method replaces which layers."""
     by_method: dict[str, list[str]] = {}
     for layer in layers:
         if layer.choice is not None and layer.choice.method is not None:
@@ -79,7 +79,7 @@ def _chosen(layers: Sequence[ReportedLayer]) -> str:
 
 
 def _short(result: Outcome) -> list[str]:
-    """Whose numbers they are, where no trial was chosen."""
+    """Which trial the numbers are from, if none was chosen."""
     best = result.best
     if best is None or best.status == CHOSEN:
         return []

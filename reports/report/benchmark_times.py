@@ -1,4 +1,4 @@
-"""Seconds out of benchmark results: the same work here and elsewhere."""
+"""Times from benchmark results: the same work by Rankline and by others, in seconds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rankline.src.reports.figures.times import OURS
 Result = Mapping[str, Any]
 
 Time = tuple[str, str, float]
-"""What was done, by whom, and its seconds."""
+"""The work, who did it, and the seconds."""
 
 
 def measured_times(result: Result) -> list[dict[str, Any]]:
-    """Rows of work, who and seconds, for the figure of times; none for a benchmark that compares no times."""
+    """Rows of work, who and seconds, for the figure of times; empty for a benchmark that compares no times."""
     reader = READERS.get(str(result["benchmark"]))
     found = () if reader is None else reader(result)
     return [{"work": work, "who": who, "seconds": seconds} for work, who, seconds in found]
@@ -49,7 +49,7 @@ def _decompositions(result: Result) -> Iterator[Time]:
     for row in result["rows"]:
         method = row["method"]
         work = f"{METHODS[method].title if method in METHODS else method}, {row['kernel']}"
-        # CP is compared at equal error: ours until it has theirs.
+        # CP is compared at equal error: our time until we reach theirs.
         yield work, OURS, row.get("ours until their error", row["ours"])["s"]
         yield work, "TensorLy", row["tensorly"]["s"]
 

@@ -1,5 +1,4 @@
-"""Benchmark results as one page: each with its machine, versions and date, its rows, and how long it took here and
-elsewhere."""
+"""Benchmark results as one page, each with its machine, versions, date, rows, and times in comparison with others."""
 
 from __future__ import annotations
 
@@ -19,13 +18,13 @@ from rankline.src.reports.report.html import environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOLD = ("benchmark", "date", "machine", "versions", "seed", "rows")
-"""What of a result has a place of its own."""
+SHOWN_APART = ("benchmark", "date", "machine", "versions", "seed", "rows")
+"""Keys of a result that are not shown among its figures."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A result: where and when it was made, its figures by name, and its rows, if it has any."""
+    """A result: where and when it was made, its figures by name, and its rows, if any."""
 
     name: str
     date: str
@@ -37,9 +36,9 @@ class Benchmark:
 
 
 def write_benchmarks(folder: Path, path: Path) -> Path:
-    """Writes the page of a folder's results, whole or not at all; returns ``path``.
+    """Writes the page of a folder's results atomically; returns ``path``.
 
-    Raises UserError where ``path`` is no .html file or can't be written, and where the folder has no results.
+    Raises UserError if ``path`` is not an .html file or can't be written, and if the folder has no results.
     """
     if path.suffix.lower() != ".html":
         raise UserError(f"benchmark results become a page; name an .html file, not '{path.name}'")
@@ -49,7 +48,7 @@ def write_benchmarks(folder: Path, path: Path) -> Path:
 
 
 def read_benchmarks(folder: Path) -> list[Benchmark]:
-    """The results of a folder, one a .json file, by name. Raises UserError where there is none or one can't be read."""
+    """The results in a folder's .json files, by name. Raises UserError if there is none or one can't be read."""
     if not (paths := sorted(folder.glob("*.json"))):
         raise UserError(f"there are no benchmark results (.json files) in '{folder}'; make some with: rankline bench")
     return [_benchmark(_read(path), number) for number, path in enumerate(paths, start=1)]
@@ -73,7 +72,7 @@ def _benchmark(found: Mapping[str, Any], number: int) -> Benchmark:
         name=str(found["benchmark"]),
         date=str(found["date"])[:16].replace("T", " "),
         made_with=", ".join(f"{key} {value}" for key, value in facts.items() if value is not None),
-        figures=list(_flat("", {key: value for key, value in found.items() if key not in TOLD})),
+        figures=list(_flat("", {key: value for key, value in found.items() if key not in SHOWN_APART})),
         columns=columns,
         rows=[[row.get(key, MISSING) for key in columns] for row in rows],
         times=_times(found, number),

@@ -1,4 +1,4 @@
-"""Each layer's figures, from the database: what its configurations can cost, and what they leave of its error."""
+"""Each layer's figures, from the database: the costs of its configurations, and their errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEVELS, SAMPLE, FRONT = 60, 300, 40
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """A layer, its cloud, and its front of error against params; None where no error is known."""
+    """A layer, its cloud, and its front of error against params (None if no error is known)."""
 
     layer: ReportedLayer
     cloud: Drawn
@@ -38,7 +38,7 @@ def layer_figures(
 ) -> Iterator[LayerFigures]:
     """Every layer that has spaces, with its figures.
 
-    The envelope is over all configurations that the cloud has room for, its points a sample of the useful ones.
+    The envelope covers all configurations in the cloud's view; its points are a sample of the useful ones.
     """
     methods: dict[str, list[str]] = {}
     for space in database.spaces(network):
@@ -51,7 +51,7 @@ def layer_figures(
             continue
         keys = [(solutions.space.id, solutions.original) for solutions in spaces]
         for key, solutions in zip(keys, spaces, strict=True):
-            # Equal layers share their spaces; the larger ones take a second to go through.
+            # Equal layers share their spaces, and a large one takes a second.
             if key not in cache:
                 cache[key] = envelope_of(solutions), table_of(solutions.random(SAMPLE, seed))
         envelope, sample = (joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
@@ -64,25 +64,25 @@ def layer_figures(
 
 
 def envelope_of(solutions: Solutions, against: str = "params") -> pd.DataFrame:
-    """The envelope of all configurations that a cloud has room for, against a metric."""
+    """The envelope of all configurations in a cloud's view, against a metric."""
     top = int(VIEW * metric(against, solutions.bytes_per_element).of(solutions.original))
     frame = solutions.within("all").where(**{against: (None, top)}).envelope(LEVELS, against)
     return frame.assign(method=solutions.method)
 
 
 def table_of(solutions: Sequence[Solution]) -> pd.DataFrame:
-    """A row a configuration (see ``Solution.as_dict``)."""
+    """A row for each configuration (see ``Solution.as_dict``)."""
     return pd.DataFrame([one.as_dict() for one in solutions])
 
 
 def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The frames one below the other, without the empty ones, whose columns have no type."""
+    """The frames concatenated, without empty ones, whose columns have no type."""
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
 def _mark(layer: ReportedLayer) -> Configuration | None:
-    """What of a choice its mark in the figure shows."""
+    """The configuration that is marked in the figure."""
     return None if layer.choice is None else layer.choice.configuration
 
 
@@ -94,7 +94,7 @@ def _chosen(layer: ReportedLayer) -> pd.DataFrame:
 
 
 def drawn_front(layer: LayerRow, spaces: Sequence[Solutions]) -> Drawn | None:
-    """Each method's own front, evenly thinned out; None where no error is known."""
+    """Each method's own front, evenly thinned out; None if no error is known."""
     rows = []
     for solutions in spaces:
         found = solutions.pareto("params") if solutions.errors is not None else []

@@ -1,4 +1,4 @@
-"""Two runs side by side: their settings where they differ, their models, and each layer's choice."""
+"""Two runs side by side: the settings that differ, their models, and each layer's choice."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rankline.src.db.database import Database
 from rankline.src.db.records.runs import CHOSEN, FELL_SHORT, LayerRecord, RunRow, TrialRecord
 from rankline.src.dse.errors import UserError
 
-UNTOLD = ("key", "skipped", "request", "made_by", "damages")
-"""Settings that are told elsewhere, or mean nothing to people."""
+UNCOMPARED = ("key", "skipped", "request", "made_by", "damages")
+"""Settings that are shown elsewhere, or mean nothing to people."""
 
 Line = Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Side:
-    """A run's settings and end, with the trial that it handed over: the original where none was good enough for a
-    baseline; the last where the run has not come so far. trials: how many it tried."""
+    """A run's settings and status, with the trial that it delivered: the original if a baseline found none that is good
+    enough, the last one if the run has not finished. trials: how many it tried."""
 
     network: str
     strategy: str
@@ -36,7 +36,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of a name and the two runs' values; ``accuracies`` are fractions, ``sizes`` of the models that they gave."""
+    """Rows of a name and the two runs' values; ``accuracies`` are fractions, ``sizes`` are of the delivered models."""
 
     settings: Sequence[Line]
     accuracies: Sequence[Line]
@@ -45,13 +45,13 @@ class Comparison:
 
 
 def compared(database: Database, one: int, other: int) -> Comparison:
-    """Two runs. Raises UserError for an unknown one, and for one without a trial."""
+    """The comparison of two runs. Raises UserError for an unknown run, and for one without a trial."""
     sides = [side(database, run) for run in (one, other)]
     settings = [
         {**one_side.settings, **{name: getattr(one_side, name) for name in ("network", "strategy", "status")}}
         for one_side in sides
     ]
-    names = dict.fromkeys(name for some in settings for name in some if name not in UNTOLD)
+    names = dict.fromkeys(name for some in settings for name in some if name not in UNCOMPARED)
     different = [name for name in names if settings[0].get(name) != settings[1].get(name)]
     choices = [{layer.layer: layer for layer in one_side.trial.layers} for one_side in sides]
     layers = dict.fromkeys(name for some in choices for name in some)
@@ -71,7 +71,7 @@ def compared(database: Database, one: int, other: int) -> Comparison:
 
 
 def side(database: Database, run: int) -> Side:
-    """One run. Raises UserError where it is unknown, or has no trial yet."""
+    """One side of a comparison. Raises UserError if the run is unknown, or has no trial yet."""
     trials = database.trials(run)
     row = next(row for row in database.runs() if row.id == run)
     if not trials:
@@ -82,13 +82,13 @@ def side(database: Database, run: int) -> Side:
 
 
 def strategy(run: RunRow) -> str:
-    """How a run was made: similarity, hybrid, vbmf, pruning, budget."""
+    """A run's strategy: similarity, hybrid, vbmf, pruning or budget."""
     asked = run.settings.get("request") or {}
     return str(run.settings.get("strategy") or asked.get("strategy") or "similarity")
 
 
 def setting_text(value: Any) -> str | None:
-    """A setting as people write it: lists and tables with commas."""
+    """A setting as text; lists and mappings are separated by commas."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {one}" for name, one in value.items())
     if isinstance(value, list):

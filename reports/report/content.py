@@ -1,4 +1,4 @@
-"""What a report tells about a network, gathered from the database."""
+"""The content of a report on a network, gathered from the database."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that a report tells; ``outcome`` is None without a run, and the figures of a run without a trial.
+    """The content of a report; ``outcome`` is None without a run, and so are a run's figures without a trial.
 
-    ``answer`` is what it says first, in sentences; ``by_layer`` are the figures of the layers that have spaces.
+    ``answer``: the opening sentences; ``by_layer``: the figures of the layers that have spaces.
     """
 
     network: NetworkRow
@@ -49,14 +49,14 @@ class Content:
     seed: int
 
     def figures(self) -> list[Drawn]:
-        """All figures, in the order of a page."""
+        """All figures, in the order of the page."""
         layers = [one for layer in self.by_layer for one in (layer.cloud, layer.front)]
         found = (self.reductions, self.path, self.curve, self.similarity, self.costs, *layers)
         return [one for one in found if one is not None]
 
 
 def content(database: Database, network: str | None, run: int | None, seed: int) -> Content:
-    """The content for a network and a run of it; see ``reports.outcome.choose``. Raises UserError."""
+    """The content for a network and one of its runs; see ``outcome.choose``. Raises UserError."""
     found, run_row = choose(database, network, run)
     rows = database.layers(found.name)
     result = None if run_row is None else outcome(run_row, database.trials(run_row.id), found, rows)
@@ -84,7 +84,7 @@ def content(database: Database, network: str | None, run: int | None, seed: int)
 
 
 def drawn_costs(layers: Sequence[LayerRow]) -> Drawn | None:
-    """Where a network's params, feature maps and FLOPs are; None where nothing is known of them."""
+    """The figure of where a network's params, feature maps and FLOPs are; None if they are unknown."""
     import pandas as pd
 
     from rankline.src.reports.figures.network_costs import network_costs
@@ -103,8 +103,8 @@ def _settings(run: RunRow) -> list[tuple[str, str]]:
         ("started (UTC)", str(run.started)[:19].replace("T", " ")),
         ("seed", str(run.seed)),
     ]
-    told_elsewhere = (SKIPPED, DAMAGES, "seed")
-    given = {key: value for key, value in run.settings.items() if key not in told_elsewhere}
+    shown_elsewhere = (SKIPPED, DAMAGES, "seed")
+    given = {key: value for key, value in run.settings.items() if key not in shown_elsewhere}
     return rows + _flat("", given)
 
 

@@ -1,4 +1,4 @@
-"""The formats of a report, by the ending of its file."""
+"""The formats of a report, by file ending."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Writer = Callable[[Content, Sequence[Picture]], str]
 
 
 def tex(content: Content, pictures: Sequence[Picture]) -> str:
-    """What was gained, the tables, and the pictures that LaTeX can include; to be put into a document."""
+    """The opening sentences, the tables, and the pictures that LaTeX can include, for use in a document."""
     parts = [f"{escaped(' '.join(content.answer))}\n", *map(latex, report_tables(content))]
     return "\n".join([*parts, *(included(one.path, one.label) for one in pictures)])
 
@@ -33,16 +33,16 @@ WRITERS: Mapping[str, Writer] = {
 
 
 def writer_for(path: Path) -> Writer:
-    """The writer of a file's ending. Raises UserError on an ending that is none of ``WRITERS``."""
+    """The writer for a file's ending. Raises UserError for an ending that is not in ``WRITERS``."""
     if path.suffix.lower() not in WRITERS:
         raise UserError(f"cannot write a report to '{path.name}'; possible endings: {', '.join(WRITERS)}")
     return WRITERS[path.suffix.lower()]
 
 
 def write_as(path: Path, content: Content, pictures: Sequence[Picture] = ()) -> Path:
-    """Writes the content in the format of the file's ending, whole or not at all; returns ``path``.
+    """Writes the content in the format of the file's ending, atomically; returns ``path``.
 
-    ``pictures`` are shown by the formats that have no figures of their own. Raises UserError.
+    ``pictures`` are for formats without figures of their own. Raises UserError.
     """
     near = [Picture(Path(os.path.relpath(one.path, path.parent)), one.label) for one in pictures]
     write_text(path, writer_for(path)(content, near))

@@ -1,4 +1,4 @@
-"""The methods' formulas as MathML, which browsers draw without any script."""
+"""The methods' formulas as MathML, which browsers draw without scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rankline.src.dse.methods import METHODS
 from rankline.src.dse.options import Options
 
 PRIMED = re.compile(r"<msub><mi>(\w+)'</mi><mi>(\d+)</mi></msub>")
-"""A symbol such as X'_1, whose prime sympy takes for a part of the name."""
+"""A symbol such as X'_1, whose prime sympy treats as part of the name."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Written:
 
 
 def written_formulas(spaces: Iterable[tuple[str, int]]) -> list[Written]:
-    """The formulas of each (method, number of spatial axes with a factor), once, the originals' first.
+    """The formulas for each distinct (method, number of spatial axes with a factor), those of the originals first.
 
-    T3F has no axes of its own; it is written with each number of cores that a space has by default.
+    T3F has no axes of its own; it is written for each default number of cores.
     """
     wanted = set(spaces)
     found = [
@@ -57,7 +57,7 @@ def _written(title: str, formula: Formula) -> Written:
 
 
 def _mathml(expression: sp.Expr) -> Markup:
-    """Presentation MathML with thin spaces between factors, and primes that look like primes."""
+    """Presentation MathML with thin spaces between factors and proper primes."""
     text = mathml(expression, printer="presentation")
     text = text.replace("<mo>&InvisibleTimes;</mo>", '<mspace width="0.2em"></mspace>')
     text = PRIMED.sub(r"<msub><mrow><mi>\1</mi><mo>′</mo></mrow><mn>\2</mn></msub>", text)

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, not even a network."""
+"""The report as one self-contained HTML file, which works offline."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from rankline.src.reports.report.content import Content
 
 UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
-"""Characters that could end a script element or a line of script; JSON has them in strings alone."""
+"""Characters that could end a script element or a line of script; JSON only has them in strings."""
 
 
 def write_report(
     database: Database, path: Path, network: str | None = None, run: int | None = None, seed: int = 0
 ) -> Path:
-    """Writes the report of a network and one of its runs to ``path``, whole or not at all; returns ``path``.
+    """Writes the report of a network and one of its runs to ``path`` atomically; returns ``path``.
 
-    Without ``run``, the network's latest that has ended, if there is one. ``seed`` draws the sampled points.
-    Raises UserError for an unknown network or run, and where the file can't be written.
+    Without ``run``, the network's latest finished run is used, if any. ``seed`` draws the sampled points.
+    Raises UserError for an unknown network or run, and if the file can't be written.
     """
     from rankline.src.reports.report.content import content
 
@@ -36,19 +36,19 @@ def write_report(
 
 
 def render(found: Content) -> str:
-    """The report as one HTML text that needs nothing else."""
+    """The report as one self-contained HTML text."""
     return environment().get_template("report.html").render(content=found)
 
 
 def figure_json(figure: go.Figure) -> Markup:
-    """The figure as JSON that can stand in a script element, whatever texts it holds."""
+    """The figure as JSON that is safe in a script element, whatever texts it holds."""
     from markupsafe import Markup
 
     return Markup(figure.to_json(validate=False, engine="json").translate(UNSAFE))
 
 
 def environment() -> Environment:
-    """The templates' environment: everything escaped, numbers as people read them."""
+    """The templates' environment, with autoescaping and filters that format numbers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from rankline.src.dse.methods import METHODS

@@ -37,16 +37,16 @@ GRAPHICS = (".pdf", ".png")
 ONE_LINE = {ord(character): " " for character in "\n\r\u2028\u2029"}
 
 PAGE_ROWS = 60
-"""More rows than this don't fit on a page."""
+"""The most rows that fit on a page."""
 
 
 def escaped(text: str) -> str:
-    """The text as LaTeX shows it as it is."""
+    """The text, escaped so that LaTeX shows it unchanged."""
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
 def latex(table: Table) -> str:
-    """The table with caption, label and notes; needs booktabs, and longtable where a page is too short."""
+    """The table with caption, label and notes; needs booktabs, and longtable if it doesn't fit on a page."""
     places = "".join("r" if column.number else "l" for column in table.columns)
     head = [_row([column.title for column in table.columns]), r"\midrule"]
     body = [_row(cells) for cells in table.texts()]
@@ -66,10 +66,10 @@ def _row(cells: list[str]) -> str:
 
 
 def included(path: Path, caption: str) -> str:
-    """A picture with its caption; needs graphicx. A note where LaTeX can't include such a file."""
+    """A picture with its caption, which needs graphicx; or a comment if LaTeX can't include such a file."""
     name = path.as_posix()
     if path.suffix not in GRAPHICS:
-        return f"% {name.translate(ONE_LINE)}: no format that LaTeX includes; pdf and png are\n"
+        return f"% {name.translate(ONE_LINE)}: LaTeX can't include this format; it can include pdf and png\n"
     lines = [
         r"% needs \usepackage{graphicx}",
         r"\begin{figure}",

@@ -1,4 +1,4 @@
-"""The layers of a network as a report tells them: each with what the run made of it, or why it is as it was."""
+"""The layers of a network in a report: each with its choice in the run, or why it is unchanged."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rankline.src.db.records.runs import LayerRecord
 from rankline.src.reports.report.outcome import Outcome
 
 SKIPPED, DAMAGES = "skipped", "damages"
-"""In a run's settings: the layers that it left out, with their reasons; and the predicted damage of each layer, by
-trial, of a run under a budget."""
+"""Keys of a run's settings: the skipped layers with their reasons, and, under a budget, the predicted damage of each
+layer, by trial."""
 
 
 @dataclass(frozen=True)
 class ReportedLayer(LayerRow):
-    """A layer with its ``choice`` in the run, its share of the ``damage`` where that was predicted, and ``kept``: why
-    it is as it was, where it is."""
+    """A layer with its ``choice`` in the run, its share of the ``damage`` if that was predicted, and the reason if it
+    was ``kept`` unchanged."""
 
     choice: LayerRecord | None = None
     kept: str | None = None
@@ -36,7 +36,7 @@ class ReportedLayer(LayerRow):
 
 
 def reported_layers(layers: Sequence[LayerRow], result: Outcome | None) -> list[ReportedLayer]:
-    """The layers of a network; without a run, or without a trial of it, each as it is."""
+    """The layers of a network; without a run, or without a trial in it, all unchanged."""
     best = result.best if result else None
     choices = {one.layer: one for one in best.layers} if best else {}
     skipped = _mapping(result.run.settings.get(SKIPPED)) if result else {}
@@ -53,7 +53,7 @@ def reported_layers(layers: Sequence[LayerRow], result: Outcome | None) -> list[
 
 
 def _damage_shares(result: Outcome | None) -> dict[str, float]:
-    """Each layer's share of the damage that was predicted of the trial that counts."""
+    """Each layer's share of the predicted damage of the best trial."""
     if result is None or result.best is None:
         return {}
     found = _mapping(_mapping(result.run.settings.get(DAMAGES)).get(str(result.best.number)))

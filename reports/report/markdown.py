@@ -1,4 +1,4 @@
-"""A report as Markdown, with tables as GitHub has them."""
+"""A report as Markdown, with GitHub's tables."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~$])")
 
 
 def escaped(text: str) -> str:
-    """The text as Markdown shows it as it is, in one line."""
+    """The text in one line, escaped so that Markdown shows it unchanged."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def markdown(content: Content, pictures: Sequence[Picture]) -> str:
-    """What was gained, its tables, and the pictures, if there are any."""
+    """The opening sentences, the tables, and the pictures, if any."""
     parts = [f"# {escaped(content.network.name)}", escaped(" ".join(content.answer))]
     for one in report_tables(content):
         parts += [f"## {escaped(one.title)}", table(one), *map(escaped, one.notes)]
@@ -32,7 +32,7 @@ def markdown(content: Content, pictures: Sequence[Picture]) -> str:
 
 
 def table(table: Table) -> str:
-    """The table alone, numbers to the right."""
+    """The table alone, with numbers right-aligned."""
     head = [escaped(column.title) for column in table.columns]
     places = ["---:" if column.number else "---" for column in table.columns]
     rows = [[escaped(text) for text in texts] for texts in table.texts()]

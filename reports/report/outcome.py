@@ -1,4 +1,4 @@
-"""What a run gained and what it cost."""
+"""What a run saved and what it cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Change:
     after: Cost
 
     def reduction(self, name: str) -> float | None:
-        """The fraction of a metric that is saved; None where there was nothing."""
+        """The fraction of a metric that is saved; None if it was 0 before."""
         return metric(name).reduction(self.after, self.before) if metric(name).of(self.before) else None
 
     def value(self, when: str, name: str) -> int:
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run, its trials, and the trial that counts: the chosen one, else the most accurate; None without any."""
+    """A run, its trials, and the best trial: the chosen one, else the most accurate; None without any."""
 
     run: RunRow
     trials: Sequence[TrialRecord]
@@ -47,13 +47,13 @@ class Outcome:
 
     @property
     def test_change(self) -> float | None:
-        """Accuracy of the written model less the original's on the test part; None where one is not known."""
+        """Test accuracy of the written model minus the original's, as a fraction; None if either is unknown."""
         before, after = self.run.original_accuracy, self.run.accuracy
         return None if before is None or after is None else float(after - before)
 
     @property
     def accuracy_change(self) -> float | None:
-        """Validation accuracy after less before, as a fraction; None where one is not known."""
+        """Validation accuracy after minus before, as a fraction; None if either is unknown."""
         if self.original is None or self.best is None:
             return None
         before, after = self.original.accuracy, self.best.accuracy
@@ -61,15 +61,15 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Time of all trials together."""
+        """The seconds of all trials together."""
         return float(sum(trial.seconds for trial in self.trials))
 
 
 def choose(database: Database, network: str | None, run: int | None) -> tuple[NetworkRow, RunRow | None]:
     """The network to report, and its run: the given one, else the latest that is not running, else None.
 
-    A run settles the network where none is named. Raises UserError for an unknown network or run, for a run of
-    another network, and where there is no network or a choice between several.
+    If no network is named, the run decides. Raises UserError for an unknown network or run, for a run of another
+    network, and if there is no network or more than one to choose from.
     """
     runs = {row.id: row for row in database.runs()}
     if run is not None:
@@ -87,7 +87,7 @@ def choose(database: Database, network: str | None, run: int | None) -> tuple[Ne
 
 
 def outcome(run: RunRow, trials: Sequence[TrialRecord], network: NetworkRow, layers: Sequence[LayerRow]) -> Outcome:
-    """What came of a run, from its rows and those of its network and layers."""
+    """The outcome of a run, from its rows and those of its network and layers."""
     original = next((trial for trial in trials if trial.status == ORIGINAL), None)
     best = best_trial(trials)
     changes = [] if best is None else _changes((original or network).cost, best, layers)
@@ -95,8 +95,8 @@ def outcome(run: RunRow, trials: Sequence[TrialRecord], network: NetworkRow, lay
 
 
 def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The chosen trial; where none is, the most accurate one, which a run that fell short writes; without any accuracy
-    the last."""
+    """The chosen trial; if there is none, the most accurate one, which a run that fell short writes; without any
+    accuracy the last one."""
     tried = [trial for trial in trials if trial.status != ORIGINAL]
     chosen = [trial for trial in tried if trial.status == CHOSEN]
     known = [(trial.accuracy, trial) for trial in tried if trial.accuracy is not None]
@@ -106,7 +106,7 @@ def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
 
 
 def _changes(before: Cost, best: TrialRecord, layers: Sequence[LayerRow]) -> list[Change]:
-    """The whole model by all weights; its convolutions and dense layers by their kernels."""
+    """The changes of the whole model (all weights), and of its convolutions and dense layers (kernels)."""
     found = [Change("whole model", before, best.cost)]
     now = {choice.layer: choice.cost for choice in best.layers}
     for kind, part in (("conv", "convolutions (kernels)"), ("dense", "dense layers (kernels)")):

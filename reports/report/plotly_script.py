@@ -1,4 +1,4 @@
-"""plotly.js for a page, packed: as it is, it alone would take nearly all of the 5 MB that a report may have."""
+"""plotly.js for a page, compressed: uncompressed, it would take nearly all of the 5 MB that a report may have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 @cache
 def packed_plotly() -> str:
-    """plotly.js, compressed by gzip, in base64; ``templates/report.js`` unpacks it, with nothing but the browser."""
+    """plotly.js as gzip in base64; ``templates/report.js`` unpacks it in the browser, without other libraries."""
     import gzip
     from base64 import b64encode
 

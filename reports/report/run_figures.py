@@ -1,4 +1,4 @@
-"""The figures of a run: its path, similarities, what its layers save, and a sweep's curve."""
+"""The figures of a run: its path, the similarities and reductions of its layers, and a sweep's curve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rankline.src.reports.report.outcome import Outcome
 
 
 def drawn_path(result: Outcome) -> Drawn | None:
-    """Accuracy against params, trial by trial; None where no accuracy is known."""
+    """Accuracy against params, trial by trial; None if no accuracy is known."""
     import pandas as pd
 
     from rankline.src.reports.figures.run_path import run_path
@@ -38,7 +38,7 @@ def drawn_path(result: Outcome) -> Drawn | None:
 
 
 def drawn_similarity(result: Outcome) -> Drawn | None:
-    """Each layer's similarity in each trial; None where none is known."""
+    """Each layer's similarity in each trial; None if none is known."""
     import pandas as pd
 
     from rankline.src.reports.figures.similarity import similarity
@@ -56,7 +56,7 @@ def drawn_similarity(result: Outcome) -> Drawn | None:
 
 
 def drawn_reductions(layers: Sequence[ReportedLayer]) -> Drawn | None:
-    """What each factorized layer of the trial that counts saves; None without any."""
+    """The reductions of each factorized layer in the best trial; None without any."""
     import pandas as pd
 
     from rankline.src.reports.figures.layer_reductions import layer_reductions
@@ -77,7 +77,7 @@ def drawn_reductions(layers: Sequence[ReportedLayer]) -> Drawn | None:
 
 
 def drawn_curve(result: Outcome) -> Drawn | None:
-    """What is left at each budget of a sweep; None for a run of one budget or of none."""
+    """The accuracy or damage at each budget of a sweep; None for other runs."""
     import pandas as pd
 
     from rankline.src.reports.figures.sweep_curve import sweep_curve
@@ -94,5 +94,5 @@ def drawn_curve(result: Outcome) -> Drawn | None:
 
 
 def _metric(made_by: Mapping[str, Any]) -> Metric:
-    """What the budget is of, from a trial's ``keep_...``."""
+    """The metric of a budget, from a trial's ``keep_...``."""
     return next((METRICS[name] for name in METRICS if f"keep_{name}" in made_by), FLOPS)

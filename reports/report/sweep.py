@@ -1,4 +1,4 @@
-"""A sweep over budgets: a table for people, a CSV file, and one page with the curve."""
+"""A sweep over budgets: a table for people, a CSV file, and a page with the curve."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Found = Mapping[str, Any]
 
 
 def sweep_rows(found: Found) -> list[list[Any]]:
-    """A row of COLUMNS for each budget, the smallest first, and one for the original."""
+    """Rows of COLUMNS: one for each budget, the smallest first, and one for the original."""
     original = found["original"]
     rows = [_row(point) for point in found["points"]]
     accuracies = [_accuracy(original[name]) for name in ("validation_accuracy", "test_accuracy")]
@@ -58,22 +58,22 @@ def _accuracy(value: float | None) -> str | None:
 
 
 def metric_of(point: Found) -> str:
-    """What a budget of a sweep is of."""
+    """The metric of a sweep's budget."""
     return str(next(iter(point["keep"])))
 
 
 def share_of(point: Found) -> float:
-    """What it lets be kept."""
+    """The share that it keeps."""
     return float(next(iter(point["keep"].values())))
 
 
 def write_sweep(found: Found, folder: Path) -> list[Path]:
-    """Writes ``sweep.html`` and ``sweep.csv`` into a folder, which is made; returns their paths. Raises UserError."""
+    """Writes ``sweep.html`` and ``sweep.csv`` into a folder, created if missing; returns the paths. Raises UserError."""
     return write_texts(folder, {"sweep.html": page(found), "sweep.csv": as_csv(found)})
 
 
 def as_csv(found: Found) -> str:
-    """The points as numbers, a line each."""
+    """The points as CSV, a line each."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = ("params", "fm", "flops", "memory_bytes", "damage", "gap", "validation_accuracy", "test_accuracy")
@@ -85,7 +85,7 @@ def as_csv(found: Found) -> str:
 
 
 def page(found: Found) -> str:
-    """The sweep as one HTML file that needs nothing else."""
+    """The sweep as one self-contained HTML file."""
     import pandas as pd
 
     from rankline.src.reports.figures.sweep_curve import sweep_curve

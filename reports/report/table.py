@@ -13,7 +13,7 @@ from rankline.src.dse.numbers import MISSING, count
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key in the rows, its title, and how its values are shown; ``number`` puts it to the right."""
+    """A column: its key in the rows, its title, and how its values are shown; ``number`` aligns it to the right."""
 
     key: str
     title: str
@@ -23,10 +23,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is the stem of its files; ``rows`` map the columns' keys to values, None where there is none.
-
-    ``notes`` are sentences that belong under it.
-    """
+    """A table; ``name``: the stem of its files; ``rows``: values by the columns' keys, None if missing; ``notes``:
+    sentences below it."""
 
     name: str
     title: str
@@ -35,13 +33,13 @@ class Table:
     notes: Sequence[str] = ()
 
     def texts(self) -> list[list[str]]:
-        """The rows as people read them; a dash for None."""
+        """The rows as text for people, with a dash for None."""
         return [
             [MISSING if row[one.key] is None else one.show(row[one.key]) for one in self.columns] for row in self.rows
         ]
 
     def csv(self) -> str:
-        """The rows as CSV with the keys as header; empty for None."""
+        """The rows as CSV, with the keys as header and empty cells for None."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [one.key for one in self.columns], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
@@ -49,7 +47,7 @@ class Table:
         return text.getvalue()
 
     def as_dict(self) -> dict[str, Any]:
-        """The table as plain JSON."""
+        """The table as plain values for JSON."""
         keys = [one.key for one in self.columns]
         rows = [{key: row[key] for key in keys} for row in self.rows]
         return {"title": self.title, "rows": rows, "notes": list(self.notes)}

@@ -22,7 +22,7 @@ LAYER_KEYS = (
     "params", "fm", "flops", "n_total", "n_better", "n_useful",
     "method", "ranks", "shape", "params_after", "fm_after", "flops_after", "similarity", "error", "damage", "kept",
 )  # fmt: skip
-"""The columns of a layer: as it is, its configurations, and what the run made of it."""
+"""The columns of a layer: the original, its configurations, and its choice in the run."""
 
 UNITS = (
     "FLOPs are 2 × multiply-accumulates; FLOPs, feature maps (elements) and memory (bytes, 4 an element) are those of "
@@ -37,7 +37,7 @@ MEANINGS = {
 
 
 def report_tables(content: Content) -> list[Table]:
-    """Before and after, the chosen plan and the trials, where there is a run; then the layers and the spaces."""
+    """With a run: before and after, the chosen plan and the trials; then the layers and the spaces."""
     tables = [_layers(content), _spaces(content)]
     if content.outcome is None or content.outcome.best is None:
         return tables
@@ -45,7 +45,7 @@ def report_tables(content: Content) -> list[Table]:
 
 
 def layer_table(content: Content) -> Table:
-    """A row a layer with everything that is known of it: its shape and costs as it is, and what the run made of it."""
+    """A row for each layer: its shape and costs, and its choice in the run."""
     spaces: dict[str, list[SpaceRow]] = {}
     for space in content.spaces:
         spaces.setdefault(space.layer, []).append(space)
@@ -62,7 +62,7 @@ def _layer(layer: ReportedLayer, spaces: Sequence[SpaceRow]) -> dict[str, Any]:
     found |= {f"{key}_after": choice and getattr(choice.cost, key) for key in ("params", "fm", "flops")}
     found |= {"ranks": choice and _sizes(choice.ranks or ())}
     if not layer.kernel:
-        found["padding"] = None  # of a dense layer
+        found["padding"] = None  # dense layers have none
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a fixed reduction of params leaves open in FLOPs, and the reverse, over the convolutions of the networks."""
+"""The range of FLOPs at a fixed reduction of params, and the reverse, over the convolutions of the networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTES = (
     "Over those layers: the least and the largest reduction of any, the medians of the ranges' two ends, and the "
     "widest range of one layer. Where a layer's input and output are of one size, FLOPs are proportional to params in "
     "all methods but T3F, and the range is no wider than the window.",
-    "All distinct layers are in; ‘with a solution’ tells how many of them a method reaches at the level.",
+    "All distinct layers are included; ‘with a solution’ counts those that a method reaches at the level.",
 )
 
 
@@ -49,7 +49,7 @@ def groups(studied: Studied) -> list[Group]:
 def constraints(studied: Studied, measures: Mapping[int, Measures], metric: str) -> Table:
     """The range of the other metric's reductions at fixed reductions of ``metric`` (params or flops), by method.
 
-    A row is a group of layers, a level and a method, over all distinct layers of the group.
+    There is a row for each group of layers, level and method, over all distinct layers of the group.
     """
     rows = []
     for group in groups(studied):

@@ -1,4 +1,4 @@
-"""Table II: how many solutions each method has for the literature's layers, and how long it takes to make them."""
+"""Table II: the number of solutions of each method for the literature's layers, and the time to generate them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTES = (
 )
 
 TIME_NOTES = (
-    f"Published: up to {LONGEST_SECONDS:,} s for one layer and method (which one is not told).",
+    f"Published: up to {LONGEST_SECONDS:,} s for one layer and method (which one is not stated).",
     "To make: seconds for the rank lines, which hold every configuration exactly. To visit: seconds for a walk that "
     "evaluates every configuration one by one. Measured in this run: the shortest of three trials, code compiled.",
 )
@@ -34,7 +34,7 @@ TRIALS = 3
 
 
 def counts(cases: Sequence[Case] = CASES) -> Table:
-    """Solutions of each case by each method: all, better (beside the published ones) and useful."""
+    """Solutions of each case by each method: all and better, with the published counts, and useful."""
     rows = []
     for case in cases:
         for space in spaces_of(case.layer, case.methods):
@@ -71,7 +71,7 @@ def counts(cases: Sequence[Case] = CASES) -> Table:
 
 
 def times(clock: Clock, cases: Sequence[Case] = CASES) -> Table:
-    """Seconds to make and to visit each case's spaces, by ``clock`` (seconds)."""
+    """Seconds to make and to visit each case's spaces; ``clock`` returns seconds."""
     tiny = conv("warm-up", (3, 3), 2, 2, (4, 4))
     for space in spaces_of(tiny, ("tucker",)):
         _timed(space, clock)
@@ -107,7 +107,7 @@ def _timed(space: Space, clock: Clock) -> tuple[float, float]:
     trials = []
     for _ in range(TRIALS):
         start = clock()
-        for _ in lines_of(replace(space)):  # a new space, whose polynomials are still to be worked out
+        for _ in lines_of(replace(space)):  # a new space, whose polynomials are not computed yet
             pass
         made = clock()
         census(space)

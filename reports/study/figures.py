@@ -22,11 +22,11 @@ Row = Mapping[str, Any]
 LOOK_OF = {method.title: look(name) for name, method in METHODS.items()}
 
 SETS = {"all": 0.25, "better": 0.6, "useful": 1.0}
-"""The sets, with how strongly each is drawn."""
+"""The sets, with their opacities."""
 
 
 def counts_figure(table: Table) -> go.Figure:
-    """The counts of each layer and method on a log scale, ours as symbols and the published ones as ticks."""
+    """The counts of each layer and method on a log scale: ours as symbols, the published ones as ticks."""
     figure = _legend_on_top(blank("", "solutions", "", height=90 + 26 * len(table.rows)))
     names = [_case(row) for row in table.rows]
     for chosen, opacity in SETS.items():
@@ -72,7 +72,8 @@ def steps_figure(rows: Sequence[Row], levels: Mapping[str, str]) -> go.Figure:
 
 
 def constraints_figure(rows: Sequence[Row], fixed: str, other: str) -> go.Figure:
-    """For each fixed reduction, a pale bar from the least to the largest of any layer, a full one for the medians."""
+    """For each fixed reduction, a pale bar from the least to the largest over all layers, and a full one for the
+    medians."""
     figure = _legend_on_top(blank("", f"{fixed} reduction, fixed", f"{other} reduction (%)", height=380))
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method and row["n_with"]]
@@ -87,7 +88,7 @@ def constraints_figure(rows: Sequence[Row], fixed: str, other: str) -> go.Figure
 
 
 def times_figure(table: Table) -> go.Figure:
-    """Seconds to make and to visit each space, and the longest time that the literature tells."""
+    """Seconds to make and to visit each space, and the longest time in the literature."""
     rows = []
     for row in table.rows:
         work = _case(row)

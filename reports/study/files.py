@@ -1,4 +1,4 @@
-"""The study's files: a CSV and a LaTeX file for each table, and one page with everything."""
+"""The study's files: CSV and LaTeX for each table, and a page with everything."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PAGE = "study.html"
 
 
 def write_study(study: Study, folder: Path) -> list[Path]:
-    """Writes all files into ``folder``, which is made if need be, each whole or not at all; returns their paths.
+    """Writes all files atomically into ``folder``, created if need be; returns their paths.
 
-    Raises UserError where they can't be written.
+    Raises UserError if they can't be written.
     """
     texts = {}
     for table in study.tables():
@@ -26,7 +26,7 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 
 
 def page(study: Study) -> str:
-    """The study as one HTML file that needs nothing else."""
+    """The study as one self-contained HTML file."""
     from jinja2 import ChoiceLoader, PackageLoader
 
     shown = environment().overlay(

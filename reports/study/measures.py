@@ -1,4 +1,4 @@
-"""What the study keeps of a space: measured once from its rank lines, then shared by all equal layers."""
+"""The study's measures of a space: computed once from its rank lines, then shared by all equal layers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ OTHER = {"params": "flops", "flops": "params"}
 
 @dataclass(frozen=True)
 class Measures:
-    """A space on a layer. ``extremes``: lowest and highest params, flops and memory (bytes) of the better set.
+    """The measures of a space on a layer.
 
-    ``covered``: the shares of the levels of params and FLOPs reduction, each 1 % wide, that have a better solution.
-    ``width``: the mean, over the levels of params reduction that have one, of highest minus lowest FLOPs reduction;
-    0 without any. ``given``: for a fixed reduction of params or FLOPs, the range of reductions of the other in the
-    useful set, for each of ``CONSTRAINTS``; None where no useful solution is within ``TOLERANCE`` above it.
+    ``extremes``: lowest and highest params, flops and memory (bytes) of the better set. ``covered``: the shares of the
+    levels of params and FLOPs reduction, each 1 % wide, that have a better solution. ``width``: highest minus lowest
+    FLOPs reduction, mean over the levels of params reduction that have a better solution; 0 without any. ``given``:
+    the range of reductions of the other metric in the useful set at a fixed reduction of params or FLOPs, for each of
+    ``CONSTRAINTS``; None if no useful solution is within ``TOLERANCE`` above it.
     """
 
     extremes: dict[str, Bounds] | None
@@ -78,5 +79,5 @@ def _reductions(found: Range, whole: int) -> tuple[float, float]:
 
 
 def choices(method: str, space: KnownSpace) -> int:
-    """How much a user must set for one configuration: its ranks (the most it can have), and T3F's tensor shape."""
+    """How many numbers a user must set for one configuration: its ranks (at most), plus one for T3F's tensor shape."""
     return space.n_ranks + (method == "t3f")

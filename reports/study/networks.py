@@ -1,4 +1,4 @@
-"""The layers of the fourteen networks that a database has, with their spaces."""
+"""The layers of the study's fourteen networks in a database, with their spaces."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class KnownSpace:
 
 @dataclass(frozen=True)
 class StudiedLayer:
-    """A layer that can be factorized: its cost as it is, and its spaces by method."""
+    """A layer that can be factorized, with its spaces by method."""
 
     network: str
     layer: Layer
@@ -39,25 +39,25 @@ class StudiedLayer:
 
     @property
     def shape(self) -> LayerShape:
-        """What its spaces depend on."""
+        """The shape on which its spaces depend."""
         return layer_shape(self.layer)
 
     @property
     def original(self) -> Cost:
-        """The cost of the layer as it is."""
+        """The cost of the original layer."""
         return original_cost(self.shape)
 
 
 @dataclass(frozen=True)
 class Studied:
-    """The fourteen networks' layers in a database, and the networks that it has and lacks."""
+    """The fourteen networks' layers in a database, and which of the networks are present and missing."""
 
     layers: Sequence[StudiedLayer]
     present: Sequence[str]
     missing: Sequence[str]
 
     def coverage(self) -> str:
-        """A sentence on the networks: how many there are, and which are missing."""
+        """A sentence that counts the networks present and names the missing ones."""
         if not self.missing:
             return f"All {len(FOURTEEN)} networks of the study are in the database."
         return (
@@ -67,9 +67,9 @@ class Studied:
 
 
 def studied(database: Database) -> Studied:
-    """The layers of the networks that were explored from ``zoo:NAME``, in the fourteen's order.
+    """The layers of the networks that were explored from ``zoo:NAME``, in the order of FOURTEEN.
 
-    Raises UserError where there is none.
+    Raises UserError if there is none.
     """
     names = {row.source: row.name for row in database.networks()}
     present = [name for name in FOURTEEN if f"zoo:{name}" in names]

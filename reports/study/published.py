@@ -1,7 +1,7 @@
-"""What the literature prints: the layers of its tables and its counts, as they stand there.
+"""The layers and counts in the tables of the literature, as printed.
 
 The published design-space framework for Tucker, CP, TT (convolutions) and SVD, QR, T3F (dense layers), Tables II and
-III. It rounds counts down. Feature maps are 8 wide here; a count doesn't depend on it, but for stride and borders.
+III. It rounds counts down. Feature maps are 8 wide here; counts don't depend on that, except for stride and borders.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CONV_METHODS = ("tucker", "cp", "tt")
 DENSE_METHODS = ("svd", "qr", "t3f")
 
 LONGEST_SECONDS = 28_872
-"""The longest time that the literature tells for generating one space of one layer."""
+"""The longest time in the literature for generating one space of one layer."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Case:
-    """A layer of the tables, named by kernel, inputs and outputs, with what is published by method."""
+    """A layer of the tables, named by kernel, inputs and outputs, with the published counts by method."""
 
     title: str
     stride: int | None
@@ -43,7 +43,7 @@ class Case:
 
 
 def agrees(number: int, published: str) -> bool:
-    """Whether the number, rounded down to the digits of ``published`` (such as 7.6E+2), is that."""
+    """Whether the number, rounded down to the digits of ``published`` (such as 7.6E+2), equals it."""
     mantissa, exponent = published.split("E")
     digits = mantissa.replace(".", "")
     own = str(number)

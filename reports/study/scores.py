@@ -1,8 +1,8 @@
 """Figs. 6 and 7: scores of the methods, from 0 to 1, averaged over the layers to which they all apply.
 
-On a layer the best method scores 1. Where less is better, a method scores (the least of all methods) / (its own);
-where more is better, (its own) / (the most of all methods), or 1 where the most is 0. A method without any better
-solution of the layer scores 0, but for the rank configuration.
+On a layer the best method scores 1. If less is better, a method scores (the least of all methods) / (its own); if more
+is better, (its own) / (the most of all methods), or 1 if the most is 0. A method without a better solution of the layer
+scores 0, except for the rank configuration.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GROUPS = {"conv": CONV_METHODS, "dense": DENSE_METHODS}
 
 @dataclass(frozen=True)
 class Criterion:
-    """What is scored: the value of a method on a layer, and whether less of it is better."""
+    """A criterion of the scores: the value of a method on a layer, and whether less of it is better."""
 
     title: str
     meaning: str
@@ -85,7 +85,7 @@ CRITERIA = (
 
 FORMULA = (
     "On each layer the best method scores 1. Less is better: score = least of all methods / own value. More is better: "
-    "score = own value / most of all methods. A method without a better solution scores 0, but for the rank "
+    "score = own value / most of all methods. A method without a better solution scores 0, except for the rank "
     "configuration. Shown: the mean over layers, equal layers counted each time.",
     "Decomposition time is left out: it can't be measured yet.",
 )

@@ -1,4 +1,4 @@
-"""The configurations of a set as segments of rank lines: from k = lo to k = hi, each metric a line in k."""
+"""The configurations of a set as segments of rank lines, k = lo..hi, along which each metric is affine in k."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Bounds = tuple[int, int]
 
 @dataclass(frozen=True)
 class Range:
-    """How many configurations a window has, and the lowest and highest value of another metric in it."""
+    """The number of configurations in a window, and the lowest and highest value of another metric among them."""
 
     n: int
     lowest: int
@@ -37,24 +37,24 @@ class Segments:
 
     @property
     def count(self) -> int:
-        """Configurations on the segments."""
+        """The number of configurations on the segments."""
         return int((self.hi - self.lo + 1).sum())
 
     def line(self, name: str) -> tuple[Integers, Integers]:
-        """Intercepts and slopes of a metric that counts no factors."""
+        """Intercepts and slopes of a metric that doesn't depend on the number of factors."""
         of = metric(name)
         p0, p1, m0, m1, f0, f1 = self.coefficients
         return of.combined(p0, m0, f0, 0), of.combined(p1, m1, f1, 0)
 
     def extremes(self, metric: str) -> Bounds | None:
-        """The lowest and highest value of a metric; None without any configuration."""
+        """The lowest and highest value of a metric; None without configurations."""
         if not len(self.lo):
             return None
         intercept, slope = self.line(metric)
         return int((intercept + slope * self.lo).min()), int((intercept + slope * self.hi).max())
 
     def ranges(self, metric: str, windows: Iterable[Bounds], other: str) -> list[Range | None]:
-        """For each window low <= metric <= high, the range of the ``other`` metric in it; None where it is empty."""
+        """The range of the ``other`` metric in each window low <= metric <= high; None if the window is empty."""
         value, per_k = self.line(metric)
         start, slope = self.line(other)
         found: list[Range | None] = []
@@ -81,7 +81,7 @@ def computed(space: Space) -> dict[str, Segments]:
 
 
 def stored(engine: Engine, space: int) -> dict[str, Segments]:
-    """The better and the useful configurations of a space, from its id in the database."""
+    """The better and the useful configurations of a space in the database, by its id."""
     columns = [line.c[name] for name in ("better", "use_lo", "use_hi", *COEFFICIENTS)]
     query = select(*columns).where(line.c.id.between(space * IDS_PER_SPACE, (space + 1) * IDS_PER_SPACE - 1))
     with engine.connect() as connection:
@@ -90,13 +90,13 @@ def stored(engine: Engine, space: int) -> dict[str, Segments]:
 
 
 def level_bounds(metric: str, original: Cost, levels: Sequence[tuple[str, str]]) -> list[Bounds]:
-    """Whole bounds of a metric for each low <= reduction < high; see ``db.windows.window``."""
+    """Integer bounds of a metric for each window low <= reduction < high."""
     windows = [window(f"{metric}_reduction", pair, original, 4) for pair in levels]
     return [(one.low or 0, one.high or 0) for one in windows]
 
 
 def _both(columns: Integers) -> dict[str, Segments]:
-    """columns: (9, lines), last better k, first and last useful k, then the coefficients."""
+    """The better and useful segments; columns (9, lines): last better k, first and last useful k, coefficients."""
     better, first, last = columns[:3]
     ends = {"better": (np.ones_like(better), better), "useful": (first, last)}
     found = {}

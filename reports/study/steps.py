@@ -1,4 +1,4 @@
-"""Table III: how many solutions there are at each level of params reduction."""
+"""Table III: the number of solutions at each level of params reduction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTES = (
 
 
 def levels_of(step: float) -> list[tuple[str, str]]:
-    """The levels of reduction from 0 to 1, as exact texts. Raises UserError on a bad step."""
+    """The levels of reduction from 0 to 1, as exact texts. Raises UserError for a bad step."""
     try:
         width = Fraction(str(step))
     except ValueError:

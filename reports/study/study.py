@@ -1,4 +1,4 @@
-"""The study as a whole: its tables and figures, gathered."""
+"""The whole study, with its tables and figures."""
 
 from __future__ import annotations
 
@@ -32,19 +32,17 @@ if TYPE_CHECKING:
 PARTS = ("counts", "steps", "constraints", "scores")
 
 SYMBOLS = "Symbols: ours, in the colour of the method. Upright ticks: published, rounded down."
-LINES = (
-    "Full lines: useful solutions; dotted: better ones; no symbol where there is none. Equal counts lie on each other."
-)
+LINES = "Solid lines: useful solutions; dotted: better ones; no symbol without a solution. Equal counts overlap."
 BARS = (
     "Pale bars: from the least to the largest reduction over all distinct layers. Full bars: the median layer's range; "
-    "it is as narrow as the window, where most layers have input and output of one size."
+    "it is as narrow as the window if most layers have input and output of one size."
 )
 SCORES = "1: the best method on every layer. Formulas below."
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the study: its tables, its figures with their headings, and how to read them."""
+    """A part of the study: tables, figures with headings, and how to read them."""
 
     name: str
     title: str
@@ -55,7 +53,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Study:
-    """The sections asked for; ``studied`` is None where no database was needed."""
+    """The requested sections; ``studied`` is None if no database was needed."""
 
     sections: Sequence[Section]
     studied: Studied | None
@@ -75,7 +73,7 @@ def study(
 ) -> Study:
     """The study's ``part`` (counts, steps, constraints, scores, or all) from the database at ``location``.
 
-    ``step`` is the width of a level of params reduction, ``clock`` tells seconds. Raises UserError on an unknown
+    ``step`` is the width of a level of params reduction, ``clock`` returns seconds. Raises UserError for an unknown
     part, a bad step, and a database without any of the fourteen networks.
     """
     if part not in (*PARTS, "all"):

@@ -113,7 +113,7 @@ def test_a_run_that_succeeded_has_nothing_to_go_on_with(own: Run) -> None:
     assert not Path("rankline.db.runs").exists()
     code, out, err = own("compress", "--resume", "1")
     assert (code, out) == (2, "")
-    assert err == "rankline: run 1 has succeeded; there is nothing to go on with\n"
+    assert err == "rankline: run 1 has succeeded; there is nothing to resume\n"
 
 
 def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: pytest.CaptureFixture[str]) -> None:

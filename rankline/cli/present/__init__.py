@@ -1,1 +1,1 @@
-"""What the command line shows: tables, summaries, progress."""
+"""The output of the command line: tables, summaries and progress."""

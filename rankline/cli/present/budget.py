@@ -1,4 +1,4 @@
-"""What was kept and lost under a budget: as plain values, and for people."""
+"""What a budget kept and lost, as plain values and for people."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ UNITS = {
 }
 
 EXACT = 1e-6
-"""A gap that is only rounding."""
-
+"""Gaps up to this are rounding."""
 
 SHARES = ("flops", "params", "memory")
-"""The metrics whose kept shares are told."""
+"""The metrics whose kept shares are reported."""
 
 
 def budget_summary(done: Budgeted) -> dict[str, Any]:
-    """The run's id, what it was made with, the original's figures, and those of each point with its layers and plan.
+    """The run's id and settings, the figures of the original, and those of each point with its layers and plan.
 
-    Accuracies are fractions (None: no labels), damages in the unit of ``value``, seconds of the whole work by part;
-    skipped: why layers couldn't change.
+    Accuracies are fractions (None: no labels), damages are in the unit of ``value``, seconds are totals by part of the
+    work; skipped: why layers couldn't change.
     """
     settings = done.settings
     return {
@@ -83,7 +82,7 @@ def _costs(cost: Cost) -> dict[str, int]:
 
 
 def _layers(done: Budgeted, allocation: Allocation) -> list[dict[str, Any]]:
-    """Each layer that might change: its choice, what it keeps of its own, and its share of the damage."""
+    """Each layer that might change: its choice, the shares it keeps of its own cost, and its share of the damage."""
     rows = []
     for path, option in allocation.options.items():
         before, choice = done.originals[path], option.configuration
@@ -102,7 +101,7 @@ def _layers(done: Budgeted, allocation: Allocation) -> list[dict[str, Any]]:
 
 
 def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
-    """The summary as a table for people, or as CSV, and what they should know about it on standard error."""
+    """Writes the summary as a table or CSV, and remarks on it to standard error."""
     if found["is_sweep"]:
         _write_sweep(found, as_csv)
     else:
@@ -111,7 +110,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
         note("no accuracy is known: the calibration data has no labels")
     if found["uncounted"]:
         note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
-    # Who leaves a layer out knows why.
+    # Layers that the user left out need no reason.
     beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
     if beyond:
         note(f"left as they are: {by_reason(beyond)}")
@@ -123,7 +122,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
 
 
 def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
-    """One line: what is kept, and what of the accuracy is lost."""
+    """One line: what is kept, and the change in accuracy."""
     metrics = dict.fromkeys((*point["keep"], "flops", "params"))
     kept = " and ".join(f"{percent(point['kept'][metric])} of the {METRICS[metric].title}" for metric in metrics)
     before, after = found["original"]["test_accuracy"], point["test_accuracy"]
@@ -134,7 +133,7 @@ def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
 
 
 def exactness(point: dict[str, Any], value: str) -> str:
-    """How large the predicted damage is, and how far above the least possible it can be."""
+    """The predicted damage, and how far above the least possible it can be."""
     gap = point["gap"]
     least = "the least possible" if gap <= EXACT else f"at most {max(0.1, 100 * gap):.1f} % above the least possible"
     return f"predicted damage {point['damage']:.3g} ({UNITS[value]}): {least}, by the {point['solver']} solver"
@@ -172,7 +171,7 @@ def _write_sweep(found: dict[str, Any], as_csv: bool) -> None:
 
 
 def choice_text(one: dict[str, Any]) -> str:
-    """A layer's choice as people write it."""
+    """A layer's choice as text: ``tucker 3x8``."""
     if one["method"] is None:
         return "as it was"
     return f"{one['method']} {'x'.join(map(str, one['ranks']))} {one['shape'] or ''}".strip()

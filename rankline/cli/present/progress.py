@@ -1,4 +1,4 @@
-"""Progress for people, on standard error: configurations explored, layers decomposed, epochs trained, trials made."""
+"""Progress on standard error: configurations explored, layers decomposed, epochs trained, trials made."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from rankline.src.dse.progress import Progress as Report
 
 SLOWEST = 3600.0
-"""Seconds that a step may take for the time left to be known."""
+"""The longest a step may take, in seconds, for the time left to be estimated."""
 
 
 @contextmanager
 def bar(unit: str, label: str = "") -> Iterator[Report]:
-    """A bar of how much is done of each part of the work, how fast, and how long the rest of it takes.
+    """A progress bar with speed and time left, for work in parts; only on a terminal.
 
-    Yields the function that moves it: (label, done, total); a new total, or less done than before, begins a new part.
-    A total of 0 is not known, and then a new label begins one. label: of the first part. Only on a terminal.
+    Yields the function that moves it: (label, done, total). A new total, or less done than before, starts a new part;
+    a total of 0 is unknown, and then a new label does. label: of the first part.
     """
     count = TextColumn("{task.fields[count]}")
     columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), _TimeLeft()
     screen = console(stderr=True)
-    screen.soft_wrap = True  # of lines that are written while the bar stands
+    screen.soft_wrap = True  # for lines that are written while the bar is shown
     hidden = not screen.is_terminal
     with Progress(*columns, console=screen, transient=True, disable=hidden, speed_estimate_period=SLOWEST) as progress:
         task = progress.add_task(label, total=None, count="")
@@ -51,9 +51,9 @@ def bar(unit: str, label: str = "") -> Iterator[Report]:
             now = perf_counter()
             part, before, whole = reached
             if total != whole or done < before or (not total and label != part):
-                # A part of which some is done began when the last was told of.
+                # A part that is partly done started at the last report.
                 began = last if done else now
-                progress.tasks[0].total = total or None  # to ``reset``, which draws, None is no change
+                progress.tasks[0].total = total or None  # ``reset``, which draws, takes None for no change
                 progress.reset(task, description=label, count="")
             count = ""
             if total and done:
@@ -66,16 +66,16 @@ def bar(unit: str, label: str = "") -> Iterator[Report]:
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """The time left, with a word that says so."""
+    """The time left, followed by "left"."""
 
-    max_refresh = 0.0  # else that of the part before would stay for a while
+    max_refresh = 0.0  # else the time of the last part would stay for a while
 
     def render(self, task: Task) -> Text:
         return Text("") if task.total is None else Text.assemble(super().render(task), " left")
 
 
 def tell_trial(record: TrialRecord) -> None:
-    """One line about a finished trial."""
+    """Writes a line about a finished trial."""
     what = "original" if record.number == 0 else f"trial {record.number}"
     made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items())
     note(
@@ -85,5 +85,5 @@ def tell_trial(record: TrialRecord) -> None:
 
 
 def tell_search(settings: Settings, number: int, count: int) -> None:
-    """One line about a search of a hybrid, before its trials."""
+    """Writes a line about a hybrid's search, before its trials."""
     note(f"search {number} of {count}: {settings.conv_method} + {settings.dense_method}")

@@ -1,4 +1,4 @@
-"""Before and after: what a compression gained, and what it cost."""
+"""A compression before and after: what it saved, and what it cost."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from rankline.src.dse.plan import plan_to_json
 LATENCY_BATCH = 32
 LATENCY_RUNS = 20
 
-KNOWN_BY_HEART = 0.03
-"""An accuracy on validation samples that is so much better than on test samples says that they were trained on."""
+TRAINED_ON = 0.03
+"""Validation accuracy that exceeds test accuracy by more than this suggests training on the validation samples."""
 
 
 def summary(done: Compression) -> dict[str, Any]:
     """The run's id and status, and for the original and the compressed model: accuracy (fractions), params,
     FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch.
 
-    frozen: layers that were not fine-tuned; uncounted: layers whose FLOPs are not known, and not in the sums.
+    frozen: layers that were not fine-tuned; uncounted: layers whose FLOPs are unknown and not in the sums.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "original.keras"
@@ -69,7 +69,7 @@ def summary(done: Compression) -> dict[str, Any]:
 
 
 def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
-    """The summary as a table for people, or as CSV, and what they should know about it on standard error."""
+    """Writes the summary as a table or CSV, and remarks on it to standard error."""
     before, after = found["original"], found["compressed"]
     least = ", at least" if found["uncounted"] else ""
     labels = {
@@ -101,7 +101,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
             f"frozen (trainable=False), so neither they nor their factors were fine-tuned: {', '.join(found['frozen'])}"
         )
     gap = before["validation_accuracy"] - before["test_accuracy"]
-    if gap > KNOWN_BY_HEART:
+    if gap > TRAINED_ON:
         note(
             f"the original is {points(gap).lstrip('+')} better on the validation samples than on the test samples: it "
             "has probably been trained on them, and --max-drop is harder to keep; better give others, as x_validation "

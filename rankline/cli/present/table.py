@@ -1,4 +1,4 @@
-"""Tables for people, with bars where they look; and the cells that machines get as numbers."""
+"""Tables for people, with bars on a terminal, and their cells as numbers for machines."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WORD = 10
-"""Up to so many characters, a text in a table is not folded."""
+"""Texts of up to this many characters are not folded in a table."""
 
 BOUNDLESS = 10_000
-"""Characters of a line, where there is no end of it."""
+"""Characters of a line without limit."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A value as machines get it and as people read it; share: what a bar next to it shows, None for no bar."""
+    """A value for machines, and its text for people; share: the length of its bar as a fraction, None for no bar."""
 
     value: Any
     text: str
@@ -33,23 +33,23 @@ class Shown:
 
 
 def share(fraction: float | None, bar: bool = False) -> Shown:
-    """A fraction, as percent for people, with a bar if that is wanted."""
+    """A fraction, shown as percent, optionally with a bar."""
     return Shown(fraction, percent(fraction), fraction if bar else None)
 
 
 def part(number: int | None, whole: int, short: bool = False) -> Shown:
-    """A number, with a bar of what it is of the whole; short: three digits and a prefix for people."""
+    """A number, with a bar of its share of the whole; short: shown with three digits and an SI prefix."""
     text = si(number) if short else MISSING if number is None else f"{number:,}"
     return Shown(number, text, None if number is None or not whole else number / whole)
 
 
 def rounded(value: float | None, digits: int) -> Shown:
-    """A number, with so many decimals for people."""
+    """A number, shown with this many decimals."""
     return Shown(value, MISSING if value is None else f"{value:,.{digits}f}")
 
 
 def for_machines(value: Any) -> Any:
-    """A cell as CSV has it: numbers as they were computed, lists with blanks, truth as in JSON."""
+    """A cell for CSV: numbers at full precision, lists separated by blanks, booleans as in JSON."""
     if isinstance(value, Shown):
         value = value.value
     if isinstance(value, bool):
@@ -64,26 +64,26 @@ def drawn(
     drop_empty: bool = True,
     least_important: Sequence[str] = (),
 ) -> list[str]:
-    """Prints a table under a title; numbers to the right, columns without any value left out by default.
+    """Prints a table under a title; numbers are right-aligned, and empty columns are dropped by default.
 
-    Numbers and ``least_important`` columns are never folded: on a narrow terminal bars are left out, the titles of
-    numbers are folded, and then the least important columns are left out, in that order. Returns those.
+    Numbers and ``least_important`` columns are never folded: on a narrow terminal, bars are dropped first, then the
+    titles of numbers are folded, then the least important columns are dropped, in order. Returns those.
     """
     shown = [
         column
         for j, column in enumerate(columns)
         if not (drop_empty and body) or any(row[j] not in (None, "") for row in body)
     ]
-    # Where nobody looks, nothing is folded and no bar is drawn: a pipe gets every column whole.
-    looked_at = sys.stdout.isatty()
-    screen = console(width=None if looked_at else max(160, 24 * len(columns)))
+    # Without a terminal nothing is folded and no bar is drawn: a pipe gets every column in full.
+    on_terminal = sys.stdout.isatty()
+    screen = console(width=None if on_terminal else max(160, 24 * len(columns)))
     draft = _Draft(columns, body, set(least_important), screen.encoding)
 
     def room(table: Table, most: bool = False) -> bool:
         width = screen.measure(table, options=screen.options.update_width(BOUNDLESS))
         return (width.maximum if most else width.minimum) <= screen.width
 
-    bars = looked_at and room(draft.table(shown, bars=True, fold_titles=True))
+    bars = on_terminal and room(draft.table(shown, bars=True, fold_titles=True))
     left_out = []
     table = draft.table(shown, bars)
     if not room(table, most=True):
@@ -100,7 +100,7 @@ def drawn(
 
 @dataclass(frozen=True)
 class _Draft:
-    """What a table is made of; whole: the columns that are not folded."""
+    """The content of a table; whole: the columns that are not folded."""
 
     columns: Sequence[str]
     body: Sequence[Sequence[Any]]
@@ -141,7 +141,7 @@ def _share(value: Any) -> float | None:
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
-    """Whether a column holds numbers, also written ones such as "93.8 %" or "<= 5.0 %"; some may be missing."""
+    """Whether a column holds numbers, including texts such as "93.8 %" or "<= 5.0 %"; some may be missing."""
     known = [str(value) for value in values if value is not None and str(value) != MISSING]
     return bool(known) and all(text.lstrip("−-<=~ ")[:1].isdigit() for text in known)
 

@@ -1,4 +1,4 @@
-"""What the terminal can show: its encoding, its colours, and bars where a person looks."""
+"""What the terminal can show: encoding, colours and bars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN = {"–": "-", "−": "-", "→": "->", "…": "...", "─": "-", "≤": "<="}
-"""What stands for characters that an encoding hasn't."""
+"""Replacements for characters that an encoding lacks."""
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -20,10 +20,10 @@ BAR_WIDTH = 8
 
 
 def settle_streams() -> None:
-    """Makes standard output and error such that whatever is written to them can be.
+    """Makes sure that any text can be written to standard output and error.
 
-    One that was closed before the start goes nowhere, and so does what libraries write to its file descriptor. Where
-    an encoding isn't Unicode, PLAIN characters and escapes stand for those that it hasn't.
+    A stream that was closed before the start is sent to the null device, with its file descriptor. In an encoding that
+    isn't Unicode, missing characters are replaced by PLAIN ones and escapes.
     """
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
@@ -38,7 +38,7 @@ def settle_streams() -> None:
 
 
 def is_unicode(encoding: str | None) -> bool:
-    """Whether an encoding has every character."""
+    """Whether an encoding can represent every character."""
     return encoding is not None and codecs.lookup(encoding).name.startswith("utf")
 
 
@@ -53,7 +53,7 @@ codecs.register_error("rankline-plain", _plain)
 
 
 def leave_out_colours() -> None:
-    """Makes all that is written from here on as with NO_COLOR in the environment, help and errors too."""
+    """Turns off colours from here on, as with NO_COLOR in the environment, in help and errors too."""
     import typer.rich_utils
 
     os.environ["NO_COLOR"] = "1"
@@ -66,19 +66,19 @@ def has_colours() -> bool:
 
 
 def console(stderr: bool = False, width: int | None = None) -> Console:
-    """A console on standard output or error, without escape codes where nobody looks or no colours are wanted."""
+    """A console on standard output or error, without escape codes if it isn't a terminal or colours are off."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    seen = stream.isatty()
-    colours: Literal["auto"] | None = "auto" if seen and has_colours() else None
-    return Console(stderr=stderr, width=width, color_system=colours, force_terminal=seen)
+    on_terminal = stream.isatty()
+    colours: Literal["auto"] | None = "auto" if on_terminal and has_colours() else None
+    return Console(stderr=stderr, width=width, color_system=colours, force_terminal=on_terminal)
 
 
 def bar_of(share: float, encoding: str | None = "utf-8") -> str:
-    """A share from 0 to 1 as a bar of at most BAR_WIDTH characters, in blocks or, where there are none, in ``#``.
+    """A share from 0 to 1 as a bar of at most BAR_WIDTH characters, in block characters or, without Unicode, ``#``.
 
-    What is more than nothing is seen.
+    Any share above 0 is visible.
     """
     share = min(1.0, max(0.0, share))
     if not is_unicode(encoding):
