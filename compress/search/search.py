@@ -74,10 +74,10 @@ def _on_record(job: Job, settings: Settings, skipped: Mapping[str, str], resume:
                 yield recorder
         return
     if run_settings(database.engine, resume)[1].get("key") != key:
-        raise UserError(f"run {resume} was made with another model, data or settings; it can't go on with these")
+        raise UserError(f"run {resume} was made with another model, data or settings; it can't be resumed with these")
     checkpoints = checkpoints_of(database.location, resume)
     if checkpoints is None:
-        raise UserError("runs are resumed from the models next to an SQLite file; this database is not one")
+        raise UserError("runs are resumed from models next to an SQLite file, and this database is not one")
     # The lock comes first: a run that another process is working on has not failed.
     with checkpoints.locked(), resumed(job, resume) as recorder:
         yield recorder
@@ -137,7 +137,7 @@ class _Search:
         for record in recorded[1:]:
             if plan_of(record) != self._plan():
                 raise UserError(
-                    f"run {self.recorder.run} can't go on: the database now has other configurations of its layers"
+                    f"run {self.recorder.run} can't be resumed: the database now has other configurations of its layers"
                 )
             errors = {one.layer: one.error for one in record.layers}
             self.errors |= {(path, choice): errors[path] for path, choice in plan_of(record).items()}

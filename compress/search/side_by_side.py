@@ -142,7 +142,7 @@ def _close(job: Job, pairs: Sequence[Settings]) -> None:
 def _check_sendable(job: Job) -> None:
     """Raises UserError if the job can't be sent to another process."""
     if sqlite_path(job.database.location) is None:
-        raise UserError("parallel searches need a database in an SQLite file; this one is not: leave out jobs")
+        raise UserError("parallel searches need a database in an SQLite file, and this is not one; leave out jobs")
     for what, value in (("callbacks", job.callbacks), ("metric", job.metric)):
         try:
             cloudpickle.dumps(value)

@@ -58,9 +58,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} as a benchmark's result: {error}") from error
+        raise UserError(f"cannot read {path} as a benchmark result: {error}") from error
     if not isinstance(found, dict) or not {"benchmark", "date"} <= found.keys():
-        raise UserError(f"{path} is no benchmark's result: it has no fields 'benchmark' and 'date'")
+        raise UserError(f"{path} is not a benchmark result: it needs the fields 'benchmark' and 'date'")
     return found
 
 

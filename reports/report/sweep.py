@@ -68,7 +68,7 @@ def share_of(point: Found) -> float:
 
 
 def write_sweep(found: Found, folder: Path) -> list[Path]:
-    """Writes ``sweep.html`` and ``sweep.csv`` into a folder, created if missing; returns the paths. Raises UserError."""
+    """Writes ``sweep.html`` and ``sweep.csv`` into a folder, created if missing; returns paths. Raises UserError."""
     return write_texts(folder, {"sweep.html": page(found), "sweep.csv": as_csv(found)})
 
 

@@ -39,7 +39,7 @@ def level_titles(step: float) -> dict[str, str]:
 def steps(step: float, cases: Sequence[Case] = CASES) -> Table:
     """Better and useful solutions of each case by each method, at each level of params reduction ``step`` wide.
 
-    Raises UserError on a bad step.
+    Raises UserError for a bad step.
     """
     levels = levels_of(step)
     rows = []

@@ -72,7 +72,7 @@ def test_what_is_no_result_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         read_benchmarks(tmp_path)
     (tmp_path / "a.json").write_text('{"x": 1}')
-    with pytest.raises(UserError, match="no benchmark's result"):
+    with pytest.raises(UserError, match="not a benchmark result"):
         read_benchmarks(tmp_path)
     with pytest.raises(UserError, match=r"name an \.html file"):
         write_benchmarks(tmp_path, tmp_path / "bench.csv")

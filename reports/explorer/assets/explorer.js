@@ -1,8 +1,8 @@
-// What no component does by itself: an address and a title that follow the page, and names for controls.
+// What Dash's components don't do: keep address and title in step with the page, and name controls.
 window.dash_clientside = window.dash_clientside || {};
 
 (() => {
-  // The address of what a page's pickers show, in the place of the one before; the page stays as it is.
+  // Replaces the address by that of the picked items, without loading the page again.
   const follow = (path, query) => {
     const search = "?" + new URLSearchParams(query);
     if (location.pathname === path) {
@@ -24,7 +24,7 @@ window.dash_clientside = window.dash_clientside || {};
     },
   };
 
-  // Dash gives its sliders and lists of options no name; what stands above them is it.
+  // Dash doesn't name its sliders and option lists; use the text above them.
   const nameless = ":is(.labelled, .window) :is([role=slider], [role=listbox]):not([aria-label])";
   const name = () => {
     for (const one of document.querySelectorAll(nameless))

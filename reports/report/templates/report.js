@@ -1,7 +1,7 @@
 const boxes = [...document.querySelectorAll(".plot")];
 const options = {responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]]};
 
-// plotly.js is packed, to keep the file small; browsers can unpack it themselves since 2023.
+// plotly.js is compressed to keep the file small; browsers can decompress it themselves since 2023.
 async function unpacked(id) {
   const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (one) => one.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -18,7 +18,7 @@ function draw(box) {
 const PAGE_WIDTH = 680;
 
 function start() {
-  // A network of a hundred layers would take seconds to draw at once.
+  // Drawing a network of a hundred layers at once would take seconds.
   const seen = new IntersectionObserver(
     (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
     {rootMargin: "1200px"},

@@ -125,7 +125,7 @@ def test_no_more_searches_run_at_a_time_than_memory_has_room_for(
     ("location", "told", "jobs", "message"),
     [
         ("space.db", {}, 0, "jobs must be at least 1; got 0"),
-        ("sqlite://", {}, 2, "on a database in an SQLite file"),
+        ("sqlite://", {}, 2, "parallel searches need a database in an SQLite file"),
         ("space.db", {"metric": threading.Lock().acquire}, 2, "the metric cannot be sent to another process"),
         ("space.db", {"callbacks": [threading.Lock()]}, 2, "the callbacks cannot be sent to another process"),
     ],
