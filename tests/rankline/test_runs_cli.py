@@ -238,7 +238,7 @@ NEW = ("compress", "zoo:lenet5", "--data", "digits", "--out", "small.keras")
         ((*NEW, "--conv-method", "tucker,svd"), "strategy similarity takes one method for conv layers"),
         ((*NEW, "--conv-method", ","), "--conv-method takes names separated by commas"),
         ((*NEW, "--strategy", "hybrid", "--conv-method", "tucker,tuker"), "did you mean 'tucker'"),
-        ((*NEW, "--jobs", "2"), "jobs is the number of a hybrid's searches in parallel; leave it out with strategy similarity"),
+        ((*NEW, "--jobs", "2"), "jobs is the number of a hybrid's searches in parallel; leave it out with"),
         (("compress", "--resume", "1", "--jobs", "2"), "leave out --jobs"),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(value)[-50:],

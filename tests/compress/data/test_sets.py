@@ -86,7 +86,7 @@ def changed(**values: object) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (changed(y_train=np.zeros(3, int)), r"x_train is of shape \(40, 8, 8, 1\) and y_train of \(3,\)"),
+        (changed(y_train=np.zeros(3, int)), r"x_train has shape \(40, 8, 8, 1\) and y_train \(3,\)"),
         (changed(x_test=np.zeros((40, 9, 8, 1))), r"several shapes: \(8, 8, 1\), \(9, 8, 1\)"),
         (changed(y_test=np.full(40, 0.5)), "whole numbers"),
         (changed(y_test=np.full(40, -1)), "whole numbers"),
