@@ -119,7 +119,6 @@ def compress(
     Example: [bold]rankline compress lenet5.keras --data digits --out small.keras[/bold]
     """
     from rankline.src.compress.approach import Approach
-    from rankline.src.compress.data.sets import check_data
     from rankline.src.compress.model.destination import check_target
     from rankline.src.compress.runs.settings import Settings
     from rankline.src.compress.search.patterns import check_patterns
@@ -171,6 +170,8 @@ def compress(
         Approach(**asked).settings(settings)
         check_target(out)
         check_patterns(check_model(model), settings.include, settings.exclude)
+        from rankline.src.compress.data.sets import check_data  # NumPy, which an unknown run needn't wait for
+
         check_data(data)
         check_database(db)
         tell_replaced(out, ".plan.json", ".md")
