@@ -32,9 +32,13 @@ DENSE_METHODS = ("svd", "qr", "t3f")
 
 @dataclass(frozen=True, eq=False)
 class Approach:
-    """strategy: one of STRATEGIES; methods: ``{"conv": "tucker", "dense": "svd"}``, for the hybrid several of each;
-    metric: a score of your own, of labels and outputs, the higher the better, in the place of accuracy; jobs: how many
-    of a hybrid's searches run side by side."""
+    """How a model is compressed.
+
+    - ``strategy``: one of STRATEGIES
+    - ``methods``: ``{"conv": "tucker", "dense": "svd"}``; the hybrid takes several of each
+    - ``metric``: your own score, of labels and outputs, used instead of accuracy; higher is better
+    - ``jobs``: how many of a hybrid's searches run in parallel
+    """
 
     strategy: str = "similarity"
     methods: Mapping[str, str | Sequence[str]] | None = None
@@ -56,7 +60,7 @@ class Approach:
                 Settings(**{f"{kind}_method": method})  # type: ignore[arg-type]
         if self.jobs != 1 and self.strategy != "hybrid":
             raise UserError(
-                f"jobs is the number of a hybrid's searches side by side; strategy {self.strategy} makes one"
+                f"jobs is the number of a hybrid's searches in parallel; leave it out with strategy {self.strategy}"
             )
 
     @property

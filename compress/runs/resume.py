@@ -1,4 +1,4 @@
-"""Runs that were stopped and can go on: what is on record of how they were asked for."""
+"""Stopped runs that can be resumed, and how they were requested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A run of a network that can go on. recorded: all that is on record; request: by what names it was asked for."""
+    """A run that can be resumed.
+
+    - ``recorded``: its whole record
+    - ``request``: the names that it was requested with
+    """
 
     run: int
     network: str
@@ -30,20 +34,20 @@ class Stopped:
 
     @property
     def model(self) -> str:
-        """The MODEL text that it was asked for with. Raises UserError where there was none."""
+        """The MODEL text of the request. Raises UserError if there was none."""
         if (model := self.request.get("model")) is None:
             raise UserError(f"run {self.run} was made with a model from Python; give it again")
         return str(model)
 
     @property
     def data(self) -> str:
-        """The name of its data. Raises UserError where there was none."""
+        """The name of its data. Raises UserError if it had none."""
         if self.recorded["data"] == "arrays" or "rescale" not in self.recorded["preparation"]:
             raise UserError(f"run {self.run} was made with arrays; give the same data again")
         return str(self.request.get("data", self.recorded["data"]))
 
     def check(self) -> None:
-        """Raises UserError where its model, data or file surely can't be had by the names on record."""
+        """Raises UserError if its model, data or file can't be opened by the recorded names."""
         from rankline.src.compress.data.sets import check_data  # NumPy, which an unknown run needn't wait for
 
         check_model(self.model)
@@ -53,16 +57,18 @@ class Stopped:
 
 
 def stopped(engine: Engine, run: int, limits: Mapping[str, Any]) -> Stopped:
-    """A run to go on with, under other limits than its own where they are given.
+    """The run to resume, with new limits if any are given.
 
-    Raises UserError for an unknown run, and for one that can't go on.
+    Raises UserError for an unknown run, and for one that can't be resumed.
     """
     network, recorded, status = run_settings(engine, run)
     request = recorded.get("request") or {}
     if status == SUCCESS:
-        raise UserError(f"run {run} has succeeded; there is nothing to go on with")
+        raise UserError(f"run {run} has succeeded; there is nothing to resume")
     if request.get("strategy") != "similarity":
-        raise UserError(f"run {run} is no search that can go on; ask for it again, what is on record is taken over")
+        raise UserError(
+            f"run {run} is not a single search and can't be resumed; start it again (a hybrid reuses recorded searches)"
+        )
     given = {limit: value for limit, value in limits.items() if value is not None}
     (settings,) = with_changes(given, Settings.from_record(recorded))
     return Stopped(run, network, recorded, request, settings)

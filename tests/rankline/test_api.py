@@ -57,7 +57,7 @@ def test_changes_are_fields_of_the_settings_that_are_given(model: keras.Model) -
     [
         ({"max_dop": 0.1}, "unknown setting 'max_dop'; did you mean 'max_drop'?"),
         ({"strategy": "hybird"}, "unknown strategy 'hybird'; did you mean 'hybrid'?"),
-        ({"jobs": 2}, "jobs is the number of a hybrid's searches side by side"),
+        ({"jobs": 2}, "jobs is the number of a hybrid's searches in parallel"),
         ({"methods": {"conv": ("tucker", "cp")}}, "strategy similarity takes one method for conv layers"),
     ],
 )

@@ -184,7 +184,7 @@ MISTAKES: dict[str, str] = {
     f"{COMPRESS} --strategy hybrid --dense-method svd,cp": "dense_method cannot be 'cp'",
     f"{COMPRESS} --strategy similar": "unknown strategy 'similar'; did you mean 'similarity'?",
     f"{COMPRESS} --conv-method cp,tt": "strategy similarity takes one method for conv layers",
-    f"{COMPRESS} --jobs 2": "jobs is the number of a hybrid's searches side by side",
+    f"{COMPRESS} --jobs 2": "jobs is the number of a hybrid's searches in parallel",
     f"{COMPRESS} --step 0": "step must be a fraction from 0.001 to 1",
     f"{COMPRESS} --epochs -1": "epochs must be at least 0; got -1",
     f"{COMPRESS} --learning-rate 2": "learning_rate must be above 0 and up to 1; got 2",
