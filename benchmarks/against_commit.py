@@ -21,7 +21,7 @@ from benchmarks.record import record
 
 ROOT = Path(__file__).parents[1]
 
-MODULES = {"lines": ["--loop-share", "0.002"], "zoo": []}
+MODULES = {"lines": ["--loop-share", "0.002", "--windows", "60"], "zoo": ["--windows", "30"]}
 """Benchmarks and their arguments; the plain Python loop is the same on both sides, so little of it will do."""
 
 TIME = re.compile(r"(?<!max)(?<!configurations_per)_s(_median_of_\d+)?$")
