@@ -76,8 +76,8 @@ def made(
         "trials": len(done.trials) - 1,
         "reductions": reductions(done),
         "validation drop": round((done.run.original.accuracy or 0) - (done.run.chosen.accuracy or 0), 4),
-        "test accuracy before": round(done.delivered.original_test.accuracy, 4),
-        "test accuracy after": round(done.delivered.test.accuracy, 4),
+        "test accuracy before": round(done.delivered.original_accuracy or 0.0, 4),
+        "test accuracy after": round(done.delivered.accuracy or 0.0, 4),
         "construction": round(sum(trial.construct_seconds or 0 for trial in done.trials), 2),
         "seconds": round(perf_counter() - started, 1),
     }

@@ -125,18 +125,16 @@ def _bounds(draw: random.Random, name: str, spans: dict[str, tuple[int, int]]) -
     if name.endswith("_reduction"):
         low = draw.uniform(0, 0.95)
         return round(low, 4), round(low + width, 4)
-    scale = 4 if name == "memory" else 1
-    lowest, highest = (scale * end for end in spans[name])
+    lowest, highest = spans[name]
     low = draw.randint(lowest, highest)
     return low, low + max(1, round(width * (highest - lowest)))
 
 
 def _sql(window: Solutions) -> str:
-    """The same integer bounds for DuckDB; memory is in bytes there."""
+    """The same integer bounds for DuckDB."""
     terms = []
     for one in window.windows:
-        scale = 4 if one.metric == "memory" else 1
-        terms.append(f"{one.metric} BETWEEN {scale * (one.low or 0)} AND {scale * (one.high or 0)}")
+        terms.append(f"{one.metric.name} BETWEEN {one.low or 0} AND {one.high or 0}")
     return " AND ".join(terms)
 
 

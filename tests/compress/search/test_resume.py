@@ -17,7 +17,7 @@ from rankline.src.db.records.runs import FAILED, FELL_SHORT, finish_run
 from rankline.src.dse.errors import UserError
 from tests.helpers import killed
 
-KILLS = 20
+KILLS = 10
 
 
 def first_run(location: Path) -> int | None:
@@ -42,7 +42,7 @@ def undisturbed(network: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return killed.compressed(network, str(tmp_path_factory.mktemp("undisturbed") / "space.db"))
 
 
-def test_killed_twenty_times_a_run_ends_with_the_same_model_and_trials(
+def test_killed_ten_times_a_run_ends_with_the_same_model_and_trials(
     network: str, undisturbed: Run, tmp_path: Path
 ) -> None:
     moments = random.Random(1)
