@@ -27,12 +27,11 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
     from rankline.src.db.records.runs import TrialRecord
-
-METRICS = ("flops", "params", "memory")
 
 MOST_POINTS = 100
 

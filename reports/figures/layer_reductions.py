@@ -20,7 +20,7 @@ ROW = 34
 NAME = 24
 """Characters of a layer's name next to its bars; the end is shown, because names differ there."""
 
-METRICS = {"params_reduction": ("params", 1.0), "flops_reduction": ("FLOPs", 0.35)}
+BARS = {"params_reduction": ("params", 1.0), "flops_reduction": ("FLOPs", 0.35)}
 """The columns, with their titles and opacities."""
 
 
@@ -45,13 +45,13 @@ def layer_reductions(choices: pd.DataFrame, title: str) -> go.Figure:
         ticktext=[plain(name) for name in shown],
     )
     for method in dict.fromkeys(choices["method"]) if layers else ():
-        for metric in METRICS:
+        for metric in BARS:
             figure.add_trace(_bars(choices[choices["method"] == method], method, metric))
     return figure
 
 
 def _bars(choices: pd.DataFrame, method: str, metric: str) -> go.Bar:
-    style, (name, strength) = look(method), METRICS[metric]
+    style, (name, strength) = look(method), BARS[metric]
     title = METHODS[method].title if method in METHODS else plain(method)
     return go.Bar(
         y=[plain(layer) for layer in choices["layer"]],

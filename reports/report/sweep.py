@@ -42,7 +42,7 @@ def sweep_rows(found: Found) -> list[list[Any]]:
 
 def _row(point: Found) -> list[Any]:
     return [
-        f"{METRICS[metric_of(point)].title} {share_of(point):g}",
+        f"{METRICS[metric_name(point)].title} {share_of(point):g}",
         percent(point["kept"]["flops"]),
         percent(point["kept"]["params"]),
         point["flops"],
@@ -57,7 +57,7 @@ def _accuracy(value: float | None) -> str | None:
     return None if value is None else percent(value)
 
 
-def metric_of(point: Found) -> str:
+def metric_name(point: Found) -> str:
     """The metric of a sweep's budget."""
     return str(next(iter(point["keep"])))
 
@@ -80,7 +80,7 @@ def as_csv(found: Found) -> str:
     writer.writerow(["metric", "keep", *names, "fit_seconds", "file"])
     for point in found["points"]:
         values = [point[name] for name in (*names, "fit_seconds", "file")]
-        writer.writerow([metric_of(point), share_of(point), *values])
+        writer.writerow([metric_name(point), share_of(point), *values])
     return text.getvalue()
 
 
@@ -90,7 +90,7 @@ def page(found: Found) -> str:
 
     from rankline.src.reports.figures.sweep_curve import sweep_curve
 
-    metric, original = metric_of(found["points"][0]), found["original"]
+    metric, original = metric_name(found["points"][0]), found["original"]
     rows: list[Sequence[Any]] = [
         (point["kept"][metric], point["test_accuracy"], point["validation_accuracy"], point["damage"])
         for point in found["points"]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import percent
 from rankline.src.dse.symbols import LayerShape
 from rankline.src.reports.report.table import Column, Table, counted
 from rankline.src.reports.study.measures import CONSTRAINTS, OTHER, TOLERANCE, Measures
 from rankline.src.reports.study.networks import Studied, StudiedLayer
-
-METRIC_TITLES = {"params": "params", "flops": "FLOPs"}
 
 NOTES = (
     f"Useful solutions with level <= reduction < level + {percent(float(TOLERANCE))}. Each distinct layer (equal "
@@ -66,7 +65,7 @@ def constraints(studied: Studied, measures: Mapping[int, Measures], metric: str)
                         **_aggregated([pair for pair in found if pair is not None]),
                     }
                 )
-    fixed, other = METRIC_TITLES[metric], METRIC_TITLES[OTHER[metric]]
+    fixed, other = METRICS[metric].title, METRICS[OTHER[metric]].title
     columns = (
         Column("at", f"{fixed} reduction", percent, number=True),
         Column("layers", "layers"),

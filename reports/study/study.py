@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from rankline.src.db.database import open_database
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.metric import METRICS
 from rankline.src.dse.progress import Progress
 from rankline.src.dse.zoo import FOURTEEN
 from rankline.src.reports.report.table import Table
-from rankline.src.reports.study.constraints import METRIC_TITLES, constraints
+from rankline.src.reports.study.constraints import constraints
 from rankline.src.reports.study.counts import Clock, counts, times
 from rankline.src.reports.study.figures import (
     constraints_figure,
@@ -133,7 +134,7 @@ def _constraints(found: Studied, measures: Mapping[int, Measures]) -> Section:
     for metric, other in OTHER.items():
         table = constraints(found, measures, metric)
         tables.append(table)
-        fixed, ranging = METRIC_TITLES[metric], METRIC_TITLES[other]
+        fixed, ranging = METRICS[metric].title, METRICS[other].title
         for layers in dict.fromkeys(row["layers"] for row in table.rows):
             rows = [row for row in table.rows if row["layers"] == layers]
             heading = f"Range of {ranging} reductions at a fixed {fixed} reduction, {layers} layers"

@@ -35,9 +35,11 @@ def made(folder: Path) -> tuple[Path, dict[str, Any]]:
     return folder, demo(folder)
 
 
+@pytest.mark.golden
 def test_the_demo_ends_with_the_same_record_plan_and_weights(made: tuple[Path, dict[str, Any]]) -> None:
     assert made[1] == golden("demo")
 
 
+@pytest.mark.golden
 def test_a_budget_ends_with_the_same_record_plan_and_weights(made: tuple[Path, dict[str, Any]]) -> None:
     assert budget(made[0]) == golden("budget")
