@@ -65,8 +65,7 @@ class _UnderDrop:
         self.best: tuple[TrialRecord, Made] | None = None
 
     def run(self, families: Sequence[Family], amounts: Sequence[float]) -> Run:
-        by_accuracy = self.settings.metric == "accuracy" and not self.own
-        original = self.recorder.original(self.settings.max_drop if by_accuracy else None)
+        original = self.recorder.original(self.settings)
         try:
             for family in families:
                 self._bisect(family, amounts)

@@ -13,6 +13,7 @@ import keras
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.run import Run
+from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.epochs import EpochProgress
 from rankline.src.compress.training.fine_tuning import Score, evaluate, fine_tune, warn_of_guesses
 from rankline.src.compress.training.settings import FineTuning
@@ -69,13 +70,14 @@ class Recorder:
         """Reports progress on a trial."""
         self.job.progress(f"{self.label}{label}", done, total)
 
-    def original(self, max_drop: float | None = None) -> TrialRecord:
-        """Judges and records the original model. max_drop: the limit on the accuracy's drop, if accuracy decides;
-        warns if even a constant guess would stay within it."""
-        clock, model = Clock(), self.job.model
+    def original(self, settings: Settings | None = None) -> TrialRecord:
+        """Judges and records the original model. settings: those that limit the drop, if any do; where accuracy
+        decides, warns if even a constant guess would stay within the limit."""
+        clock, model, data = Clock(), self.job.model, self.job.data
         score = self.judged(model)
-        if max_drop is not None and score is not None and self.job.data is not None:
-            warn_of_guesses(model, score, self.job.data.y_validation, max_drop)
+        limited = settings if settings is not None and settings.metric == "accuracy" else None
+        if limited is not None and self.job.metric is None and score is not None and data is not None:
+            warn_of_guesses(model, score, data.y_validation, limited.max_drop)
         return self.record(ORIGINAL, cost_of(model), clock, score)
 
     def tuned(self, model: keras.Model, how: FineTuning, seed: int) -> None:

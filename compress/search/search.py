@@ -127,8 +127,7 @@ class _Search:
 
     def _original(self) -> bool:
         """Records the original. Returns False: the run has not ended."""
-        by_accuracy = self.settings.metric == "accuracy" and self.job.metric is None
-        self.recorder.original(self.settings.max_drop if by_accuracy else None)
+        self.recorder.original(self.settings)
         return False
 
     def _replay(self, recorded: Sequence[TrialRecord]) -> bool:
