@@ -25,6 +25,7 @@ from rankline.src.compress.fit.covariance import check_samples, covariances
 from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of, out_of_reach
 from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metrics
 from rankline.src.compress.fit.refit import FitSettings, Start, refit
+from rankline.src.compress.methods import get
 from rankline.src.compress.model.forward_pass import ForwardPass
 from rankline.src.compress.model.surgery import factorize, refusal
 from rankline.src.compress.runs.changes import with_changes
@@ -170,7 +171,7 @@ class CalibratedModel:
         return found
 
     def _known(self, plan: Plan) -> dict[str, Sequence[Any]]:
-        """The factors of a plan's choices that pricing already computed."""
+        """The factors of a plan's choices that pricing already computed, roughly where the method can."""
         made = self.__dict__.get("options", {})
         return {
             path: one.factors
@@ -199,7 +200,8 @@ class CalibratedModel:
         if fit == "data":
             metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
             made = factorize(self.model, plan, known=known, progress=progress)
-            return refit(self.model, plan, self.samples, metrics, settings, Start(made, known), self.paths, progress)
+            done = {path: one for path, one in known.items() if not get(plan[path].method).has_rough}
+            return refit(self.model, plan, self.samples, metrics, settings, Start(made, done), self.paths, progress)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
         made = factorize(self.model, plan, covariances=seen, progress=progress)
         if settings.norms:
