@@ -182,7 +182,8 @@ def _calibrated(
 ) -> dict[str, Damage]:
     """The damages, scaled by the ratio of measured to predicted errors of the logits at the PROBED ranks; means: of the
     patches, which the bias takes up."""
-    probes = dict(zip(damages, in_threads(partial(_probes, one) for one in damages.values()), strict=True))
+    made = dict(in_threads(partial(_probes, one) for one in damages.values()))
+    probes = {path: made[number] for number, path in enumerate(damages)}
     changes = {path: [(change, -means[path] @ change) for change, _ in some] for path, some in probes.items()}
     measured = logit_errors(forward, samples, changes, progress)
     scaled = {}

@@ -61,29 +61,29 @@ def priced(
     with warnings.catch_warnings():
         # A candidate need not be the best at its ranks.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        work = in_threads(partial(_options, *job, costs) for job in jobs)
-        for done, (path, some) in enumerate(work, start=1):
-            found[path] += some
-            progress("layers and methods priced", done, len(jobs))
+        made = {}
+        for number, options in in_threads(partial(_options, *job, costs) for job in jobs):
+            made[number] = options
+            progress("layers and methods priced", len(made), len(jobs))
+    for number, (damage, _, _) in enumerate(jobs):
+        found[damage.fitted.path] += made[number]
     return found
 
 
-def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> tuple[str, list[Option]]:
-    """The path of the layer, and the options of one method that are not dominated by another."""
+def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> list[Option]:
+    """The options of one method that are not dominated by another."""
     (space,) = spaces_of(layer, (method,))
     found = narrowed(lines_of(space))
     decomposition = get(method)
     original = costs[0].of(space.original)
     if not len(found.lo):
-        return damage.fitted.path, []
+        return []
     if damage.covariance is not None and not decomposition.uses_covariance:
-        return damage.fitted.path, _measured(damage, found, decomposition, costs, original)
+        return _measured(damage, found, decomposition, costs, original)
     options = Options(max_rank=found.largest_rank)  # a table of all ranks can take several times longer
     found, curves = with_errors(found, decomposition.spectrum(_turned(damage), options, damage.covariance))
     places, whole = _front(found, curves, costs), damage.whole
-    return damage.fitted.path, [
-        _option(found, place, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
-    ]
+    return [_option(found, place, whole * float(curves.at(*np.array([place]).T)[0])) for place in places]
 
 
 def _measured(
