@@ -108,7 +108,11 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         try:
             # As many threads as in this process: sums depend on how they are split.
             with joblib.parallel_config(
-                "loky", n_jobs=workers, inner_max_num_threads=os.cpu_count(), initializer=end_with, initargs=(os.getpid(),)
+                "loky",
+                n_jobs=workers,
+                inner_max_num_threads=os.cpu_count(),
+                initializer=end_with,
+                initargs=(os.getpid(),),
             ):
                 work = joblib.Parallel(return_as="generator", batch_size=1)
                 with deaf_to_the_terminal():  # the workers are started here

@@ -56,7 +56,9 @@ class Ending:
         self._program = program
         self._raised: Interruption | None = None
         self._again = False
-        self._began = self._last = self._left = 0.0  # when it was told to end, for the last time, and has left the block
+        self._began = self._last = self._left = (
+            0.0  # when it was told to end, for the last time, and has left the block
+        )
         self._lost = 0
         self._telling = threading.Lock()
         self._before: dict[int, Any] = {}
