@@ -107,13 +107,8 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         sent = _Sent(str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, objects)
         try:
             # As many threads as in this process: sums depend on how they are split.
-            with joblib.parallel_config(
-                "loky",
-                n_jobs=workers,
-                inner_max_num_threads=os.cpu_count(),
-                initializer=end_with,
-                initargs=(os.getpid(),),
-            ):
+            threads, first = os.cpu_count(), {"initializer": end_with, "initargs": (os.getpid(),)}
+            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads, **first):
                 work = joblib.Parallel(return_as="generator", batch_size=1)
                 with deaf_to_the_terminal():  # the workers are started here
                     outcomes = work(joblib.delayed(_outcome)(sent, pair) for pair in pairs)

@@ -14,8 +14,10 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and raises SystemExit with its exit code: 0, 2 for a user's mistake, 1 for a failure, and 128 + the
-    signal's number where it was told to end (130 after Ctrl-C). There is no traceback without ``--debug``.
+    """Runs a command and raises SystemExit with its exit code.
+
+    It is 0, 2 for a user's mistake, 1 for a failure, and 128 + the signal's number where a signal told it to end: 130
+    after Ctrl-C. There is no traceback without ``--debug``.
 
     ``--debug`` and ``--no-color`` may stand anywhere. arguments: None for those of the process.
     """

@@ -110,7 +110,7 @@ class Ending:
         signal.set_wakeup_fd(self._descriptor)
 
     def _silence(self, place: ModuleType, name: str) -> tuple[ModuleType, str, Any]:
-        """Once a signal has come, hides a hook's tracebacks of what was raised and swallowed. Returns what was there."""
+        """Once a signal has come, hides the tracebacks that a hook shows of what was swallowed. Returns the hook."""
         before = getattr(place, name)
         setattr(place, name, lambda given: self.number or before(given))
         return place, name, before

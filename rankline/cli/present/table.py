@@ -79,9 +79,8 @@ def drawn(
     on_terminal = sys.stdout.isatty()
     screen = console(width=None if on_terminal else max(160, 24 * len(columns)))
     if len(body) > MOST:
-        long = {
-            column: _long(column, [row[columns.index(column)] for row in body], least_important) for column in shown
-        }
+        values = dict(zip(columns, zip(*body, strict=True), strict=True))
+        long = {column: _long(column, values[column], least_important) for column in shown}
         left_out = [column for column in least_important if column in long and _dropped(long, column, screen.width)]
         screen.print(title, highlight=False, markup=False)
         print(*lines([*long.values()], screen.width), sep="\n")
