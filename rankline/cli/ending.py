@@ -56,9 +56,7 @@ class Ending:
         self._program = program
         self._raised: Interruption | None = None
         self._again = False
-        self._began = self._last = self._left = (
-            0.0  # when it was told to end, for the last time, and has left the block
-        )
+        self._began = self._last = self._left = 0.0  # when the first and the last signal came; when ``leave`` did
         self._lost = 0
         self._telling = threading.Lock()
         self._before: dict[int, Any] = {}
@@ -78,6 +76,7 @@ class Ending:
         if threading.current_thread() is not threading.main_thread():
             return
         self._main = threading.get_ident()
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._screen = os.dup(2)  # which is silenced at times
         self._ear, self._mouth = os.pipe()
         os.set_blocking(self._mouth, False)
@@ -88,7 +87,7 @@ class Ending:
         self._hooks = [self._silence(sys, "unraisablehook"), self._silence(threading, "excepthook")]
         if self._program:
             atexit.register(self._at_exit)  # the first to be registered is the last to be called
-            os.register_at_fork(after_in_child=self._forget)
+            os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._forget)
         self._thread = threading.Thread(target=self._watch, name="ending", daemon=True)
         self._thread.start()
 
@@ -103,11 +102,19 @@ class Ending:
             os.close(self._mouth)  # which ends the thread
             self._thread.join()
 
+    def _hold(self) -> None:
+        """Lets no signal in while the process forks: the child would hand its own on to the parent."""
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
     def _forget(self) -> None:
-        """Leaves signals to who heard them before; a forked process has an ending of its own."""
+        """Leaves signals to who heard them before, as a forked process should."""
         for number, before in self._before.items():
             signal.signal(number, before)
         signal.set_wakeup_fd(self._descriptor)
+        self._release()
 
     def _silence(self, place: ModuleType, name: str) -> tuple[ModuleType, str, Any]:
         """Once a signal has come, hides the tracebacks that a hook shows of what was swallowed. Returns the hook."""
