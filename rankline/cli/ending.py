@@ -44,6 +44,9 @@ COMPUTING = 5.0
 CLOSING = 60.0
 """Seconds that are left to closing."""
 
+FINALIZING = 30
+"""Seconds after which the process ends by SIGALRM where the finalizers of native libraries hang."""
+
 
 class Ending:
     """Ends what happens between ``begin`` and ``leave`` when a signal tells it to. ``number``: of the signal; 0: none.
@@ -184,12 +187,18 @@ class Ending:
         os._exit(self.code)
 
     def _at_exit(self) -> None:
-        """Leaves without the finalizers of native libraries, some of which crash where they were interrupted."""
+        """Leaves without the finalizers of native libraries, some of which crash where they were interrupted.
+
+        Where all is done, a signal changes nothing in the last milliseconds, in which Python could not tell of it.
+        """
         if self.number:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
             os._exit(self.code)
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+        signal.alarm(FINALIZING)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

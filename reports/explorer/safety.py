@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from dash.exceptions import DependencyException
 from flask import Flask, Response, abort, request
 from werkzeug.exceptions import HTTPException
 
@@ -41,6 +40,8 @@ def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
     hashes: of the pages' own inline scripts. loopback: answer only to the machine's own names, so that no other site
     can reach the server under a name of its own (DNS rebinding).
     """
+    from dash.exceptions import DependencyException  # what is above is asked without dash as well
+
     scripts = " ".join(["'self'", *(f"'{one.strip(chr(39))}'" for one in hashes)])
     headers = {
         "Content-Security-Policy": f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
