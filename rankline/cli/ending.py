@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from time import monotonic
 from types import FrameType, ModuleType
@@ -87,7 +88,8 @@ class Ending:
         self._descriptor = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
         for number in self._before:
             signal.signal(number, self._handle)
-        self._hooks = [self._silence(sys, "unraisablehook"), self._silence(threading, "excepthook")]
+        shown = ((sys, "unraisablehook"), (threading, "excepthook"), (warnings, "showwarning"))
+        self._hooks = [self._silence(place, name) for place, name in shown]
         if self._program:
             atexit.register(self._at_exit)  # the first to be registered is the last to be called
             os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._forget)
@@ -120,9 +122,9 @@ class Ending:
         self._release()
 
     def _silence(self, place: ModuleType, name: str) -> tuple[ModuleType, str, Any]:
-        """Once a signal has come, hides the tracebacks that a hook shows of what was swallowed. Returns the hook."""
+        """Once a signal has come, hides what a hook shows: exceptions that were swallowed, and warnings."""
         before = getattr(place, name)
-        setattr(place, name, lambda given: self.number or before(given))
+        setattr(place, name, lambda *given: self.number or before(*given))
         return place, name, before
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
