@@ -43,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _ran(given: Sequence[str], ending: Ending) -> int:
     """Runs a command, and tells what ends it early. Returns its exit code."""
     try:
-        from rankline.cli.commands import run  # which takes a third of a second: signals are heard by now
+        from rankline.cli.ending import early
+
+        with early():
+            from rankline.cli.commands import run  # which takes a third of a second
 
         return run(given)
     except Exception as error:

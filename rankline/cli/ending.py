@@ -9,13 +9,15 @@ which does no harm: databases and files are whole at every moment.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import select
 import signal
 import sys
 import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
@@ -36,17 +38,27 @@ LOST = 3
 SAME = 1.0
 """Seconds within which more signals belong to the first: a terminal and a wrapper may both send one."""
 
-IMPORTING = 1.0
-"""Seconds that are left to an import before it is ended, with the process."""
-
 COMPUTING = 5.0
-"""Seconds that are left to a native computation, and to the threads and exit functions of libraries."""
+"""Seconds that are left to a native computation, an import, and the threads and exit functions of libraries."""
 
 CLOSING = 60.0
 """Seconds that are left to closing."""
 
 FINALIZING = 30
 """Seconds after which the process ends by SIGALRM where the finalizers of native libraries hang."""
+
+
+_early = threading.Event()
+
+
+@contextmanager
+def early() -> Iterator[None]:
+    """While large libraries are imported, before anything is open: a signal ends the process at once."""
+    _early.set()
+    try:
+        yield
+    finally:
+        _early.clear()
 
 
 class Ending:
@@ -64,6 +76,10 @@ class Ending:
         self._lost = 0
         self._telling = threading.Lock()
         self._before: dict[int, Any] = {}
+
+    @property
+    def _is_early(self) -> bool:
+        return self._program and _early.is_set()
 
     @property
     def code(self) -> int:
@@ -131,7 +147,7 @@ class Ending:
         """Raises the exception in the main thread, the first time and when the thread says so."""
         self.number = self.number or number
         wanted = self._raised is None or self._again
-        if wanted and not self._left and not _is_importing(frame):
+        if wanted and not self._left and not self._is_early and not _is_importing(frame):
             self._again = False
             self._raised = Interruption()
             raise self._raised
@@ -152,7 +168,7 @@ class Ending:
 
     def _hear(self, number: int) -> None:
         now = monotonic()
-        if (self._left and not self._raised) or (self._began and now - self._last > SAME):
+        if self._is_early or (self._left and not self._raised) or (self._began and now - self._last > SAME):
             self.number = self.number or number
             self._end_now()
         if not self._began:
@@ -167,9 +183,7 @@ class Ending:
             most = self._left + COMPUTING
         elif _is_closing(sys._current_exceptions().get(self._main)):
             most = self._began + CLOSING
-        elif _is_importing(frame):
-            most = self._began + IMPORTING
-        else:
+        elif not _is_importing(frame):
             lost = self._lost + 1
         if now > most:
             self._end_now()
@@ -197,6 +211,7 @@ class Ending:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
+            gc.collect()  # which closes databases that were left open
             os._exit(self.code)
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)

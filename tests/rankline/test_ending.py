@@ -19,7 +19,7 @@ SCRIPT = """
 import sys, time, threading, types
 from rankline.cli import ending
 from rankline.src.dse.interruption import take
-ending.COMPUTING, ending.IMPORTING, ending.SAME = 0.5, 0.3, 0.2  # seconds, to wait for less
+ending.COMPUTING, ending.SAME = 0.5, 0.2  # seconds, to wait for less
 def busy():
     print("busy", flush=True)
 def run(given):
@@ -96,6 +96,7 @@ LOST = {
         pbkdf2_hmac("sha256", b"", b"", 10**9)
     """,
     "an import": "import is_slow",
+    "the import of a large library": "with ending.early(): import is_slow",
     "a library's thread": """
         threading.Thread(target=time.sleep, args=(60,)).start()
         busy()
