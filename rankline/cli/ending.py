@@ -38,6 +38,9 @@ LOST = 3
 SAME = 1.0
 """Seconds within which more signals belong to the first: a terminal and a wrapper may both send one."""
 
+IMPORTING = 1.0
+"""Seconds for which an import isn't disturbed, because it may swallow the exception or leave half a library behind."""
+
 COMPUTING = 5.0
 """Seconds that are left to a native computation, an import, and the threads and exit functions of libraries."""
 
@@ -146,8 +149,8 @@ class Ending:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Raises the exception in the main thread, the first time and when the thread says so."""
         self.number = self.number or number
-        wanted = self._raised is None or self._again
-        if wanted and not self._left and not self._is_early and not _is_importing(frame):
+        wanted = self._again or (self._raised is None and not _is_importing(frame))
+        if wanted and not self._left and not self._is_early:
             self._again = False
             self._raised = Interruption()
             raise self._raised
@@ -183,7 +186,7 @@ class Ending:
             most = self._left + COMPUTING
         elif _is_closing(sys._current_exceptions().get(self._main)):
             most = self._began + CLOSING
-        elif not _is_importing(frame):
+        elif now > self._began + IMPORTING or not _is_importing(frame):
             lost = self._lost + 1
         if now > most:
             self._end_now()

@@ -19,7 +19,7 @@ SCRIPT = """
 import sys, time, threading, types
 from rankline.cli import ending
 from rankline.src.dse.interruption import take
-ending.COMPUTING, ending.SAME = 0.5, 0.2  # seconds, to wait for less
+ending.COMPUTING, ending.IMPORTING, ending.SAME = 0.8, 0.1, 0.2  # seconds, to wait for less
 def busy():
     print("busy", flush=True)
 def run(given):
@@ -96,6 +96,7 @@ LOST = {
         pbkdf2_hmac("sha256", b"", b"", 10**9)
     """,
     "an import": "import is_slow",
+    "an import that swallows it": "import is_stubborn",
     "the import of a large library": "with ending.early(): import is_slow",
     "a library's thread": """
         threading.Thread(target=time.sleep, args=(60,)).start()
@@ -120,6 +121,8 @@ LOST = {
 @pytest.mark.parametrize("where", LOST)
 def test_a_signal_ends_the_command_in_one_line_whatever_it_is_doing(where: str, number: int, tmp_path: Path) -> None:
     (tmp_path / "is_slow.py").write_text("import time\nprint('busy', flush=True)\ntime.sleep(60)\n")
+    swallows = "try:\n    time.sleep(60)\nexcept BaseException:\n    pass\n" * 99
+    (tmp_path / "is_stubborn.py").write_text(f"import time\nprint('busy', flush=True)\n{swallows}")
     again = [number] * (2 if "twice" in where else 1)
     found = ended(LOST[where], tmp_path, *again)
     assert (found.code, found.out, found.err) == (128 + number, "", f"{MESSAGE}\n")
