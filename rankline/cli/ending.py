@@ -92,7 +92,8 @@ class Ending:
     def tell(self) -> None:
         """Says on standard error that the command was interrupted, the first time."""
         if self._telling.acquire(blocking=False):
-            print(MESSAGE, file=sys.stderr, flush=True)
+            with suppress(OSError):  # the terminal has gone, perhaps
+                print(MESSAGE, file=sys.stderr, flush=True)
 
     def begin(self) -> None:
         """Hears signals from here on, if this is the main thread; in others none is heard."""
