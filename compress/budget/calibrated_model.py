@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
+from math import prod
 from numbers import Integral, Rational, Real
 from typing import Any
 
@@ -32,6 +33,7 @@ from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.dse import methods as known_methods
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
@@ -180,6 +182,11 @@ class CalibratedModel:
             if one.configuration == choice and one.factors is not None
         }
 
+    def _is_rough(self, path: str, choice: Configuration) -> bool:
+        """Whether pricing took less effort for the factors of a choice than a fit does."""
+        method = get(choice.method)
+        return method.rough(prod(self.forward.fitted_layers[path].weights_shape)) is not method
+
     def fit(
         self,
         plan: Plan,
@@ -200,7 +207,7 @@ class CalibratedModel:
         if fit == "data":
             metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
             made = factorize(self.model, plan, known=known, progress=progress)
-            done = {path: one for path, one in known.items() if not get(plan[path].method).has_rough}
+            done = {path: one for path, one in known.items() if not self._is_rough(path, plan[path])}
             return refit(self.model, plan, self.samples, metrics, settings, Start(made, done), self.paths, progress)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
         made = factorize(self.model, plan, covariances=seen, progress=progress)

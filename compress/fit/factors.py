@@ -34,7 +34,9 @@ def fitted_factors(
     """
     if choice is None:
         return [weights], weights
-    method = get(choice.method).rough() if rough else get(choice.method)
+    method = get(choice.method)
+    if rough:
+        method = method.rough(weights.size)
     shape = tuple(fitted.layer.kernel.shape)
     root, back = roots if roots is not None and method.ends_in_outputs else (None, None)
     turned = weights if root is None else weights @ root

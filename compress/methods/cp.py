@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     import keras
 
 
+ROUGH_FROM = 2**18
+"""Weights of a kernel that is fitted in seconds, not at once."""
+
 ROUGH_SWEEPS = 40
 """On kernels of VGG-11, the error is then at most 2 % above that of the last sweep up to 0.4 of the kernel's params."""
 
@@ -53,14 +56,13 @@ class CP(Decomposition):
 
     name = "cp"
     suffixes = ("in", "axis1", "axis2", "axis3", "out")
-    has_rough = True
 
     def __init__(self, sweeps: int = SWEEPS) -> None:
         self.sweeps = sweeps
 
-    def rough(self) -> CP:
-        """With ROUGH_SWEEPS sweeps."""
-        return CP(ROUGH_SWEEPS)
+    def rough(self, size: int) -> CP:
+        """With ROUGH_SWEEPS sweeps from ROUGH_FROM weights on."""
+        return self if size < ROUGH_FROM else CP(ROUGH_SWEEPS)
 
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None

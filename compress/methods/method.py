@@ -38,8 +38,6 @@ class Decomposition(ABC):
     suffixes: tuple[str, ...]
     uses_covariance: bool = False
     """Whether ``factorize`` and ``tables`` can take an input covariance and then minimise the output's error."""
-    has_rough: bool = False
-    """Whether ``rough`` takes less effort."""
     ends_in_outputs: bool = True
     """Whether the last axis of the last factor is the layer's outputs, so that these can be weighted individually."""
 
@@ -75,8 +73,9 @@ class Decomposition(ABC):
         and trainability are honoured. layer: a built Conv1D, Conv2D, Conv3D or Dense.
         """
 
-    def rough(self) -> Decomposition:
-        """The same method with less effort, for candidates that are only compared; itself where it has one effort."""
+    def rough(self, size: int) -> Decomposition:
+        """The method with the effort that is enough to compare candidates on a kernel of ``size`` weights; itself where
+        that is no less."""
         return self
 
     def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:
