@@ -1,7 +1,7 @@
 """A Keras model as the flat list of its layers' calls.
 
 Nested models are expanded and shapes are propagated again, so that a backbone made for any size has the sizes it really
-gets. The only file that uses private attributes of Keras.
+gets. The only file that uses private attributes of Keras's layers.
 """
 
 from __future__ import annotations

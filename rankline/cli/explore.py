@@ -71,7 +71,7 @@ def explore(
     from dataclasses import asdict
 
     from rankline.src.db.backends.engine import check_database
-    from rankline.src.dse.keras_model.source import check_model, load_model
+    from rankline.src.dse.keras_model.source import check_model, load_model, network_name
     from rankline.src.dse.methods import get as method_named
     from rankline.src.dse.options import Options
     from rankline.src.dse.zoo import FOURTEEN
@@ -115,12 +115,13 @@ def explore(
         with bar(f"configurations of {source}") as progress:
             done.append(
                 database.explore(
-                    source,
-                    name=name,
+                    source if trained is None else trained,
+                    name=name or network_name(source),
                     methods=chosen,
                     options=options,
                     input_shape=given,
                     progress=progress,
+                    source=source,
                 )
             )
     for one in done:

@@ -39,9 +39,10 @@ def look(
     from rankline.cli.present.progress import bar
     from rankline.src.compress.fit.covariance import CalibrationWarning
     from rankline.src.compress.fit.measured_errors import measure_errors
+    from rankline.src.compress.model.stored_layers import LayersMissing
 
     start = "weights" if inputs is None else "calibration data"
-    with warnings_as_notes(CalibrationWarning), bar("error tables", start) as progress:
+    with warnings_as_notes(CalibrationWarning, LayersMissing), bar("error tables", start) as progress:
         return measure_errors(
             model, database, network=network, methods=methods, calibrate=inputs, samples=samples, progress=progress
         )
