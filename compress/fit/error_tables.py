@@ -107,10 +107,10 @@ def store_spectra(
 ) -> list[MeasuredErrors]:
     """Computes and stores the error tables of every explored space of a network, from the weights in ``model``.
 
-    covariances: the second moment of a layer's input patches, by stored name (see ``compress.fit.covariance``); methods that
-    can use it then measure the error of the layer's outputs. Stored tables of the same weights are kept; those of
-    other weights are deleted. A layer whose outputs are all zero on the calibration data gets the errors of its
-    weights, with a CalibrationWarning. Stored layers that the model lacks get none, with one LayersMissing for all.
+    covariances: the second moment of a layer's input patches, by stored name (see ``compress.fit.covariance``);
+    methods that can use it then measure the error of the layer's outputs. Stored tables of the same weights are kept;
+    those of other weights are deleted. A layer whose outputs are all zero on the calibration data gets the errors of
+    its weights, with a CalibrationWarning. Stored layers that the model lacks get none, with one LayersMissing for all.
     Returns the new tables. Raises UserError for an unknown method, a network none of whose layers is in the model, and
     weights that are not finite.
     """

@@ -80,8 +80,9 @@ class _Tensor:
 def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
     """The calls of a functional or Sequential model in topological order, its inputs first.
 
-    Shapes are followed from one sample at the inputs, so that what a model folds into the batch is seen. ``input_shape`` (one shape, or one per input, without the batch axis) replaces the sizes that the model
-    declares; a Sequential model that was never built is built with it.
+    Shapes are followed from one sample at the inputs, so that what a model folds into the batch is seen.
+    ``input_shape`` (one shape, or one per input, without the batch axis) replaces the sizes that the model declares; a
+    Sequential model that was never built is built with it.
     Raises UserError for a model without a graph and for a shape that does not fit.
     """
     shapes = None if input_shape is None else as_shapes(input_shape)

@@ -176,7 +176,7 @@ def layers(
     """
     from rankline.src.dse.keras_model.source import check_model, load_network
     from rankline.src.dse.layers_file import write_layers
-    from rankline.src.dse.network_cost import known_cost
+    from rankline.src.dse.network_cost import known_cost, uncounted, uncounted_sentence
 
     if model is not None:
         given = sizes(input_shape)
@@ -212,6 +212,8 @@ def layers(
     columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
     least = ["FM elements", "kind", "in", "out", "output size"]
     write_table(f"{len(found)} layers", columns, rows, least_important=least, as_csv=as_csv)
+    if unknown := uncounted(found):
+        note(f"{uncounted_sentence(unknown)}: the network's are at least the others'")
 
 
 def zoo(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:

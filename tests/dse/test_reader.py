@@ -1,5 +1,6 @@
 """What the graph and the reader make of Keras models."""
 
+from collections.abc import Callable
 from math import prod
 
 import keras
@@ -103,6 +104,14 @@ def windows(x: keras.KerasTensor) -> keras.KerasTensor:
     _, height, width, channels = x.shape
     x = keras.ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
     return keras.ops.reshape(keras.ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, 4, channels))
+
+
+def one_frame_and_all(x: keras.KerasTensor) -> list[keras.KerasTensor]:
+    return [x[:, 0], frames(x)]
+
+
+def each(layer: keras.Layer) -> Callable[[list[keras.KerasTensor]], list[keras.KerasTensor]]:
+    return lambda several: [layer(x) for x in several]
 
 
 def columns_first(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -264,8 +273,7 @@ class TestFactorizable:
             (folded(frames, keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3)], name="it")), 6),
             (folded(frames, layers.GlobalMaxPooling2D(), lambda x: keras.ops.reshape(x, (-1, 18)),
                     layers.Dense(4, name="it")), 1),
-            (folded(lambda x: [x[:, 0], frames(x)], lambda both, c=layers.Conv2D(4, 3, name="it"): [c(x) for x in both]),
-             1 + 6),
+            (folded(one_frame_and_all, each(layers.Conv2D(4, 3, name="it"))), 1 + 6),
         ],
     )  # fmt: skip
     def test_what_is_folded_into_the_batch_passes_a_layer_as_often(self, model: keras.Model, positions: int) -> None:

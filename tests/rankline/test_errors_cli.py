@@ -108,12 +108,13 @@ def test_layers_without_names_get_their_errors_too(run: Run, monkeypatch: pytest
         "import keras\n"
         "L = keras.layers\n"
         "def small():\n"
-        "    return keras.Sequential([keras.Input((9, 9, 3)), L.Conv2D(4, 3), L.Conv2D(5, 3), L.Flatten(), L.Dense(6)])\n"
+        "    return keras.Sequential([keras.Input((9, 9, 3)), L.Conv2D(4, 3), L.Conv2D(5, 3), L.Dense(6)])\n"
     )
     plain = json.loads(run("layers", "own_net:small", "--json")[1])
     found = json.loads(run("explore", "own_net:small", "--errors", "--methods", "svd", "--json")[1])
     stored = json.loads(run("layers", "--json")[1])
-    assert [one["name"] for one in plain] == [one["name"] for one in stored] == [one["layer"] for one in found["errors"]]
+    names = [one["name"] for one in plain]
+    assert names == [one["name"] for one in stored] == [one["layer"] for one in found["errors"]]
     assert rankline.open("rankline.db").network().source == "own_net:small"
 
 
