@@ -36,7 +36,7 @@ from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.space import Space
 
-TABLES_VERSION = 1
+TABLES_VERSION = 2
 """Increased when tables are computed differently, so that stored ones are recomputed."""
 
 
@@ -47,7 +47,7 @@ class MeasuredErrors:
     - ``of``: whether the errors are those of the ``weights`` or of the ``outputs``
     - ``shapes``: how many tensor shapes have a table
     - ``certainty``: of the tables
-    - ``spread``: the largest relative deviation seen in estimates (0 for other tables)
+    - ``spread``: how far at most a true error lies from an estimate, relative to it (0 for other tables)
     - ``seconds``: the time it took
     """
 

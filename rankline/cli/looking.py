@@ -70,4 +70,4 @@ def write_looked(looked: Sequence[MeasuredErrors], network: str, as_csv: bool = 
     least = ["tensor shapes", "seconds", "spread"]
     write_table(f"{network}: errors of {spaces} stored", columns, rows, least_important=least, as_csv=as_csv)
     if any(one.spread for one in looked):
-        note("spread: the largest deviation of an estimate, where the truth was computed to see")
+        note("spread: how far at most a true error lies from an estimate; query tells it for each configuration")

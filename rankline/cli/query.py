@@ -27,7 +27,7 @@ from rankline.cli.present.table import Shown, part, share
 from rankline.cli.windows import WhereOption, Windows, WithinOption, windows_of
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS, FM, PARAMS
-from rankline.src.dse.numbers import percent
+from rankline.src.dse.numbers import percent, spread_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,9 +271,10 @@ def _pick_row(one: Solution) -> list[Any]:
 
 
 def _error(one: Solution) -> Shown:
-    """The error, with what tells people that it is a bound or an estimate."""
+    """The error, with what tells people that it is a bound or an estimate, and how far that may be off."""
     sign = {"bound": "<= ", "estimate": "~ "}.get(one.certainty or "", "")
-    return Shown(one.error, f"{sign}{percent(one.error)}")
+    spread = spread_text(one.error_low, one.error_high) if one.certainty == "estimate" else ""
+    return Shown(one.error, f"{sign}{percent(one.error)}{spread}")
 
 
 def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
@@ -285,4 +286,4 @@ def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
     if "bound" in certainties:
         note("<=: the error is at most that")
     if "estimate" in certainties:
-        note("~: an estimate")
+        note("~: an estimate, which windows on the error use; in brackets: between what the true error lies")
