@@ -30,7 +30,7 @@ def paths_in(model: keras.Model, network: NetworkRow, rows: Sequence[LayerRow]) 
     order, otherwise by their name. Raises UserError if none is found.
     """
     is_open = None in [size for x in model.inputs for size in x.shape[1:]]
-    there = describe(model, json.loads(network.input_shape) if is_open else None).layers
+    there = describe(model, (json.loads(network.input_shape) or None) if is_open else None).layers
     if [_unnumbered(layer) for layer in there] == [_unnumbered(row) for row in rows]:
         found = {row.name: layer.name for row, layer in zip(rows, there, strict=True)}
     else:

@@ -55,6 +55,7 @@ def test_a_report_without_a_run_says_so(explored: Database) -> None:
 def test_the_csv_leaves_the_unknown_empty(compressed: Database) -> None:
     rows = list(csv.DictReader(io.StringIO(WRITERS[".csv"](content(compressed, HOSTILE, 1, 0), ()))))
     assert [row["flops"] == "" for row in rows] == [False, False, False, True]
+    assert rows[-1]["kept"].endswith("its FLOPs are not known")
 
 
 def test_the_explorer_says_so(compressed: Database) -> None:

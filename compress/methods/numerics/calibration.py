@@ -70,8 +70,8 @@ def calibrated(weights: Tensor, most: int) -> ErrorTable:
     else:
         curve.fit(1)
         curve.fit(min(last, max(1, round(TOP * most))))
-        while len(curve.errors) < MOST_FITS and (rank := curve.least_known()) is not None:
-            curve.fit_and_compare(rank)
+        while len(curve.errors) < MOST_FITS and (least_known := curve.least_known()) is not None:
+            curve.fit_and_compare(least_known)
     estimate, low, high = curve.estimate(), *curve.limits()
     fitted = slice(0, max(curve.errors))
     seen = estimate[fitted] > VISIBLE
@@ -112,12 +112,13 @@ class _Curve:
         """The rank to fit next; None where the errors of all are known well enough."""
         ranks, errors = self._known()
         gaps = np.log((errors[:-1] + VISIBLE) / (errors[1:] + VISIBLE))
-        pairs = list(pairwise(ranks.tolist()))
+        pairs: list[tuple[int, int]] = list(pairwise(ranks.tolist()))
         enough = np.log([CLOSER if pair in self.foretold else CLOSE for pair in pairs])
         gaps[(gaps <= enough) | (np.diff(ranks) == 1)] = 0
         if not gaps.any():
             return None
-        return sum(pairs[int(gaps.argmax())]) // 2
+        below, above = pairs[int(gaps.argmax())]
+        return (below + above) // 2
 
     def estimate(self) -> Reals:
         """The error at every rank, which falls with the rank."""

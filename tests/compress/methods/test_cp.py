@@ -144,7 +144,7 @@ def skewed(kind: str) -> np.ndarray:
 def test_the_estimate_of_a_skewed_kernel_is_near_and_its_limits_hold(kind: str) -> None:
     weights = skewed(kind)
     (table,) = CP.spectrum(weights).values()
-    for rank in (2, 5, 8, 11, 14, 16, 18, 21, 25, 30, 36):
+    for rank in (3, 8, 14, 17, 24, 34):
         truth = CP.error(weights, CP.decompose(weights, (rank,), dtype="float64"))
         assert truth / 1.5 - 1e-3 <= table.error((rank,)) <= truth * 1.5 + 1e-3, rank
         assert_between(table, rank, truth)
