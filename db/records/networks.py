@@ -31,7 +31,7 @@ class NetworkRow(Row):
     fm: int
     flops: int
     layers: int
-    is_whole: bool
+    is_whole: bool = True
 
     @property
     def cost(self) -> Cost:

@@ -35,9 +35,8 @@ Found = Mapping[str, Any]
 
 def columns_of(found: Found) -> list[str]:
     """COLUMNS, with FLOPs "at least" where those of some layers are unknown."""
-    original = found["original"]
-    cost = Cost(original["params"], original["fm"], original["flops"], is_whole=original["is_whole"])
-    return [FLOPS.titled(title, cost) if title == FLOPS.title else title for title in COLUMNS]
+    known = Cost(0, 0, 0, is_whole=not found["uncounted"])
+    return [FLOPS.titled(title, known) if title == FLOPS.title else title for title in COLUMNS]
 
 
 def sweep_rows(found: Found) -> list[list[Any]]:
@@ -90,16 +89,15 @@ def as_csv(found: Found) -> str:
         "fm",
         "flops",
         "memory_bytes",
-        "is_whole",
         "damage",
         "gap",
         "validation_accuracy",
         "test_accuracy",
     )
-    writer.writerow(["metric", "keep", *names, "fit_seconds", "file"])
+    writer.writerow(["metric", "keep", *names, "fit_seconds", "file", "is_whole"])
     for point in found["points"]:
         values = [point[name] for name in (*names, "fit_seconds", "file")]
-        writer.writerow([metric_name(point), share_of(point), *values])
+        writer.writerow([metric_name(point), share_of(point), *values, not found["uncounted"]])
     return text.getvalue()
 
 

@@ -130,7 +130,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
 def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
     """One line: what is kept, and the change in accuracy."""
     metrics = dict.fromkeys((*point["keep"], "flops", "params"))
-    known = "" if point["is_whole"] else "known "
+    known = "known " if found["uncounted"] else ""
     kept = " and ".join(
         f"{percent(point['kept'][metric])} of the {'' if metric == 'params' else known}{METRICS[metric].title}"
         for metric in metrics
