@@ -75,10 +75,12 @@ class Database:
         options: Options | None = None,
         input_shape: Sequence[int] | None = None,
         progress: Progress = no_progress,
+        source: str = "Python",
     ) -> Explored:
         """Computes and stores every configuration of a model's layers, by all methods unless some are named.
 
-        ``model`` is a Keras model, layers, or a MODEL string as on the command line. Raises UserError.
+        ``model`` is a Keras model, layers, or a MODEL string as on the command line; ``source`` is recorded as the
+        origin of a model that is no string. Raises UserError.
         """
         if isinstance(model, str):
             found = load_network(model, input_shape)
@@ -98,7 +100,7 @@ class Database:
             layers=found.layers,
             spaces=spaces,
             name=found.name,
-            source=model if isinstance(model, str) else "Python",
+            source=model if isinstance(model, str) else source,
             input_shape=found.input_shape,
             params=found.params,
             progress=progress,

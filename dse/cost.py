@@ -10,22 +10,32 @@ from dataclasses import dataclass, field
 class Cost:
     """Params, feature-map elements and FLOPs (2 x multiply-accumulates) of one sample.
 
-    factors: number of layers in the chain; ignored when costs are compared.
+    factors: number of layers in the chain; is_whole: False if the FLOPs or feature maps of some layers are unknown and
+    not in the sums, which are then "at least" that (see ``Metric.titled``). Both are ignored when costs are compared.
     """
 
     params: int
     fm: int
     flops: int
     factors: int = field(default=1, compare=False)
+    is_whole: bool = field(default=True, compare=False)
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
-            self.params + other.params, self.fm + other.fm, self.flops + other.flops, self.factors + other.factors
+            self.params + other.params,
+            self.fm + other.fm,
+            self.flops + other.flops,
+            self.factors + other.factors,
+            self.is_whole and other.is_whole,
         )
 
     def __sub__(self, other: Cost) -> Cost:
         return Cost(
-            self.params - other.params, self.fm - other.fm, self.flops - other.flops, self.factors - other.factors
+            self.params - other.params,
+            self.fm - other.fm,
+            self.flops - other.flops,
+            self.factors - other.factors,
+            self.is_whole and other.is_whole,
         )
 
 

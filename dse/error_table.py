@@ -31,12 +31,14 @@ class ErrorTable:
 
     tables: either one (caps_1, caps_2) array with the squared error of (r_1, r_2) at [r_1 - 1, r_2 - 1], or one vector
         per rank, whose sum over j of tables[j][r_j - 1] is the squared error. Values fall along every axis.
-    spread: for an estimate, the largest |estimate / truth - 1| seen on ranks that it was not fitted to.
+    spread: for an estimate, how far at most a true error lies from it, relative to it, as far as ranks were fitted;
+    limits: for an estimate over one rank, the squared errors between which the true ones lie, as two vectors.
     """
 
     tables: tuple[Reals, ...]
     certainty: str
     spread: float = 0.0
+    limits: tuple[Reals, ...] = ()
 
     @property
     def is_grid(self) -> bool:
@@ -57,6 +59,15 @@ class ErrorTable:
     def error(self, ranks: Sequence[int]) -> float:
         """The relative error of one rank combination."""
         return float(self.errors(np.array([ranks], np.int64))[0])
+
+    def between(self, ranks: Integers) -> tuple[Reals, Reals]:
+        """The lowest and highest relative errors (n,) that the configurations (n, ranks) may have: the error itself
+        where it is exact, 0 and the bound where it is a bound."""
+        if self.limits:
+            low, high = (np.sqrt(limit[ranks[:, 0] - 1]) for limit in self.limits)
+            return low, high
+        errors = self.errors(ranks)
+        return (errors if self.certainty == EXACT else np.zeros(len(ranks))), errors
 
     def along(self, lines: Lines) -> Curves:
         """The squared errors along rank lines of the same tensor shape."""
@@ -98,8 +109,8 @@ Spectrum = Mapping[str | None, ErrorTable]
 
 def to_bytes(spectrum: Spectrum) -> bytes:
     """The tables as a NumPy archive (.npz, float32), which ``from_bytes`` reads."""
-    index = [[shape, len(one.tables), one.certainty, one.spread] for shape, one in spectrum.items()]
-    tables = [table.astype(np.float32) for one in spectrum.values() for table in one.tables]
+    index = [[shape, len(one.tables), one.certainty, one.spread, len(one.limits)] for shape, one in spectrum.items()]
+    tables = [table.astype(np.float32) for one in spectrum.values() for table in (*one.tables, *one.limits)]
     file = io.BytesIO()
     np.savez(file, np.frombuffer(json.dumps(index).encode(), np.uint8), *tables)
     return file.getvalue()
@@ -110,7 +121,11 @@ def from_bytes(content: bytes) -> dict[str | None, ErrorTable]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         index, *tables = [archive[f"arr_{j}"] for j in range(len(archive.files))]
     waiting = iter(tables)
+
+    def following(count: int) -> tuple[Reals, ...]:
+        return tuple(next(waiting).astype(np.float64) for _ in range(count))
+
     return {
-        shape: ErrorTable(tuple(next(waiting).astype(np.float64) for _ in range(count)), certainty, spread)
-        for shape, count, certainty, spread in json.loads(index.tobytes())
+        shape: ErrorTable(following(count), certainty, spread, following(sum(limits)))
+        for shape, count, certainty, spread, *limits in json.loads(index.tobytes())  # older tables have no limits
     }

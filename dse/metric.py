@@ -50,6 +50,10 @@ class Metric:
         """The exact value at a cost."""
         return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors))
 
+    def titled(self, title: str, cost: Cost) -> str:
+        """A title for the value at a cost: with "at least" where that lacks what some layers add."""
+        return title if cost.is_whole or not (self.fm or self.flops) else f"{title}, at least"
+
     def combined(self, params: T, fm: T, flops: T, factors: Any) -> T:
         """The weighted sum of numbers, arrays, data-frame columns or SQL columns."""
         pairs: list[tuple[int, Any]] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from rankline.src.dse.cost import Cost, total
@@ -21,8 +21,12 @@ def known_cost(layer: Layer) -> tuple[int | None, int | None, int | None]:
 
 def counted_cost(layer: Layer) -> Cost:
     """The cost of an original layer, with unknown counts as 0."""
-    params, fm, flops = known_cost(layer)
-    return Cost(params or 0, fm or 0, flops or 0)
+    return cost_of_counts(*known_cost(layer))
+
+
+def cost_of_counts(params: int | None, fm: int | None, flops: int | None) -> Cost:
+    """The cost of counts of which some may be unknown (None): these count as 0, and the cost is not whole."""
+    return Cost(params or 0, fm or 0, flops or 0, is_whole=None not in (params, fm, flops))
 
 
 def network_cost(params: int, layers: Iterable[Layer]) -> Cost:
@@ -31,5 +35,11 @@ def network_cost(params: int, layers: Iterable[Layer]) -> Cost:
 
 
 def uncounted(layers: Iterable[Layer]) -> list[str]:
-    """The names of layers with unknown FLOPs; if there are any, a network's FLOPs are "at least" their sum."""
-    return [layer.name for layer in layers if known_cost(layer)[2] is None]
+    """The names of layers with unknown FLOPs or feature maps; if there are any, a network's are "at least" their
+    sum."""
+    return [layer.name for layer in layers if not counted_cost(layer).is_whole]
+
+
+def uncounted_sentence(names: Sequence[str]) -> str:
+    """What to say of the layers that ``uncounted`` found."""
+    return f"the FLOPs of {', '.join(names)} are not known, and not in the sums"

@@ -42,6 +42,11 @@ def points(change: float | None) -> str:
     return f"{'+' if change > 0 else ''}{_signed(100 * change)} points"
 
 
+def spread_text(low: float | None, high: float | None) -> str:
+    """Two fractions between which another lies, in brackets, as percent; empty if they aren't known."""
+    return "" if low is None or high is None else f" ({_signed(100 * low)}–{_signed(100 * high)})"
+
+
 def decimals(number: float | None) -> str:
     """Three decimals; a dash for None."""
     return MISSING if number is None else f"{number:.3f}".replace("-", "−")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import prod
 from typing import Any
 
 import keras
@@ -153,7 +152,7 @@ def _positions(forward: ForwardPass, fitted_layers: Mapping[str, FittedLayer], c
     """The share of each layer's patches that its covariance uses: as many as a fit does."""
     shares = {}
     for path, fitted in fitted_layers.items():
-        positions = prod(size or 1 for size in forward.calls[fitted.end].out_shapes[0]) // fitted.weights_shape[1]
+        positions = forward.calls[fitted.end].out_elements // fitted.weights_shape[1]
         shares[path] = min(1.0, rows_wanted(fitted.weights_shape[0]) / (positions * count))
     return shares
 

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.methods import DECOMPOSITIONS, get
 from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.model.stored_layers import LayersMissing, missing, paths_in
 from rankline.src.compress.model.surgery import find_layer, refusal
 from rankline.src.db.database import Database
 from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS, store_errors, stored_digests
@@ -35,7 +36,7 @@ from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.space import Space
 
-TABLES_VERSION = 1
+TABLES_VERSION = 2
 """Increased when tables are computed differently, so that stored ones are recomputed."""
 
 
@@ -46,7 +47,7 @@ class MeasuredErrors:
     - ``of``: whether the errors are those of the ``weights`` or of the ``outputs``
     - ``shapes``: how many tensor shapes have a table
     - ``certainty``: of the tables
-    - ``spread``: the largest relative deviation seen in estimates (0 for other tables)
+    - ``spread``: how far at most a true error lies from an estimate, relative to it (0 for other tables)
     - ``seconds``: the time it took
     """
 
@@ -106,11 +107,11 @@ def store_spectra(
 ) -> list[MeasuredErrors]:
     """Computes and stores the error tables of every explored space of a network, from the weights in ``model``.
 
-    covariances: the second moment of a layer's input patches, by layer (see ``compress.fit.covariance``); methods that
-    can use it then measure the error of the layer's outputs. Stored tables of the same weights are kept; those of
-    other weights are deleted. A layer whose outputs are all zero on the calibration data gets the errors of its
-    weights, with a CalibrationWarning.
-    Returns the new tables. Raises UserError for an unknown method, a network whose layers aren't the model's, and
+    covariances: the second moment of a layer's input patches, by stored name (see ``compress.fit.covariance``);
+    methods that can use it then measure the error of the layer's outputs. Stored tables of the same weights are kept;
+    those of other weights are deleted. A layer whose outputs are all zero on the calibration data gets the errors of
+    its weights, with a CalibrationWarning. Stored layers that the model lacks get none, with one LayersMissing for all.
+    Returns the new tables. Raises UserError for an unknown method, a network none of whose layers is in the model, and
     weights that are not finite.
     """
     with threadpool_limits(1):
@@ -140,20 +141,23 @@ def _jobs(
 ) -> list[_Job]:
     chosen = {get(name).name for name in methods or DECOMPOSITIONS}
     rows = {row.name: row for row in database.layers(network)}
+    paths = paths_in(model, database.network(network), list(rows.values()))
+    if sentence := missing(list(rows.values()), paths):
+        warnings.warn(f"{sentence}; they get no errors", LayersMissing, stacklevel=3)
     kernels: dict[str, NDArray[np.float32]] = {}
     jobs = []
     for space in database.spaces(network):
         name = space.layer
-        if space.method not in chosen or refusal(model, name):
+        if space.method not in chosen or name not in paths or refusal(model, paths[name]):
             continue
         method = DECOMPOSITIONS[space.method]
         if name not in kernels:
-            kernels[name] = _kernel(model, rows[name])
+            kernels[name] = _kernel(model, paths[name], rows[name])
         covariance = covariances.get(name) if method.uses_covariance else None
         options = Space.from_definition(json.loads(space.options)).options
         jobs.append(_Job(name, rows[name].id, method, options, kernels[name], covariance))
     if not jobs:
-        raise UserError("no layer of the network is both in the model and explored; explore the model first")
+        raise UserError("none of these layers is explored by one of these methods; explore the model with them first")
     silent = {job.layer for job in jobs if job.covariance is not None and not _has_outputs(job.kernel, job.covariance)}
     for name in sorted(silent):
         warnings.warn(
@@ -164,9 +168,9 @@ def _jobs(
     return [replace(job, covariance=None) if job.layer in silent else job for job in jobs]
 
 
-def _kernel(model: keras.Model, row: LayerRow) -> NDArray[np.float32]:
+def _kernel(model: keras.Model, path: str, row: LayerRow) -> NDArray[np.float32]:
     """The model's weights of a layer in the database. Raises UserError if their shape differs."""
-    layer: Any = find_layer(model, row.name)
+    layer: Any = find_layer(model, path)
     kernel: NDArray[np.float32] = keras.ops.convert_to_numpy(layer.kernel)
     if kernel.shape != (*row.kernel, row.in_channels, row.out_channels):
         raise UserError(

@@ -12,6 +12,7 @@ from rankline.src.compress.data.sets import Data, load_inputs
 from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.fit.error_tables import MeasuredErrors, store_spectra
 from rankline.src.compress.methods import DECOMPOSITIONS, get
+from rankline.src.compress.model.stored_layers import paths_in
 from rankline.src.compress.model.surgery import refusal
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.errors import UserError
@@ -40,8 +41,9 @@ def measure_errors(
     - ``samples``: how many training inputs are used, the first ones; batches are all used
     - ``progress``: called after each layer and method
 
-    Returns the new tables, one entry for each layer and method; stored tables of the same weights and data are kept.
-    Raises UserError.
+    A network that was built again is the same one even where Keras numbers its layers on (``conv2d_7``). Returns the
+    new tables, one entry for each layer and method; stored tables of the same weights and data are kept. Warns with
+    LayersMissing of stored layers that the model lacks; raises UserError if it lacks all.
     """
     if samples < 1:
         raise UserError(f"samples must be at least 1; got {samples}")
@@ -57,17 +59,22 @@ def measure_errors(
     matrices = {}
     if calibrate is not None:
         inputs = _inputs(calibrate, samples)
-        found = covariances(trained, inputs, _calibrated(trained, database, name, methods))
-        matrices = {path: one.matrix for path, one in found.items()}
+        paths = _calibrated(trained, database, name, methods)
+        found = covariances(trained, inputs, list(paths.values()))
+        matrices = {layer: found[path].matrix for layer, path in paths.items() if path in found}
     return store_spectra(trained, database, name, methods, matrices, progress)
 
 
-def _calibrated(trained: keras.Model, database: Database, network: str, methods: Sequence[str] | None) -> list[str]:
-    """The layers with a method that can measure the error of their outputs. Raises UserError if there is none."""
+def _calibrated(
+    trained: keras.Model, database: Database, network: str, methods: Sequence[str] | None
+) -> dict[str, str]:
+    """The path in the model of each layer with a method that can measure the error of its outputs. Raises UserError if
+    there is none."""
+    paths = paths_in(trained, database.network(network), database.layers(network))
     able = [name for name, one in DECOMPOSITIONS.items() if one.uses_covariance]
     asked = {get(name).name for name in methods or able}
-    paths = {row.layer for row in database.spaces(network) if row.method in asked & set(able)}
-    found = sorted(path for path in paths if refusal(trained, path) is None)
+    names = {row.layer for row in database.spaces(network) if row.method in asked & set(able)}
+    found = {name: paths[name] for name in sorted(names & set(paths)) if refusal(trained, paths[name]) is None}
     if not found:
         raise UserError(
             "none of these layers and methods can use calibration data; leave it out, or explore the layers "

@@ -56,7 +56,7 @@ def output_metrics(
             return sum(keras.ops.sum(v * one) for v, one in zip(weights, logits, strict=True))
 
         taps = [
-            keras.ops.zeros((len(batch[0]), *forward.calls[fitted.end].out_shapes[0]), fitted.layer.compute_dtype)
+            keras.ops.zeros(forward.calls[fitted.end].out_shape(len(batch[0])), fitted.layer.compute_dtype)
             for fitted in fitted_layers.values()
         ]
         for (path, fitted), found in zip(fitted_layers.items(), gradients(projected, taps), strict=True):
@@ -113,7 +113,7 @@ def _squared(one: Sequence[Any], other: Sequence[Any]) -> float:
 
 def _holding(calls: Sequence[Call]) -> int:
     """The number of samples whose feature maps, of all calls, fit into MAP_BYTES."""
-    elements = sum(int(np.prod([size or 1 for size in shape])) for call in calls for shape in call.out_shapes)
+    elements = sum(call.out_elements for call in calls)
     return max(1, MAP_BYTES // (4 * elements))
 
 

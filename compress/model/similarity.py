@@ -79,7 +79,7 @@ class Reference:
         self.place_of_end = {tail[-1] if tail else index: index for index, tail in self.tails.items()}
         self.room = kept_bytes
         kept = {*map(self._source, self.places), *self.place_of_end} - {INPUT}
-        self.bytes_per_sample = 4 * sum(prod(self._shape(key)) for key in kept)
+        self.bytes_per_sample = 4 * sum(map(self._elements, kept))
         self.kept: dict[int, dict[int, NDArray[Any]]] = {}
 
     def similarities(self, compressed: keras.Model, plan: Mapping[str, Configuration]) -> dict[str, float]:
@@ -97,7 +97,7 @@ class Reference:
             ]
             for index, path in places.items()
         }
-        sums = dict.fromkeys(plan, 0.0)
+        sums, counts = dict.fromkeys(plan, 0.0), Counter[str]()
         waiting: dict[int, Any] = {}
 
         def receive(index: int, given: Any, output: Any) -> None:
@@ -106,11 +106,11 @@ class Reference:
             place = self.place_of_end.get(index)
             if place is not None and place in places:
                 sums[places[place]] += _cosines(output, waiting.pop(place))
+                counts[places[place]] += len(output)
 
         for start in range(0, len(self.samples), self.size):
             self._pass(start, receive)
-        uses = Counter(places.values())
-        return {path: total / uses[path] / len(self.samples) for path, total in sums.items()}
+        return {path: total / counts[path] for path, total in sums.items()}
 
     def _pass(self, start: int, receive: Callable[[int, Any, Any], None]) -> None:
         """Passes a batch's maps to ``receive`` in the order of the calls: the call's index, its input, its output."""
@@ -144,10 +144,11 @@ class Reference:
         source = self.calls[index].inputs[0]
         return source if len(self.calls[source].out_shapes) == 1 else ~index
 
-    def _shape(self, key: int) -> tuple[int, ...]:
-        """The shape, for one sample, of the map kept under a key."""
-        shape = self.calls[key].out_shapes[0] if key >= 0 else self.calls[~key].in_shapes[0]
-        return tuple(size or 1 for size in shape)
+    def _elements(self, key: int) -> int:
+        """The elements, for one sample, of the map kept under a key."""
+        call = self.calls[max(key, ~key)]
+        entries, shape = (call.out_entries, call.out_shapes) if key >= 0 else (call.in_entries, call.in_shapes)
+        return prod(size or 1 for size in (entries[0], *shape[0]))
 
 
 def fitting_batch(calls: Sequence[Call]) -> int:

@@ -11,7 +11,9 @@ from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.layers.tt_matrix import TTMatrix
 from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.runs import TrialRecord
+from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import METRICS
+from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import change, percent, points
 from rankline.src.dse.plan import Plan
 
@@ -42,6 +44,7 @@ class Card:
             *self._costs(),
             *self._scores(test, original_test),
             "",
+            *_uncounted(model),
             *(line for note in self.notes for line in (note, "")),
             *(how_to_load(model) if plan else []),
             *_layers(plan),
@@ -49,7 +52,8 @@ class Card:
         return "\n".join(lines).rstrip() + "\n"
 
     def _costs(self) -> list[str]:
-        rows = [(one.heading, one.of(self.before.cost), one.of(self.after.cost)) for one in METRICS.values()]
+        before, after = self.before.cost, self.after.cost
+        rows = [(one.titled(one.heading, before), one.of(before), one.of(after)) for one in METRICS.values()]
         return [f"| {name} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |" for name, was, now in rows]
 
     def _scores(self, test: Score | None, original_test: Score | None) -> list[str]:
@@ -66,6 +70,12 @@ class Card:
             for name, was, now in rows
             if was is not None and now is not None
         ]
+
+
+def _uncounted(model: keras.Model) -> list[str]:
+    """Which layers' FLOPs are missing in the costs; empty if none are."""
+    names = uncounted(describe(model).layers)
+    return [f"At least: {uncounted_sentence(names)}.", ""] if names else []
 
 
 def how_to_load(model: keras.Model) -> list[str]:

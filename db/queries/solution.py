@@ -46,6 +46,18 @@ class Solution:
         return None if self.errors is None else self.errors.error(self.ranks, self.shape)
 
     @property
+    def error_low(self) -> float | None:
+        """The lowest that the error may be: below ``error`` for a bound or an estimate; None if it isn't known."""
+        between = None if self.errors is None else self.errors.between(self.ranks, self.shape)
+        return None if between is None else between[0]
+
+    @property
+    def error_high(self) -> float | None:
+        """The highest that the error may be: above ``error`` for an estimate; None if it isn't known."""
+        between = None if self.errors is None else self.errors.between(self.ranks, self.shape)
+        return None if between is None else between[1]
+
+    @property
     def error_of(self) -> str | None:
         """What the error is measured on: ``weights``, or ``outputs`` on calibration data."""
         return None if self.errors is None else self.errors.of
@@ -96,6 +108,8 @@ class Solution:
             "memory_bytes": self.memory,
             **{f"{name}{REDUCTION}": self.reduction(name) for name in METRICS},
             "error": self.error,
+            "error_low": self.error_low,
+            "error_high": self.error_high,
             "error_of": self.error_of,
             "certainty": self.certainty,
         }

@@ -260,7 +260,7 @@ class Solutions:
                 memory=self.bytes_per_element * (frame["params"] + frame["fm"]),
                 params_reduction=1 - frame["params"] / self.original.params,
                 flops_reduction=1 - frame["flops"] / self.original.flops,
-                **({} if self.errors is None else {"error": self.errors.of_frame(frame, RANKS[: self.space.n_ranks])}),
+                **({} if self.errors is None else self.errors.of_frame(frame, RANKS[: self.space.n_ranks])),
             )
 
     def arrow_batches(self, size: int = 100_000) -> Iterator[pa.RecordBatch]:

@@ -40,14 +40,25 @@ class LayerErrors:
         table = self.spectrum.get(shape)
         return None if table is None else table.error(ranks)
 
-    def of_frame(self, frame: pd.DataFrame, ranks: Sequence[str]) -> pd.Series[float]:
-        """The relative errors of the configurations in a data frame with columns ``shape`` and the ranks."""
+    def between(self, ranks: tuple[int, ...], shape: str | None) -> tuple[float, float] | None:
+        """The lowest and highest relative error that a configuration may have; None if no table has its tensor
+        shape."""
+        if (table := self.spectrum.get(shape)) is None:
+            return None
+        low, high = table.between(np.array([ranks], np.int64))
+        return float(low[0]), float(high[0])
+
+    def of_frame(self, frame: pd.DataFrame, ranks: Sequence[str]) -> dict[str, pd.Series[float]]:
+        """The relative errors of the configurations in a data frame with columns ``shape`` and the ranks, and the
+        lowest and highest that they may be, as columns by name."""
         import pandas as pd
 
-        found = pd.Series(float("nan"), frame.index)
+        found = {name: pd.Series(float("nan"), frame.index) for name in ("error", "error_low", "error_high")}
         for shape, table in self.spectrum.items():
             here = frame["shape"].isna() if shape is None else (frame["shape"] == shape).fillna(False)
-            found[here] = table.errors(frame.loc[here, list(ranks[: table.n_ranks])].to_numpy(np.int64))
+            numbers = frame.loc[here, list(ranks[: table.n_ranks])].to_numpy(np.int64)
+            for name, values in zip(found, (table.errors(numbers), *table.between(numbers)), strict=True):
+                found[name][here] = values
         return found
 
     def certainty(self, shape: str | None) -> str | None:

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, func, or_, select
 
 from rankline.src.db.records.row import Row
 from rankline.src.db.schema import layer, layer_space, network, space
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.network_cost import cost_of_counts
 
 SIZES = ("kernel", "in_size", "out_size", "strides", "dilation")
 
 
 @dataclass(frozen=True)
 class NetworkRow(Row):
-    """A network: its source, its input shape (JSON), its number of layers, and its cost."""
+    """A network: its source, its input shape (JSON), its number of layers, and its cost (see ``Cost.is_whole``)."""
 
     id: int
     name: str
@@ -31,11 +32,12 @@ class NetworkRow(Row):
     fm: int
     flops: int
     layers: int
+    is_whole: bool = True
 
     @property
     def cost(self) -> Cost:
         """The cost of one sample."""
-        return Cost(self.params, self.fm, self.flops, self.layers)
+        return Cost(self.params, self.fm, self.flops, self.layers, self.is_whole)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class LayerRow(Row):
     @property
     def cost(self) -> Cost:
         """The cost of one sample, with unknown counts as 0."""
-        return Cost(self.params or 0, self.fm or 0, self.flops or 0)
+        return cost_of_counts(self.params, self.fm, self.flops)
 
     @property
     def shape(self) -> Layer:
@@ -99,8 +101,14 @@ def networks(engine: Engine) -> list[NetworkRow]:
     """All networks, in the order in which they were explored."""
     count = select(func.count()).where(layer.c.network == network.c.id).scalar_subquery()
     columns = [network.c[name] for name in ("id", "name", "source", "input_shape", "params", "fm", "flops")]
-    query = select(*columns, count.label("layers")).order_by(network.c.id)
-    return [NetworkRow(**row) for row in _rows(engine, query)]
+    unknown = uncounted_layers().where(layer.c.network == network.c.id).scalar_subquery()
+    query = select(*columns, count.label("layers"), (unknown == 0).label("is_whole")).order_by(network.c.id)
+    return [NetworkRow(**{**row, "is_whole": bool(row["is_whole"])}) for row in _rows(engine, query)]
+
+
+def uncounted_layers() -> Select[int]:
+    """The query for the number of layers with unknown counts, to be narrowed to a network."""
+    return select(func.count()).where(or_(layer.c.fm.is_(None), layer.c.flops.is_(None)))
 
 
 def network_ids(engine: Engine) -> dict[str, int]:

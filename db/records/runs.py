@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 
 from rankline.src.db.backends.engine import writing
+from rankline.src.db.records.networks import uncounted_layers
 from rankline.src.db.records.row import Row
 from rankline.src.db.schema import layer, network, run, trial, trial_layer
 from rankline.src.dse.configuration import Configuration
@@ -88,7 +89,7 @@ class LayerRecord(Row):
 @dataclass(frozen=True)
 class TrialRecord(Row):
     """One model: accuracy as a fraction and loss on validation data (None: it diverged, and its status is ``failed``),
-    whole-model counts, and its layers.
+    the whole model's cost, and its layers.
 
     construct_seconds: the part of the seconds spent on making the model, without its last fine-tuning and its
         evaluation;
@@ -119,6 +120,7 @@ class TrialRecord(Row):
             "accuracy": self.accuracy,
             "loss": self.loss,
             **_counts(self.cost),
+            "is_whole": self.cost.is_whole,
             "seconds": self.seconds,
             "construct_seconds": self.construct_seconds,
             "metric": self.metric,
@@ -231,13 +233,15 @@ def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
         if settings is None:
             raise _no_run(connection, run_id)
         made_by = json.loads(settings).get(MADE_BY, {})
+        unknown = uncounted_layers().join(run, run.c.network == layer.c.network).where(run.c.id == run_id)
+        is_whole = not connection.execute(unknown).scalar()
         found = _rows(connection, select(trial).where(trial.c.run == run_id).order_by(trial.c.number))
         columns = [column for column in trial_layer.columns if column.name not in ("trial", "layer")]
         query = select(layer.c.name.label("layer"), *columns).join_from(trial_layer, layer).order_by(layer.c.position)
         return [
             TrialRecord(
                 **{name: value for name, value in row.items() if name not in COUNTS},
-                cost=_cost(row),
+                cost=replace(_cost(row), is_whole=is_whole),
                 layers=tuple(map(_layer, _rows(connection, query.where(trial_layer.c.trial == row["id"])))),
                 made_by=made_by.get(str(row["number"]), {}),
             )

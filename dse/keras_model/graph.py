@@ -1,7 +1,7 @@
 """A Keras model as the flat list of its layers' calls.
 
 Nested models are expanded and shapes are propagated again, so that a backbone made for any size has the sizes it really
-gets. The only file that uses private attributes of Keras.
+gets. The only file that uses private attributes of Keras's layers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Call:
 
     path: the names of the enclosing models and its own, joined by "/";
     inputs: for each input tensor, the index of the call that made it;
-    in_shapes, out_shapes: the shapes of the tensors, without the batch axis (None: an undefined size);
+    in_shapes, out_shapes: the shapes of the tensors, without the first axis, the batch (None: an undefined size);
+    in_entries, out_entries: how many entries of the batch one sample makes there: 1, unless frames, windows or the like
+        are folded into the batch (None: undefined);
     is_output: whether it makes an output of the model;
     sources: for each input tensor, which output of that call it is;
     node: Keras's own record of the call (None for an input).
@@ -41,9 +43,22 @@ class Call:
     inputs: tuple[int, ...]
     in_shapes: tuple[Shape, ...]
     out_shapes: tuple[Shape, ...]
+    in_entries: Shape
+    out_entries: Shape
     is_output: bool = False
     sources: tuple[int, ...] = ()
     node: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def out_elements(self) -> int:
+        """The elements of all outputs for one sample; an undefined size counts as 1."""
+        outputs = zip(self.out_entries, self.out_shapes, strict=True)
+        return sum(prod(size or 1 for size in (entries, *shape)) for entries, shape in outputs)
+
+    def out_shape(self, samples: int) -> Shape:
+        """The shape of the first output of a batch of samples, the batch axis included."""
+        entries = self.out_entries[0]
+        return (None if entries is None else samples * entries, *self.out_shapes[0])
 
     def run(self, given: Sequence[Any], layer: Any | None = None) -> list[Any]:
         """The outputs for real tensors, one for each input, in inference mode.
@@ -65,8 +80,9 @@ class _Tensor:
 def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
     """The calls of a functional or Sequential model in topological order, its inputs first.
 
-    ``input_shape`` (one shape, or one per input, without the batch axis) replaces the sizes that the model
-    declares; a Sequential model that was never built is built with it.
+    Shapes are followed from one sample at the inputs, so that what a model folds into the batch is seen.
+    ``input_shape`` (one shape, or one per input, without the batch axis) replaces the sizes that the model declares; a
+    Sequential model that was never built is built with it.
     Raises UserError for a model without a graph and for a shape that does not fit.
     """
     shapes = None if input_shape is None else as_shapes(input_shape)
@@ -76,7 +92,11 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
     for reference, spec in zip(function.inputs, _input_specs(model, function, shapes), strict=True):
         layer = reference._keras_history.operation
         inputs.append(_Tensor(spec, len(calls)))
-        calls.append(Call(layer, layer.name, (), (), (tuple(spec.shape[1:]),)))
+        calls.append(Call(layer, layer.name, (), (), (tuple(spec.shape[1:]),), (), (1,)))
+    batch = max(spec.shape[0] or 1 for spec in function.inputs)  # above 1 in models made for one size of batch
+
+    def entries(specs: Sequence[Any]) -> Shape:
+        return tuple(None if spec.shape[0] is None else -(-spec.shape[0] // batch) for spec in specs)
 
     def visit(node: Any, path: str, given: Sequence[_Tensor]) -> list[_Tensor]:
         specs = _out_specs(node, path, [tensor.spec for tensor in given])
@@ -87,6 +107,8 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
                 inputs=tuple(tensor.call for tensor in given),
                 in_shapes=tuple(tuple(tensor.spec.shape[1:]) for tensor in given),
                 out_shapes=tuple(tuple(spec.shape[1:]) for spec in specs),
+                in_entries=entries([tensor.spec for tensor in given]),
+                out_entries=entries(specs),
                 sources=tuple(tensor.output for tensor in given),
                 node=node,
             )
@@ -131,7 +153,7 @@ def _run(node: Any, given: Sequence[Any], layer: Any | None = None) -> list[Any]
 def peak_elements(calls: Sequence[Call]) -> int:
     """The most feature-map elements of one sample that a pass through a model's calls holds at once."""
     last_use = {source: index for index, call in enumerate(calls) for source in call.inputs}
-    sizes = [sum(prod(size or 1 for size in shape) for shape in call.out_shapes) for call in calls]
+    sizes = [call.out_elements for call in calls]
     held = peak = 0
     for index, call in enumerate(calls):
         held += sizes[index]
@@ -192,19 +214,19 @@ def _built(model: Any, shapes: list[tuple[int, ...]] | None) -> Any:
 
 
 def _input_specs(model: Any, function: Any, shapes: list[tuple[int, ...]] | None) -> list[Any]:
-    """A KerasTensor for each input, with the caller's sizes in place of the declared ones."""
+    """A KerasTensor of one sample for each input, with the caller's sizes in place of the declared ones."""
     import keras
 
     declared = [tuple(x.shape[1:]) for x in function.inputs]
-    if shapes is None:
-        return list(function.inputs)
+    shapes = declared if shapes is None else shapes
     if [len(shape) for shape in shapes] != [len(shape) for shape in declared]:
         raise UserError(
             f"model '{model.name}' takes {len(declared)} input(s) of shape {', '.join(map(str, declared))}; "
             f"got {', '.join(map(str, shapes))}; give one size for each axis"
         )
     return [
-        keras.KerasTensor((x.shape[0], *shape), dtype=x.dtype) for x, shape in zip(function.inputs, shapes, strict=True)
+        keras.KerasTensor((x.shape[0] or 1, *shape), dtype=x.dtype)
+        for x, shape in zip(function.inputs, shapes, strict=True)
     ]
 
 
@@ -257,8 +279,18 @@ def _out_specs(node: Any, path: str, given: list[Any]) -> list[Any]:
             operation._assert_input_compatibility(args[0])
         return list(keras.tree.flatten(operation.compute_output_spec(*args, **kwargs)))
     except Exception as error:
+        if all(spec.shape[1:] == x.shape[1:] for x, spec in zip(node.input_tensors, given, strict=True)):
+            return _as_declared(node, given)
         shapes = ", ".join(str(tuple(spec.shape[1:])) for spec in given)
         raise UserError(
             f"the input shape does not fit: '{path}' would get {shapes}, which it cannot take; "
             "leave input_shape out, or give the one that the model was made for"
         ) from error
+
+
+def _as_declared(node: Any, given: list[Any]) -> list[Any]:
+    """The outputs as the model declares them, with the batch of the inputs: for what computes no shapes of its own."""
+    import keras
+
+    batch = given[0].shape[0] if given else None
+    return [keras.KerasTensor((x.shape[0] or batch, *x.shape[1:]), dtype=x.dtype) for x in node.outputs]

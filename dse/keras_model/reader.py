@@ -97,7 +97,7 @@ def _stock_class(layer: Any) -> type:
 
 def _read_dense(uses: list[Call]) -> list[Layer]:
     inputs, outputs = uses[0].layer.kernel.shape
-    positions = sum(prod(_defined(use, use.in_shapes[0][:-1])) for use in uses)
+    positions = sum(_entries(use) * prod(_defined(use, use.in_shapes[0][:-1])) for use in uses)
     entry = {"name": uses[0].path, "kind": "dense", "in_channels": inputs, "out_channels": outputs}
     return [layer_from({**entry, "positions": positions})]
 
@@ -108,7 +108,7 @@ def _read_conv(uses: list[Call]) -> list[Layer]:
         return [_kept_conv(uses, f"a grouped convolution (groups {groups}) is kept as it is", groups=groups)]
     if not _one_size(uses):
         return [_kept_conv(uses, "a convolution that is called at several sizes is kept as it is")]
-    entry = {"name": uses[0].path, "kind": "conv", **_geometry(uses[0]), "positions": len(uses)}
+    entry = {"name": uses[0].path, "kind": "conv", **_geometry(uses[0]), "positions": sum(map(_entries, uses))}
     return [layer_from(entry)]
 
 
@@ -117,7 +117,7 @@ def _read_depthwise(uses: list[Call]) -> list[Layer]:
 
 
 def _read_transposed(uses: list[Call]) -> list[Layer]:
-    positions = sum(prod(_geometry(use)["in_size"]) for use in uses)
+    positions = sum(_entries(use) * prod(_geometry(use)["in_size"]) for use in uses)
     layer = _kept_conv(uses, "a transposed convolution is kept as it is")
     return [replace(layer, kept_macs=positions * _matrix_params(uses[0].layer))]
 
@@ -126,7 +126,7 @@ def _read_separable(uses: list[Call]) -> list[Layer]:
     layer, path = uses[0].layer, uses[0].path
     channels, outputs = layer.pointwise_kernel.shape[-2:]
     params = prod(layer.depthwise_kernel.shape)
-    positions = sum(prod(_geometry(use)["out_size"]) for use in uses)
+    positions = sum(_entries(use) * prod(_geometry(use)["out_size"]) for use in uses)
     depthwise = replace(
         _kept_conv(uses, "the depthwise part of a separable convolution is kept as it is"),
         name=f"{path}/depthwise", out_channels=channels,
@@ -136,7 +136,7 @@ def _read_separable(uses: list[Call]) -> list[Layer]:
     one = (1,) * len(size)
     pointwise = Layer(
         name=f"{path}/pointwise", kind="conv", kernel=one, in_channels=channels, out_channels=outputs,
-        in_size=size, out_size=size, strides=one, dilation=one, positions=len(uses),
+        in_size=size, out_size=size, strides=one, dilation=one, positions=sum(map(_entries, uses)),
     )  # fmt: skip
     if _one_size(uses):
         return [depthwise, pointwise]
@@ -155,11 +155,11 @@ def _read_separable(uses: list[Call]) -> list[Layer]:
 def _read_counting(uses: list[Call]) -> Layer:
     """A factor without a stock Keras layer: it computes its cost for one sample from its input and output shape."""
     layer = uses[0].layer
-    shapes = [(_defined(use, use.in_shapes[0]), _defined(use, use.out_shapes[0])) for use in uses]
+    shapes = [(_entries(use), _defined(use, use.in_shapes[0]), _defined(use, use.out_shapes[0])) for use in uses]
     return replace(
         _kept(uses, f"a {type(layer).__name__} is a factor already and is kept as it is"),
-        kept_fm=sum(layer.feature_map_elements(*pair) for pair in shapes),
-        kept_macs=sum(layer.macs(*pair) for pair in shapes),
+        kept_fm=sum(entries * layer.feature_map_elements(*pair) for entries, *pair in shapes),
+        kept_macs=sum(entries * layer.macs(*pair) for entries, *pair in shapes),
     )
 
 
@@ -200,12 +200,19 @@ def _one_size(uses: list[Call]) -> bool:
     return len({use.in_shapes for use in uses}) == 1
 
 
+def _entries(use: Call) -> int:
+    """How many entries of the batch one sample makes at the layer's input."""
+    (entries,) = _defined(use, use.in_entries[:1])
+    return entries
+
+
 def _defined(use: Call, shape: Shape) -> tuple[int, ...]:
     """The shape, if every size is known. Raises UserError otherwise."""
     sizes = tuple(size for size in shape if size is not None)
     if len(sizes) < len(shape):
+        given = use.in_shapes[0] if None in use.in_shapes[0] else (*use.in_entries[:1], *use.in_shapes[0])
         raise UserError(
-            f"layer '{use.path}' gets an input of shape {use.in_shapes[0]}, in which None is not known; "
+            f"layer '{use.path}' gets an input of shape {given}, in which None is not known; "
             "build the model with a fixed input shape, or pass input_shape (--input-shape 224,224,3)"
         )
     return sizes
@@ -213,7 +220,7 @@ def _defined(use: Call, shape: Shape) -> tuple[int, ...]:
 
 def _kept_conv(uses: list[Call], reason: str, groups: int = 1) -> Layer:
     """A kept convolution; every output position costs one multiply-accumulate per kernel element."""
-    positions = sum(prod(_geometry(use)["out_size"]) for use in uses)
+    positions = sum(_entries(use) * prod(_geometry(use)["out_size"]) for use in uses)
     kept = _kept(uses, reason)
     return replace(kept, **_geometry(uses[0]), groups=groups, kept_macs=positions * (kept.kept_params or 0))
 
@@ -221,8 +228,7 @@ def _kept_conv(uses: list[Call], reason: str, groups: int = 1) -> Layer:
 def _kept(uses: list[Call], reason: str) -> Layer:
     """A kept layer, with the counts of its weights and outputs; its multiply-accumulates are unknown."""
     layer = uses[0].layer
-    shapes = [shape for use in uses for shape in use.out_shapes]
-    sizes = [size for shape in shapes for size in shape]
+    is_defined = None not in [size for use in uses for shape in (use.out_entries, *use.out_shapes) for size in shape]
     return Layer(
         name=uses[0].path,
         kind=type(layer).__name__.lower(),
@@ -230,7 +236,7 @@ def _kept(uses: list[Call], reason: str) -> Layer:
         out_channels=_channels(uses[0].out_shapes),
         kept_because=reason,
         kept_params=_matrix_params(layer),
-        kept_fm=None if None in sizes else sum(prod(size or 0 for size in shape) for shape in shapes),
+        kept_fm=sum(use.out_elements for use in uses) if is_defined else None,
     )
 
 

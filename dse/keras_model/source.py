@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model import own_layers
+from rankline.src.dse.keras_model.fresh_names import fresh_names
 from rankline.src.dse.keras_model.graph import InputShape, as_shapes
 from rankline.src.dse.keras_model.named_function import FUNCTION, check_function, function_of
 from rankline.src.dse.keras_model.reader import ModelShape, describe
@@ -51,16 +52,18 @@ def load_model(source: str, input_shape: InputShape | None = None) -> keras.Mode
     """The Keras model that a MODEL string names. Raises UserError listing what is possible.
 
     ``app:`` and ``zoo:`` networks are built for ``input_shape``, with random weights; other models keep their own.
+    A network that is built twice has the same layer names.
     """
     kind = _kind(source)
     _, _, name = source.partition(":")
     if kind == "saved":
         return _saved(Path(source))
-    if kind == "app":
-        return _built_for(input_shape, source, _application(name))
-    if kind == "zoo":
-        return _built_for(input_shape, source, partial(zoo.build, name))
-    return _from_function(source)
+    with fresh_names():
+        if kind == "app":
+            return _built_for(input_shape, source, _application(name))
+        if kind == "zoo":
+            return _built_for(input_shape, source, partial(zoo.build, name))
+        return _from_function(source)
 
 
 def check_model(source: str) -> tuple[SavedLayer, ...] | None:

@@ -27,7 +27,7 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import FLOPS, METRICS
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
@@ -223,5 +223,5 @@ def _told(trial: TrialRecord) -> None:
     """A line about a model that was made."""
     what = "original" if trial.number == 0 else f"model {trial.number}"
     accuracy = "" if trial.accuracy is None else f"  accuracy {percent(trial.accuracy):>7}"
-    costs = f"params {si(trial.cost.params):>6}  FLOPs {si(trial.cost.flops):>6}"
+    costs = f"params {si(trial.cost.params):>6}  {FLOPS.titled('FLOPs', trial.cost)} {si(trial.cost.flops):>6}"
     note(f"{what:>9}{accuracy}  {costs}  {trial.seconds:5.1f} s")

@@ -71,7 +71,7 @@ def explore(
     from dataclasses import asdict
 
     from rankline.src.db.backends.engine import check_database
-    from rankline.src.dse.keras_model.source import check_model, load_model
+    from rankline.src.dse.keras_model.source import check_model, load_model, network_name
     from rankline.src.dse.methods import get as method_named
     from rankline.src.dse.options import Options
     from rankline.src.dse.zoo import FOURTEEN
@@ -115,12 +115,13 @@ def explore(
         with bar(f"configurations of {source}") as progress:
             done.append(
                 database.explore(
-                    source,
-                    name=name,
+                    source if trained is None else trained,
+                    name=name or network_name(source),
                     methods=chosen,
                     options=options,
                     input_shape=given,
                     progress=progress,
+                    source=source,
                 )
             )
     for one in done:
@@ -175,7 +176,7 @@ def layers(
     """
     from rankline.src.dse.keras_model.source import check_model, load_network
     from rankline.src.dse.layers_file import write_layers
-    from rankline.src.dse.network_cost import known_cost
+    from rankline.src.dse.network_cost import known_cost, uncounted, uncounted_sentence
 
     if model is not None:
         given = sizes(input_shape)
@@ -211,6 +212,8 @@ def layers(
     columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
     least = ["FM elements", "kind", "in", "out", "output size"]
     write_table(f"{len(found)} layers", columns, rows, least_important=least, as_csv=as_csv)
+    if unknown := uncounted(found):
+        note(f"{uncounted_sentence(unknown)}: the network's are at least the others'")
 
 
 def zoo(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:

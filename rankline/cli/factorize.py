@@ -24,6 +24,7 @@ from rankline.cli.present.table import Shown, share
 from rankline.cli.quiet import load_keras
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS, FM, METRICS, PARAMS
+from rankline.src.dse.network_cost import uncounted_sentence
 from rankline.src.dse.numbers import change
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ def factorize(
             }
             for one in done.layers
         ]
-        totals = {**_before_and_after(done.before, done.after), "uncounted": list(done.uncounted)}
+        totals = {
+            **_before_and_after(done.before, done.after),
+            "is_whole": done.after.is_whole,
+            "uncounted": list(done.uncounted),
+        }
         write_json({"file": str(out), "layers": layers, "model": totals})
         return
     rows = [
@@ -92,7 +97,7 @@ def factorize(
         ]
         for one in done.layers
     ]
-    whole = "whole model, at least" if done.uncounted else "whole model"
+    whole = FLOPS.titled("whole model", done.after)
     write_table(
         "1 layer factorized" if len(rows) == 1 else f"{len(rows)} layers factorized",
         [
@@ -106,7 +111,7 @@ def factorize(
         as_csv=as_csv,
     )
     if done.uncounted:
-        note(f"the FLOPs of {', '.join(done.uncounted)} are not known, and not in the sums")
+        note(uncounted_sentence(done.uncounted))
     note(f"wrote {out}")
 
 

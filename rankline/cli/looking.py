@@ -39,9 +39,10 @@ def look(
     from rankline.cli.present.progress import bar
     from rankline.src.compress.fit.covariance import CalibrationWarning
     from rankline.src.compress.fit.measured_errors import measure_errors
+    from rankline.src.compress.model.stored_layers import LayersMissing
 
     start = "weights" if inputs is None else "calibration data"
-    with warnings_as_notes(CalibrationWarning), bar("error tables", start) as progress:
+    with warnings_as_notes(CalibrationWarning, LayersMissing), bar("error tables", start) as progress:
         return measure_errors(
             model, database, network=network, methods=methods, calibrate=inputs, samples=samples, progress=progress
         )
@@ -69,4 +70,4 @@ def write_looked(looked: Sequence[MeasuredErrors], network: str, as_csv: bool = 
     least = ["tensor shapes", "seconds", "spread"]
     write_table(f"{network}: errors of {spaces} stored", columns, rows, least_important=least, as_csv=as_csv)
     if any(one.spread for one in looked):
-        note("spread: the largest deviation of an estimate, where the truth was computed to see")
+        note("spread: how far at most a true error lies from an estimate; query tells it for each configuration")

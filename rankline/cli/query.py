@@ -27,7 +27,7 @@ from rankline.cli.present.table import Shown, part, share
 from rankline.cli.windows import WhereOption, Windows, WithinOption, windows_of
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS, FM, PARAMS
-from rankline.src.dse.numbers import percent
+from rankline.src.dse.numbers import percent, spread_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,7 +216,7 @@ def _best(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    from rankline.src.dse.network_cost import uncounted
+    from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 
     if layer is not None:
         found = database.best_by_method(layer, lowest, network, within, **bounds)
@@ -232,7 +232,8 @@ def _best(
     unknown = uncounted(database.layer_shapes(network)) if layer is None else []
     if as_json:
         picks = {name: None if one is None else one.as_dict() for name, one in found.items()}
-        write_json({"best": picks, **({} if totals is None else {"totals": totals, "uncounted": unknown})})
+        known = {"totals": totals, "is_whole": not unknown, "uncounted": unknown}
+        write_json({"best": picks, **({} if totals is None else known)})
         return
     rows = [
         [name, *([None] * (1 + len(PICK_COLUMNS)) if one is None else [one.method, *_pick_row(one)])]
@@ -249,7 +250,7 @@ def _best(
         least = "at least " if unknown and metric != "params" else ""
         print(f"network's {metric}: {least}{was:,} before, {least}{now:,} with these ({percent(1 - now / was)} saved)")
     if unknown:
-        note(f"the FLOPs of {', '.join(unknown)} are not known, and not in the sums")
+        note(uncounted_sentence(unknown))
 
 
 def _steps(frame: pd.DataFrame, title: str, as_json: bool, as_csv: bool) -> None:
@@ -270,9 +271,10 @@ def _pick_row(one: Solution) -> list[Any]:
 
 
 def _error(one: Solution) -> Shown:
-    """The error, with what tells people that it is a bound or an estimate."""
+    """The error, with what tells people that it is a bound or an estimate, and how far that may be off."""
     sign = {"bound": "<= ", "estimate": "~ "}.get(one.certainty or "", "")
-    return Shown(one.error, f"{sign}{percent(one.error)}")
+    spread = spread_text(one.error_low, one.error_high) if one.certainty == "estimate" else ""
+    return Shown(one.error, f"{sign}{percent(one.error)}{spread}")
 
 
 def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
@@ -284,4 +286,4 @@ def _tell_of_errors(shown: Iterable[Solution | None]) -> None:
     if "bound" in certainties:
         note("<=: the error is at most that")
     if "estimate" in certainties:
-        note("~: an estimate")
+        note("~: an estimate, which windows on the error use; in brackets: between what the true error lies")

@@ -20,9 +20,12 @@ from rankline.cli.output import (
 )
 from rankline.cli.present.table import rounded, share
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import FLOPS
+from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 
 if TYPE_CHECKING:
     from rankline.src.db.database import Database
+    from rankline.src.db.records.networks import LayerRow
     from rankline.src.db.records.runs import LayerRecord, RunRow
 
 app = typer.Typer(
@@ -94,8 +97,9 @@ def show(
     if as_json:
         write_json([row.as_dict() for row in found])
         return
+    flops = FLOPS.titled("FLOPs", found[0].cost) if found else "FLOPs"
     columns = [
-        "trial", "status", "made by", "validation accuracy", "loss", "params", "FLOPs", "seconds", "of these making it",
+        "trial", "status", "made by", "validation accuracy", "loss", "params", flops, "seconds", "of these making it",
     ]  # fmt: skip
     rows = [
         [
@@ -118,10 +122,12 @@ def show(
         joined = [[*row, *one] for row, some in each for one in some or [[None] * len(LAYER_COLUMNS)]]
         write_csv([*columns, *(f"layer's {name}" if name in columns else name for name in LAYER_COLUMNS)], joined)
         return
-    write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", "FLOPs"])
+    write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", flops])
     numbered = [[row.number, *one] for row, some in zip(found, layers, strict=True) for one in some]
     if numbered:
         write_table("its layers", ["trial", *LAYER_COLUMNS], numbered, least_important=["params", "shape"])
+    if unknown := uncounted(row.shape for row in _network_layers(database, run)):
+        note(uncounted_sentence(unknown))
 
 
 @app.command()
@@ -200,8 +206,13 @@ def _layer(one: LayerRecord, originals: dict[str, int]) -> list[Any]:
 
 
 def _original_params(database: Database, run: int) -> dict[str, int]:
+    return {row.name: row.cost.params for row in _network_layers(database, run)}
+
+
+def _network_layers(database: Database, run: int) -> list[LayerRow]:
+    """The layers of a run's network."""
     (network,) = [row.network for row in database.runs() if row.id == run]
-    return {row.name: row.cost.params for row in database.layers(network)}
+    return database.layers(network)
 
 
 def _methods(row: RunRow) -> str:

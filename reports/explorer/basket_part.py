@@ -8,7 +8,7 @@ from typing import Any
 from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
-from rankline.src.dse.metric import MEMORY
+from rankline.src.dse.metric import FLOPS, FM, MEMORY, PARAMS
 from rankline.src.dse.numbers import change, count
 from rankline.src.reports.explorer.basket import Basket, basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text
@@ -89,12 +89,8 @@ def _remove(basket: Basket, layer: str) -> html.Button:
 
 def _totals(basket: Basket) -> list[Any]:
     before, after = basket.before, basket.after
-    totals = [
-        ("params", before.params, after.params),
-        ("feature maps (elements)", before.fm, after.fm),
-        ("FLOPs", before.flops, after.flops),
-        ("memory (bytes)", MEMORY.of(before), MEMORY.of(after)),
-    ]
+    metrics = {"params": PARAMS, "feature maps (elements)": FM, "FLOPs": FLOPS, "memory (bytes)": MEMORY}
+    totals = [(one.titled(title, before), one.of(before), one.of(after)) for title, one in metrics.items()]
     rows = [[name, count(was), count(now), change(1 - now / was) if was else None] for name, was, now in totals]
     return [
         html.H3("The whole network with it"),

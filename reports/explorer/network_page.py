@@ -8,6 +8,7 @@ from typing import Any
 from dash import Dash, html
 
 from rankline.src.db.database import Database
+from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import si
 from rankline.src.reports.explorer.parts import graph, hint, link, table
 from rankline.src.reports.report.content import drawn_costs
@@ -26,7 +27,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
             link(row.name, "/network", network=row.name),
             row.layers,
             si(row.params),
-            si(row.flops),
+            si(row.flops) if row.is_whole else f"at least {si(row.flops)}",
             row.source,
         ]
         for row in networks
@@ -60,4 +61,6 @@ def _layers(database: Database, name: str) -> list[Any]:
     columns = ["layer", "kind", "params", "feature maps (elements)", "FLOPs", "configurations", "kept because"]
     costs = drawn_costs(layers)
     figure = [] if costs is None else [html.P(costs.label, className="soft"), graph(costs.figure)]
-    return [html.H2(network.name), *figure, table(columns, rows, f"layers of {name}")]
+    unknown = uncounted(row.shape for row in layers)
+    note = [html.P(f"At least: {uncounted_sentence(unknown)}.", className="soft")] if unknown else []
+    return [html.H2(network.name), *figure, *note, table(columns, rows, f"layers of {name}")]

@@ -11,7 +11,7 @@ from dash import dcc, html
 
 from rankline.src.db.queries.solution import Solution
 from rankline.src.dse.metric import MEMORY
-from rankline.src.dse.numbers import MISSING, change, count, percent
+from rankline.src.dse.numbers import MISSING, change, count, percent, spread_text
 from rankline.src.reports.figures.palette import LOOKS
 
 SYMBOLS = {
@@ -92,7 +92,8 @@ def error_text(solution: Solution) -> str:
     if solution.error is None:
         return UNKNOWN_ERRORS
     sure = {"exact": "exactly", "bound": "at most", "estimate": "about"}[solution.certainty or "estimate"]
-    return f"The relative error of its {solution.error_of} is {sure} {percent(solution.error)}."
+    spread = spread_text(solution.error_low, solution.error_high) if sure == "about" else ""
+    return f"The relative error of its {solution.error_of} is {sure} {percent(solution.error)}{spread}."
 
 
 def _cell(value: Any) -> Any:

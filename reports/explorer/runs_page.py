@@ -10,6 +10,7 @@ from dash import Dash, Input, Output, dcc, html
 from rankline.src.db.database import Database
 from rankline.src.db.records.runs import RUNNING, RunRow, TrialRecord
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import change, percent, si
 from rankline.src.reports.explorer.parts import graph, hint, link, table
 from rankline.src.reports.report.outcome import best_trial, outcome
@@ -107,7 +108,8 @@ def _shown(database: Database, run: RunRow) -> list[Any]:
         ]
         for trial in trials
     ]
-    columns = ["trial", "status", "validation accuracy", "params", "change", "FLOPs", "change", "seconds"]
+    flops = FLOPS.titled("FLOPs", network.cost)
+    columns = ["trial", "status", "validation accuracy", "params", "change", flops, "change", "seconds"]
     parts.append(table(columns, rows, f"trials of run {run.id}", key="trials"))
     for drawn in (drawn_path(result), drawn_similarity(result)):
         if drawn is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from rankline.src.dse.methods import METHODS
-from rankline.src.dse.numbers import count, percent
+from rankline.src.dse.numbers import count, percent, spread_text
 from rankline.src.reports.figures.palette import look
 from rankline.src.reports.figures.theme import blank, plain
 
@@ -22,14 +22,15 @@ COSTS = {
 }
 """The possible costs of a front, with the titles of their axes."""
 
-EXACT = "exact"
+EXACT, ESTIMATE = "exact", "estimate"
 
 
 def front(points: pd.DataFrame, title: str, cost: str = "params") -> go.Figure:
     """The relative error in percent against a cost, a line for each method; open symbols mark errors that aren't exact.
 
     ``points`` has the columns method, ranks (a list), shape (a text or None), error (a fraction), certainty (exact,
-    bound or estimate) and the ``cost``, one of COSTS; it may be empty.
+    bound or estimate) and the ``cost``, one of COSTS; it may be empty. Estimates may have error_low and error_high,
+    between which the true error lies.
     """
     figure = blank(title, COSTS[cost], "relative error (%)", height=340)
     figure.update_xaxes(rangemode="tozero")
@@ -55,11 +56,16 @@ def _trace(rows: list[dict[Any, Any]], method: str, certainty: str, cost: str) -
         mode="lines+markers",
         line={"color": style.colour, "width": 1.5, "dash": style.dash if exact else "dot"},
         marker={"color": style.colour, "symbol": style.symbol if exact else f"{style.symbol}-open", "size": 7},
-        customdata=[[_ranks(row), count(row[cost]), percent(row["error"])] for row in rows],
+        customdata=[[_ranks(row), count(row[cost]), _error(row)] for row in rows],
         hovertemplate=f"<b>{title}</b>, %{{customdata[0]}}<br>{cost.removesuffix('_bytes')} %{{customdata[1]}}<br>"
         f"error %{{customdata[2]}} ({plain(certainty)})<extra></extra>",
         name=title if exact else f"{title}, {plain(certainty)}",
     )
+
+
+def _error(row: dict[Any, Any]) -> str:
+    spread = spread_text(row.get("error_low"), row.get("error_high")) if row["certainty"] == ESTIMATE else ""
+    return f"{percent(row['error'])}{spread}"
 
 
 def _ranks(row: dict[Any, Any]) -> str:

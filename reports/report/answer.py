@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rankline.src.db.records.networks import NetworkRow, SpaceRow
 from rankline.src.db.records.runs import CHOSEN, SUCCESS, RunRow
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import change, count, points, si
 from rankline.src.reports.report.layers import ReportedLayer
 from rankline.src.reports.report.outcome import Outcome
@@ -26,16 +27,19 @@ def answer(
     network: NetworkRow, layers: Sequence[ReportedLayer], spaces: Sequence[SpaceRow], result: Outcome | None
 ) -> list[str]:
     """The sentences; without a trial, what is known and what to do."""
+    names = uncounted(layer.shape for layer in layers)
+    unknown = [f"FLOPs are at least those told: {uncounted_sentence(names)}."] if names else []
     if result is not None and result.best is not None:
-        return [_gain(result), _chosen(layers), *_short(result)]
+        return [_gain(result), _chosen(layers), *_short(result), *unknown]
     total, better = (count(sum(some)) for some in ((row.n_total for row in spaces), (row.n_better for row in spaces)))
     known = (
-        f"{len(layers)} layers, {si(network.params)} params, {si(network.flops)} FLOPs a sample. {total} "
+        f"{len(layers)} layers, {si(network.params)} params, {'at least ' if names else ''}{si(network.flops)} FLOPs a "
+        f"sample. {total} "
         f"configurations are known, {better} of them with fewer params and fewer FLOPs than the layer as it is."
     )
     if result is None:
-        return [known, "Nothing is compressed yet: rankline compress does it."]
-    return [known, f"Run {result.run.id} ended without a trial to show: {result.run.status}."]
+        return [known, "Nothing is compressed yet: rankline compress does it.", *unknown]
+    return [known, f"Run {result.run.id} ended without a trial to show: {result.run.status}.", *unknown]
 
 
 def _gain(result: Outcome) -> str:

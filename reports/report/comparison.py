@@ -8,7 +8,9 @@ from typing import Any
 
 from rankline.src.db.database import Database
 from rankline.src.db.records.runs import CHOSEN, FELL_SHORT, LayerRecord, RunRow, TrialRecord
+from rankline.src.dse.cost import total
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import FLOPS
 
 UNCOMPARED = ("key", "skipped", "request", "made_by", "damages")
 """Settings that are shown elsewhere, or mean nothing to people."""
@@ -55,6 +57,7 @@ def compared(database: Database, one: int, other: int) -> Comparison:
     different = [name for name in names if settings[0].get(name) != settings[1].get(name)]
     choices = [{layer.layer: layer for layer in one_side.trial.layers} for one_side in sides]
     layers = dict.fromkeys(name for some in choices for name in some)
+    costs = [one_side.trial.cost for one_side in sides]
     return Comparison(
         settings=[[name, *(setting_text(some.get(name)) for some in settings)] for name in different],
         accuracies=[
@@ -63,7 +66,7 @@ def compared(database: Database, one: int, other: int) -> Comparison:
         ],
         sizes=[
             ["params", *(one_side.trial.cost.params for one_side in sides)],
-            ["FLOPs", *(one_side.trial.cost.flops for one_side in sides)],
+            [FLOPS.titled("FLOPs", total(costs)), *(cost.flops for cost in costs)],
             ["trials", *(one_side.trials for one_side in sides)],
         ],
         layers=[[name, *(_choice(some.get(name)) for some in choices)] for name in layers],

@@ -47,6 +47,8 @@ def reported_layers(layers: Sequence[LayerRow], result: Outcome | None) -> list[
         kept = row.kept_because or skipped.get(row.name)
         if kept is None and choice is not None and choice.method is None:
             kept = "the budget had room for it" if damages else "no configuration was close enough to the original"
+        if not row.cost.is_whole:
+            kept = f"{kept}; its FLOPs are not known"
         made = choice if choice is not None and choice.method is not None else None
         found.append(ReportedLayer(**vars(row), choice=made, kept=kept, damage=damages.get(row.name)))
     return found

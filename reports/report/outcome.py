@@ -25,6 +25,10 @@ class Change:
         """The fraction of a metric that is saved; None if it was 0 before."""
         return metric(name).reduction(self.after, self.before) if metric(name).of(self.before) else None
 
+    def titled(self, title: str, name: str) -> str:
+        """A title for the values of a metric: with "at least" where some layers' are unknown."""
+        return metric(name).titled(title, self.before)
+
     def value(self, when: str, name: str) -> int:
         """The value of a metric ``before`` or ``after``."""
         return metric(name).of(self.before if when == "before" else self.after)

@@ -8,7 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.metric import FLOPS, METRICS
+from rankline.src.dse.network_cost import uncounted_sentence
 from rankline.src.dse.numbers import percent
 from rankline.src.dse.whole_file import write_texts
 from rankline.src.reports.report.html import environment
@@ -29,6 +31,12 @@ LEAST_IMPORTANT = ("fitting (s)", "params", "FLOPs")
 
 Found = Mapping[str, Any]
 """The summary of a sweep, with its ``original`` and its ``points``."""
+
+
+def columns_of(found: Found) -> list[str]:
+    """COLUMNS, with FLOPs "at least" where those of some layers are unknown."""
+    known = Cost(0, 0, 0, is_whole=not found["uncounted"])
+    return [FLOPS.titled(title, known) if title == FLOPS.title else title for title in COLUMNS]
 
 
 def sweep_rows(found: Found) -> list[list[Any]]:
@@ -76,11 +84,20 @@ def as_csv(found: Found) -> str:
     """The points as CSV, a line each."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = ("params", "fm", "flops", "memory_bytes", "damage", "gap", "validation_accuracy", "test_accuracy")
-    writer.writerow(["metric", "keep", *names, "fit_seconds", "file"])
+    names = (
+        "params",
+        "fm",
+        "flops",
+        "memory_bytes",
+        "damage",
+        "gap",
+        "validation_accuracy",
+        "test_accuracy",
+    )
+    writer.writerow(["metric", "keep", *names, "fit_seconds", "file", "is_whole"])
     for point in found["points"]:
         values = [point[name] for name in (*names, "fit_seconds", "file")]
-        writer.writerow([metric_name(point), share_of(point), *values])
+        writer.writerow([metric_name(point), share_of(point), *values, not found["uncounted"]])
     return text.getvalue()
 
 
@@ -100,7 +117,8 @@ def page(found: Found) -> str:
     shown = environment().get_template("sweep.html")
     return shown.render(
         found=found,
-        columns=COLUMNS,
+        columns=columns_of(found),
+        uncounted=uncounted_sentence(found["uncounted"]) if found["uncounted"] else None,
         rows=sweep_rows(found),
         curve=sweep_curve(frame, METRICS[metric].title),
     )

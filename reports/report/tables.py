@@ -8,6 +8,7 @@ from typing import Any
 from rankline.src.db.records.networks import SpaceRow
 from rankline.src.db.records.runs import LayerRecord
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import change, decimals, percent
 from rankline.src.reports.report.content import Content
 from rankline.src.reports.report.layers import ReportedLayer
@@ -70,7 +71,7 @@ def _changes(content: Content) -> Table:
     rows = [
         {
             "part": part.part,
-            "metric": title,
+            "metric": part.titled(title, metric),
             "before": part.value("before", metric),
             "after": part.value("after", metric),
             "reduction": part.reduction(metric),
@@ -126,6 +127,7 @@ def _plan(content: Content) -> Table:
 def _trials(content: Content) -> Table:
     keys = ("number", "status", "accuracy", "loss", "params", "flops", "seconds")
     trials = content.outcome.trials if content.outcome else ()
+    flops = FLOPS.titled("FLOPs", content.network.cost)
     rows = [{key: trial[key] for key in keys} for trial in trials]
     columns = (
         counted("number", "trial"),
@@ -133,7 +135,7 @@ def _trials(content: Content) -> Table:
         Column("accuracy", "accuracy, validation", percent, number=True),
         Column("loss", "loss", decimals, number=True),
         counted("params", "params"),
-        counted("flops", "FLOPs"),
+        counted("flops", flops),
         Column("seconds", "seconds", lambda value: f"{value:.1f}", number=True),
     )
     return Table("trials", "Trials", columns, rows)

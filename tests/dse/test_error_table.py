@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankline.src.dse.error_table import Curves, ErrorTable, from_bytes, to_bytes
+from rankline.src.dse.error_table import ESTIMATE, EXACT, Curves, ErrorTable, from_bytes, to_bytes
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
 from rankline.src.dse.metric import METRICS, Metric
@@ -136,6 +139,23 @@ def test_tables_survive_being_stored() -> None:
         assert again[shape].certainty == table.certainty
         assert again[shape].spread == table.spread
         np.testing.assert_array_equal(again[shape].tables[0], table.tables[0])
+
+
+def test_limits_survive_being_stored_and_tables_from_before_them_are_read() -> None:
+    limits = (np.array([0.25, 0.0625]), np.array([0.5, 0.25]))
+    table = ErrorTable((np.array([0.5, 0.125]),), ESTIMATE, 0.4, limits)
+    (again,) = from_bytes(to_bytes({None: table})).values()
+    np.testing.assert_array_equal(again.between(np.array([[1], [2]])), np.sqrt(limits))
+    file = io.BytesIO()
+    index = json.dumps([[None, 1, "bound", 0.0]]).encode()
+    np.savez(file, np.frombuffer(index, np.uint8), np.array([0.25, 0.0], np.float32))
+    (old,) = from_bytes(file.getvalue()).values()
+    np.testing.assert_array_equal(old.between(np.array([[1]])), [[0.0], [0.5]])
+
+
+def test_an_exact_error_lies_between_itself() -> None:
+    table = ErrorTable((np.array([0.25, 0.0]),), EXACT)
+    np.testing.assert_array_equal(table.between(np.array([[1], [2]])), [[0.5, 0.0]] * 2)
 
 
 def cost_at(found: Narrowed, metric: Metric, line: int, k: int) -> int:

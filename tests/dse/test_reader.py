@@ -1,5 +1,6 @@
 """What the graph and the reader make of Keras models."""
 
+from collections.abc import Callable
 from math import prod
 
 import keras
@@ -84,6 +85,37 @@ def volumes() -> keras.Model:
     x = layers.Conv3D(3, (1, 2, 3), dilation_rate=(1, 2, 1), name="volume")(inputs)
     x = layers.Reshape((-1, 3))(x)
     return keras.Model(inputs, layers.Conv1D(4, 5, padding="causal", strides=2, name="causal")(x))
+
+
+def folded(*steps: object) -> keras.Model:
+    """Six frames of 12x10 with three channels, through functions and layers in turn."""
+    x = inputs = keras.Input((6, 12, 10, 3))
+    for step in steps:
+        x = step(x)  # type: ignore[operator]
+    return keras.Model(inputs, x)
+
+
+def frames(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def windows(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Swin's: 2x2 positions each, folded into the batch."""
+    _, height, width, channels = x.shape
+    x = keras.ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+    return keras.ops.reshape(keras.ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, 4, channels))
+
+
+def one_frame_and_all(x: keras.KerasTensor) -> list[keras.KerasTensor]:
+    return [x[:, 0], frames(x)]
+
+
+def each(layer: keras.Layer) -> Callable[[list[keras.KerasTensor]], list[keras.KerasTensor]]:
+    return lambda several: [layer(x) for x in several]
+
+
+def columns_first(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.ops.transpose(x[:, 0], (2, 0, 1, 3))
 
 
 class TestGraph:
@@ -228,6 +260,45 @@ class TestFactorizable:
         assert "several sizes" in (layer.kept_because or "")
         assert (layer.kind, layer.kept_params, layer.kept_fm) == ("conv2d", 144, 80 * 4)
         assert layer.kept_macs == 80 * 144
+
+    @pytest.mark.parametrize(
+        ("model", "positions"),
+        [
+            (folded(frames, layers.Conv2D(4, 3, name="it")), 6),
+            (folded(frames, windows, layers.Dense(4, name="it")), 6 * 30 * 4),
+            (folded(columns_first, layers.Dense(4, name="it")), 10 * 12),
+            (folded(lambda x: keras.ops.concatenate([x, x, x], axis=0), frames, layers.Conv2D(4, 3, name="it")), 18),
+            (folded(lambda x: keras.ops.repeat(x[:, 0], 5, axis=0), layers.Conv2D(4, 3, name="it")), 5),
+            (folded(lambda x: keras.ops.mean(x, axis=0), layers.Conv2D(4, 3, name="it")), 6),
+            (folded(frames, keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3)], name="it")), 6),
+            (folded(frames, layers.GlobalMaxPooling2D(), lambda x: keras.ops.reshape(x, (-1, 18)),
+                    layers.Dense(4, name="it")), 1),
+            (folded(one_frame_and_all, each(layers.Conv2D(4, 3, name="it"))), 1 + 6),
+        ],
+    )  # fmt: skip
+    def test_what_is_folded_into_the_batch_passes_a_layer_as_often(self, model: keras.Model, positions: int) -> None:
+        assert [layer.positions for layer in read(model)] == [positions]
+
+    def test_kept_layers_count_what_is_folded_into_the_batch(self) -> None:
+        kept = [layers.DepthwiseConv2D(3, name="depthwise"), layers.Conv2DTranspose(2, 3, name="transposed")]
+        found = by_name(folded(frames, *kept, layers.SeparableConv2D(4, 3, name="both")))
+        assert found["depthwise"].kept_fm == 6 * 10 * 8 * 3
+        assert found["depthwise"].kept_macs == 6 * 10 * 8 * 9 * 3
+        assert found["transposed"].kept_macs == 6 * 10 * 8 * 9 * 3 * 2
+        assert found["both/depthwise"].kept_fm == 6 * 10 * 8 * 2
+        assert found["both/pointwise"].positions == 6
+
+    def test_a_batch_of_a_fixed_size_is_several_samples(self) -> None:
+        inputs = keras.Input(batch_shape=(4, 6, 12, 10, 3))
+        model = keras.Model(inputs, layers.Conv2D(4, 3, name="it")(keras.ops.reshape(inputs, (24, 12, 10, 3))))
+        assert by_name(model)["it"].positions == 6
+
+    def test_an_unknown_number_of_frames_is_refused(self) -> None:
+        inputs = keras.Input((None, 12, 10, 3))
+        model = keras.Model(inputs, layers.Conv2D(4, 3)(frames(inputs)))
+        with pytest.raises(UserError, match=r"shape \(None, 12, 10, 3\)"):
+            read(model)
+        assert read(model, (6, 12, 10, 3))[0].positions == 6
 
     def test_channels_first_sizes_are_found(self) -> None:
         conv = layers.Conv2D(5, 3, strides=(2, 1), data_format="channels_first", name="conv")

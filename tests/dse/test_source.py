@@ -225,6 +225,21 @@ class TestNames:
         with pytest.raises(ModuleNotFoundError, match="does_not_exist_anywhere"):
             load_model("broken_net:small")
 
+    def test_a_network_that_is_built_twice_has_the_same_names(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        Path("unnamed_net.py").write_text(
+            "import keras\n"
+            "def small():\n"
+            "    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])\n"
+        )
+        mine = [layers.Dense(2) for _ in range(2)]
+        for _ in range(2):
+            assert [layer.name for layer in load_network("unnamed_net:small").layers] == ["dense", "dense_1"]
+        assert layers.Dense(2).name not in {"dense", "dense_1", *(layer.name for layer in mine)}
+
     @pytest.mark.parametrize(
         ("source", "message"),
         [

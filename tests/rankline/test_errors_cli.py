@@ -102,6 +102,28 @@ def test_untrained_networks_are_told_to_be(run: Run) -> None:
     assert "zoo:lenet5 has random weights" in err
 
 
+def test_layers_without_names_get_their_errors_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(".")
+    Path("own_net.py").write_text(
+        "import keras\n"
+        "L = keras.layers\n"
+        "def small():\n"
+        "    return keras.Sequential([keras.Input((9, 9, 3)), L.Conv2D(4, 3), L.Conv2D(5, 3), L.Dense(6)])\n"
+    )
+    plain = json.loads(run("layers", "own_net:small", "--json")[1])
+    found = json.loads(run("explore", "own_net:small", "--errors", "--methods", "svd", "--json")[1])
+    stored = json.loads(run("layers", "--json")[1])
+    names = [one["name"] for one in plain]
+    assert names == [one["name"] for one in stored] == [one["layer"] for one in found["errors"]]
+    assert rankline.open("rankline.db").network().source == "own_net:small"
+
+
+def test_a_model_with_other_layers_is_a_mistake(measured: Run) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="other")], name="tiny")
+    with pytest.raises(rankline.UserError, match=r"no layer of network 'tiny' \(stem, conv, classes\) is in model"):
+        rankline.measure_errors(model, "rankline.db")
+
+
 def test_questions_about_errors_are_answered(measured: Run) -> None:
     found = json.loads(measured("query", "conv", "tucker", "--where", "error=:0.8", "--json")[1])
     assert 0 < found["count"] < found["useful"]

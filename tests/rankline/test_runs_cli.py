@@ -254,3 +254,20 @@ def test_what_cannot_be_asked_of_compress_is_refused_in_one_line_and_starts_noth
     assert err.count("\n") == 1
     assert recorded.runs() == before
     assert sorted(path.name for path in Path().glob("*.keras")) == []
+
+
+def test_flops_that_are_not_known_are_told_of(run: Run) -> None:
+    layers = [
+        {"name": "known", "kind": "dense", "in_channels": 24, "out_channels": 16},
+        {"name": "opaque", "kind": "lstm", "kept_because": "a recurrent layer", "kept_params": 36, "kept_fm": 4},
+    ]
+    database = open_database("rankline.db")
+    database.explore(layers, name="net")
+    number = start_run(database.engine, database.network_id("net"), {}, 0)
+    record_trial(database.engine, number, TrialRecord(0, "original", 0.9, 0.2, Cost(420, 20, 768), 0.1, ()))
+    _, out, err = run("runs", "show", "1")
+    assert "FLOPs, at least" in out
+    assert "the FLOPs of opaque are not known, and not in the sums" in err
+    assert json.loads(run("runs", "show", "1", "--json")[1])[0]["is_whole"] is False
+    assert "the FLOPs of opaque are not known" in run("layers")[2]
+    assert json.loads(run("query", "--json")[1])["is_whole"] is False

@@ -34,6 +34,7 @@ def point(share: float, damage: float, accuracy: float | None) -> dict[str, Any]
 
 FOUND = {
     "run": 3, "network": HOSTILE, "methods": ["tucker"], "fit": "data", "samples": 64, "fine_tuned": False,
+    "uncounted": [],
     "labels": True, "damage_unit": "squared error of the logits",
     "original": {"flops": 90_000, "params": 1000, "validation_accuracy": 0.96, "test_accuracy": 0.95},
     "points": [point(0.25, 6.5, 0.91), point(0.5, 0.75, 0.95)],

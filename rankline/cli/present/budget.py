@@ -13,10 +13,10 @@ from rankline.src.compress.budget.run import Budgeted, Point
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import FLOPS, MEMORY, METRICS, PARAMS
-from rankline.src.dse.network_cost import uncounted
+from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import percent, points
 from rankline.src.dse.plan import plan_to_json
-from rankline.src.reports.report.sweep import COLUMNS, LEAST_IMPORTANT, sweep_rows
+from rankline.src.reports.report.sweep import LEAST_IMPORTANT, columns_of, sweep_rows
 from rankline.src.reports.report.sweep import as_csv as sweep_csv
 
 UNITS = {
@@ -77,8 +77,14 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
     }
 
 
-def _costs(cost: Cost) -> dict[str, int]:
-    return {"params": cost.params, "fm": cost.fm, "flops": cost.flops, "memory_bytes": MEMORY.of(cost)}
+def _costs(cost: Cost) -> dict[str, int | bool]:
+    return {
+        "params": cost.params,
+        "fm": cost.fm,
+        "flops": cost.flops,
+        "memory_bytes": MEMORY.of(cost),
+        "is_whole": cost.is_whole,
+    }
 
 
 def _layers(done: Budgeted, allocation: Allocation) -> list[dict[str, Any]]:
@@ -109,7 +115,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
     if not found["labels"]:
         note("no accuracy is known: the calibration data has no labels")
     if found["uncounted"]:
-        note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
+        note(f"{uncounted_sentence(found['uncounted'])}: shares are of what is known")
     # Layers that the user left out need no reason.
     beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
     if beyond:
@@ -124,7 +130,11 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
 def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
     """One line: what is kept, and the change in accuracy."""
     metrics = dict.fromkeys((*point["keep"], "flops", "params"))
-    kept = " and ".join(f"{percent(point['kept'][metric])} of the {METRICS[metric].title}" for metric in metrics)
+    known = "known " if found["uncounted"] else ""
+    kept = " and ".join(
+        f"{percent(point['kept'][metric])} of the {'' if metric == 'params' else known}{METRICS[metric].title}"
+        for metric in metrics
+    )
     before, after = found["original"]["test_accuracy"], point["test_accuracy"]
     line = f"run {found['run']}: {kept} kept"
     if before is not None and after is not None:
@@ -164,7 +174,7 @@ def _write_sweep(found: dict[str, Any], as_csv: bool) -> None:
     if as_csv:
         print(sweep_csv(found), end="")
     else:
-        write_table(title, COLUMNS, sweep_rows(found), least_important=LEAST_IMPORTANT)
+        write_table(title, columns_of(found), sweep_rows(found), least_important=LEAST_IMPORTANT)
     gap = max(point["gap"] for point in found["points"])
     if gap > EXACT:
         note(f"predicted damages are at most {max(0.1, 100 * gap):.1f} % above the least possible")

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from rankline.cli.output import note
 from rankline.cli.present.terminal import console
+from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def tell_trial(record: TrialRecord) -> None:
     made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items())
     note(
         f"{what:>9}  accuracy {percent(record.accuracy):>7}  params {si(record.cost.params):>6}  "
-        f"FLOPs {si(record.cost.flops):>6}  {record.seconds:5.1f} s  {made_by}".rstrip()
+        f"{FLOPS.titled('FLOPs', record.cost)} {si(record.cost.flops):>6}  {record.seconds:5.1f} s  {made_by}".rstrip()
     )
 
 

@@ -20,7 +20,7 @@ from rankline.src.compress.model.files import save_model
 from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import MEMORY
-from rankline.src.dse.network_cost import uncounted
+from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import percent, points
 from rankline.src.dse.plan import plan_to_json
 
@@ -60,6 +60,7 @@ def summary(done: Compression) -> dict[str, Any]:
                 "params": trial.cost.params,
                 "flops": trial.cost.flops,
                 "memory_bytes": MEMORY.of(trial.cost),
+                "is_whole": trial.cost.is_whole,
                 "bytes_on_disk": size,
                 "latency_ms": 1000 * latency_s(model, batch),
             }
@@ -95,7 +96,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
     title = f"run {found['run']}: {found['status']} after {trials}"
     write_table(title, ["", "original", "compressed", "change"], rows, as_csv=as_csv)
     if found["uncounted"]:
-        note(f"the FLOPs of {', '.join(found['uncounted'])} are not known, and not in the sums")
+        note(uncounted_sentence(found["uncounted"]))
     if found["frozen"]:
         note(
             f"frozen (trainable=False), so neither they nor their factors were fine-tuned: {', '.join(found['frozen'])}"

@@ -76,6 +76,30 @@ def test_energy_is_the_share_of_the_layers_own_outputs() -> None:
     assert damage.of(product) == pytest.approx(lost, rel=1e-5)
 
 
+def over_frames(folded: bool) -> keras.Model:
+    """Two layers applied to five frames: along an axis of their own, or folded into the batch."""
+    keras.utils.set_random_seed(3)
+    x = inputs = keras.Input((5, 6))
+    if folded:
+        x = keras.ops.reshape(x, (-1, 6))
+    x = keras.layers.Dense(8, activation="relu", name="a")(x)
+    x = keras.layers.Dense(4, name="b")(x)
+    return keras.Model(inputs, keras.ops.mean(keras.ops.reshape(x, (-1, 5, 4)), axis=1))
+
+
+def test_the_damage_is_the_same_where_frames_are_folded_into_the_batch() -> None:
+    found = []
+    for folded in (True, False):
+        model = over_frames(folded)
+        calls = trace(model)
+        forward = ForwardPass(calls, fitted_layers_of(calls))
+        samples = samples_of(model, 60)
+        metrics = output_metrics(forward, samples)
+        damages = damages_of(model, forward, ["a", "b"], samples, output_metrics=metrics)
+        found.append([damages[path].of(0.7 * damages[path].weights) for path in ("a", "b")])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["identity", "sequential", "tokens"])
 def test_the_probe_makes_the_damage_that_of_the_logits(kind: str) -> None:
     """Where a layer is cut between the probe's ranks, the measured error is near the damage."""

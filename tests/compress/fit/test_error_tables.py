@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from rankline.src.compress.fit.covariance import CalibrationWarning, covariances
 from rankline.src.compress.fit.error_tables import store_spectra
 from rankline.src.compress.fit.measured_errors import measure_errors
 from rankline.src.compress.methods import DECOMPOSITIONS
+from rankline.src.compress.model.stored_layers import LayersMissing
 from rankline.src.compress.model.surgery import factor_chain, factorize, find_layer
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.error_table import BOUND, EXACT
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.fresh_names import fresh_names
 from rankline.src.dse.options import Options
 
 LAYERS = ["first", "strided", "hidden"]
@@ -195,8 +199,59 @@ def test_a_model_that_is_another_is_refused(database: Database) -> None:
     with pytest.raises(UserError, match="give the model that was explored"):
         store_spectra(net(filters=9), database)
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="other")])
-    with pytest.raises(UserError, match="explore the model first"):
+    with pytest.raises(UserError, match=r"no layer of network 'net' \(first, .*\) is in model .* \(other\)"):
         store_spectra(other, database, "net")
+
+
+def test_layers_that_the_model_lacks_are_named(database: Database) -> None:
+    inputs = keras.Input(INPUT)
+    x = net().get_layer("first")(inputs)
+    headless = keras.Model(inputs, keras.layers.Dense(5, name="another")(x), name="net")
+    with pytest.warns(LayersMissing, match="2 of the network's 3 layers aren't in this model: strided, hidden"):
+        made = measure_errors(headless, database, methods=["svd"])
+    assert [one.layer for one in made] == ["first"]
+
+
+def unnamed(seed: int) -> keras.Model:
+    """Layers without names of their own, of which Keras numbers each build on."""
+    keras.utils.set_random_seed(seed)
+    same = [keras.layers.Conv2D(6, 3, padding="same", use_bias=False) for _ in range(3)]
+    return keras.Sequential([keras.Input(INPUT), *same], name="unnamed")
+
+
+def test_a_network_that_is_built_again_is_known_by_the_order_of_its_layers(tmp_path: Path) -> None:
+    database = open_database(str(tmp_path / "unnamed.db"))
+    first, again = unnamed(0), unnamed(0)
+    database.explore(first)
+    names = [layer.name for layer in first.layers]
+    assert names != [layer.name for layer in again.layers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LayersMissing)
+        made = measure_errors(again, database, methods=["svd"])
+        assert [one.layer for one in measure_errors(again, database, calibrate=samples(), methods=["svd"])] == names
+    assert [one.layer for one in made] == names
+    database = open_database(str(tmp_path / "again.db"))
+    database.explore(again)
+    own = measure_errors(again, database, methods=["svd"])
+    assert [replace(one, layer="", seconds=0) for one in made] == [replace(one, layer="", seconds=0) for one in own]
+
+
+def test_layers_of_one_build_are_not_taken_for_those_of_another(tmp_path: Path) -> None:
+    """The second layer of the first build and the first of the second may have the same name."""
+    database = open_database(str(tmp_path / "unnamed.db"))
+    with fresh_names():
+        first = unnamed(0)
+    with fresh_names():
+        keras.layers.Conv2D(1, 1)
+        again = unnamed(0)
+    assert first.layers[1].name == again.layers[0].name
+    database.explore(first)
+    measure_errors(again, database, methods=["svd"])
+    for layer, other in zip(first.layers, again.layers, strict=True):
+        factors = DECOMPOSITIONS["svd"].decompose(kernel_of(again, other.name), (4,))
+        told = database.solutions(layer.name, "svd").within("all").random(6, seed=0)
+        (error,) = {one.error for one in told if one.ranks == (4,)}
+        assert error == pytest.approx(DECOMPOSITIONS["svd"].error(kernel_of(again, other.name), factors), rel=1e-4)
 
 
 def test_what_cannot_be_measured_is_answered_with_what_to_do(database: Database, tmp_path: Path) -> None:

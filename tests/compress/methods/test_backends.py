@@ -21,9 +21,9 @@ BACKENDS = {"numpy": "numpy", "tensorflow": "tensorflow", "jax": "jax", "pytorch
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_backend_gives_the_same_errors(method: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One fitted rank will do: JAX compiles every operation anew for each.
-    monkeypatch.setattr("rankline.src.compress.methods.numerics.calibration.FITTED", np.array([0.3]))
-    monkeypatch.setattr("rankline.src.compress.methods.numerics.calibration.HELD_OUT", np.array([]))
+    # Two fitted ranks will do: JAX compiles every operation anew for each.
+    monkeypatch.setattr("rankline.src.compress.methods.numerics.calibration.TOP", 0.3)
+    monkeypatch.setattr("rankline.src.compress.methods.numerics.calibration.MOST_FITS", 2)
     if find_spec(BACKENDS[backend]) is None:
         pytest.skip(f"{backend} is not installed")
     decomposition = methods.get(method)

@@ -13,6 +13,7 @@ from rankline.src.compress import methods
 from rankline.src.compress.methods.cp import ConvergenceWarning
 from rankline.src.compress.methods.numerics.als import fit
 from rankline.src.compress.methods.numerics.slices import slice_svd
+from rankline.src.dse.error_table import ErrorTable
 
 CP = methods.get("cp")
 SHAPES = [(3, 3, 8, 12), (5, 9, 7), (2, 3, 2, 6, 5), (3, 1, 6, 8)]
@@ -96,13 +97,56 @@ def test_the_table_is_close_to_what_decompose_gets(shape: tuple[int, ...], gauss
     weights = np.random.default_rng(0).standard_normal(shape) if gaussian else decaying(shape)
     (table,) = CP.spectrum(weights).values()
     assert table.certainty == "estimate"
-    assert table.spread < 0.1
-    assert (np.diff(table.tables[0]) <= 0).all()
+    assert all((np.diff(column) <= 0).all() for column in (*table.tables, *table.limits))
     most = weights.size // (sum(shape) - shape.count(1))
     for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5):
         rank = max(1, round(share * most))
         truth = CP.error(weights, CP.decompose(weights, (rank,), dtype="float64"))
         assert table.error((rank,)) == pytest.approx(truth, rel=0.15), share
+        assert_between(table, rank, truth)
+
+
+def assert_between(table: ErrorTable, rank: int, truth: float) -> None:
+    """The truth lies between the limits that are told, up to rounding."""
+    ((low,), (high,)) = table.between(np.array([[rank]]))
+    assert low * 0.99 - 1e-5 <= truth <= high * 1.01 + 1e-5, rank
+
+
+def skewed(kind: str) -> np.ndarray:
+    """Kernels whose error by CP falls unevenly."""
+    rng = np.random.default_rng(1)
+    weights = rng.standard_normal((3, 3, 8, 24))
+    match kind:
+        case "few strong filters":
+            weights[..., 3:] *= 0.01
+        case "few strong channels":
+            weights[:, :, 2:] *= 0.02
+        case "one strong tap":
+            weights *= np.where(np.arange(9).reshape(3, 3, 1, 1) == 4, 1, 0.03)
+        case "pruned":
+            weights[rng.random(weights.shape) < 0.9] = 0
+        case "low rank and noise":
+            factors = [rng.standard_normal((size, 9)) for size in weights.shape]
+            weights = 0.1 * weights + np.einsum("ar,br,cr,fr->abcf", *factors)
+        case "falling filters":
+            weights *= np.geomspace(1, 1e-3, 24)
+    return weights
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "few strong filters", "few strong channels", "one strong tap", "pruned", "low rank and noise",
+        "falling filters",
+    ],
+)  # fmt: skip
+def test_the_estimate_of_a_skewed_kernel_is_near_and_its_limits_hold(kind: str) -> None:
+    weights = skewed(kind)
+    (table,) = CP.spectrum(weights).values()
+    for rank in (3, 8, 14, 17, 24, 34):
+        truth = CP.error(weights, CP.decompose(weights, (rank,), dtype="float64"))
+        assert truth / 1.5 - 1e-3 <= table.error((rank,)) <= truth * 1.5 + 1e-3, rank
+        assert_between(table, rank, truth)
 
 
 def test_a_kernel_that_few_terms_give_has_the_bound_for_a_table() -> None:

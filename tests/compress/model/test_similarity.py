@@ -37,6 +37,16 @@ def test_full_rank_factors_are_alike(model: keras.Model) -> None:
     assert found == pytest.approx(dict.fromkeys(plan, 1.0), abs=1e-5)
 
 
+def test_frames_that_are_folded_into_the_batch_count_once_each() -> None:
+    inputs = keras.Input((3, 8, 8, 2))
+    x = keras.layers.Conv2D(6, 3, name="frames")(keras.ops.reshape(inputs, (-1, 8, 8, 2)))
+    model = keras.Model(inputs, x)
+    plan = {"frames": Configuration("tucker", (2, 6))}
+    samples = np.random.default_rng(0).normal(size=(5, 3, 8, 8, 2)).astype(np.float32)
+    found = Reference(model, plan, samples, batch_size=2).similarities(factorize(model, plan), plan)
+    assert found == pytest.approx({"frames": 1.0}, abs=1e-5)
+
+
 def test_it_equals_the_cosine_of_maps_taken_by_hand(model: keras.Model) -> None:
     plan = {"first": Configuration("tucker", (1, 2))}
     compressed = factorize(model, plan)
