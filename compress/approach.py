@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rankline.src.compress.runs.job import Job
     from rankline.src.compress.runs.run import Run
     from rankline.src.compress.runs.watch import OnPart
-    from rankline.src.compress.training.fine_tuning import ScoreFunction
+    from rankline.src.compress.training.losses import ScoreFunction
 
 STRATEGIES = {
     "similarity": ("search.search", "search"),
@@ -36,7 +36,11 @@ class Approach:
 
     - ``strategy``: one of STRATEGIES
     - ``methods``: ``{"conv": "tucker", "dense": "svd"}``; the hybrid takes several of each
-    - ``metric``: your own score, of labels and outputs, used instead of accuracy; higher is better
+    - ``metric``: your own score, of labels and outputs, used instead of accuracy; higher is better, and ``max_drop`` is
+      in its own units
+    - ``loss``, ``score``: what the model is trained for and judged by, in place of what it was compiled with: a name of
+      Keras (``mean_absolute_error``), ``package.module:function``, or a function of labels and outputs (of a score
+      higher is better); of several outputs ``OUTPUT=NAME``. ``max_drop`` is then a fraction of the score's value
     - ``jobs``: how many of a hybrid's searches run in parallel
     """
 
@@ -44,6 +48,8 @@ class Approach:
     methods: Mapping[str, str | Sequence[str]] | None = None
     metric: ScoreFunction | None = None
     jobs: int = 1
+    loss: str | Callable[..., Any] | None = None
+    score: str | ScoreFunction | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:

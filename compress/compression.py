@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from rankline.src.compress.approach import Approach
+from rankline.src.compress.data.arrays import count_of, each
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.files import check_saving
 from rankline.src.compress.runs.card import Card
@@ -58,7 +59,7 @@ def compressed(
     out: the .keras file to write; None keeps the model in memory.
     """
     data, database = job.labelled, job.database
-    check_saving(job.model, [data.x_test], out.parent if out else None)
+    check_saving(job.model, each(data.x_test), out.parent if out else None)
     database.explore_missing(job.model, job.network, approach.needed(settings), watch.progress)
     run = approach.run(job, settings, watch.on_part) if resume is None else search(job, settings, resume)
     with nullcontext(str(out.parent)) if out else tempfile.TemporaryDirectory() as folder:
@@ -74,14 +75,15 @@ def _delivered(job: Job, run: Run, path: Path) -> Delivered:
     """Delivers a run's model; if that fails, the run is recorded as ``failed``."""
     data = job.labelled
     with recorded_end(job.database.engine, run.id):
-        delivery = Delivery(Recorder(job, run.id), [data.x_test])
+        delivery = Delivery(Recorder(job, run.id), each(data.x_test))
         made = f"Made by Rankline in run {run.id}, which ended with: {run.status}. "
         made += f"{len(run.trials) - 1} models were tried."
         on = (
-            f"Data: {data.name}, {len(data.x_train):,} samples to train, {len(data.x_validation):,} to choose, "
-            f"{len(data.x_test):,} to report on; the last were used for nothing else."
+            f"Data: {data.name}, {count_of(data.x_train):,} samples to train, {count_of(data.x_validation):,} to choose, "
+            f"{count_of(data.x_test):,} to report on; the last were used for nothing else."
         )
-        card = Card(job.network, made, run.original, run.chosen, [on])
+        notes = [on] if job.measure.is_accuracy else [on, f"The models were {job.task.told}."]
+        card = Card(job.network, made, run.original, run.chosen, notes)
         delivered = delivery.deliver(run.model, run.plan, run.chosen.cost, path, card)
         delivery.close(run.status, delivered)
     return delivered

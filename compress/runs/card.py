@@ -10,9 +10,10 @@ import keras
 from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.layers.tt_matrix import TTMatrix
 from rankline.src.compress.training.fine_tuning import Score
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.metric import METRICS
-from rankline.src.dse.numbers import change, percent, points
+from rankline.src.dse.numbers import change
 from rankline.src.dse.plan import Plan
 
 
@@ -30,8 +31,15 @@ class Card:
     after: TrialRecord
     notes: Sequence[str]
 
-    def text(self, model: keras.Model, plan: Plan, test: Score | None, original_test: Score | None) -> str:
-        """Markdown: the change in costs and scores, the data, and the factorized layers."""
+    def text(
+        self,
+        model: keras.Model,
+        plan: Plan,
+        test: Score | None,
+        original_test: Score | None,
+        measure: Measure = ACCURACY,
+    ) -> str:
+        """Markdown: the change in costs and scores, the data, and the factorized layers. measure: what was judged by."""
         lines = [
             f"# {self.title}, compressed",
             "",
@@ -40,7 +48,7 @@ class Card:
             "| | original | compressed | change |",
             "|---|---|---|---|",
             *self._costs(),
-            *self._scores(test, original_test),
+            *self._scores(test, original_test, measure),
             "",
             *(line for note in self.notes for line in (note, "")),
             *(how_to_load(model) if plan else []),
@@ -52,17 +60,14 @@ class Card:
         rows = [(one.heading, one.of(self.before.cost), one.of(self.after.cost)) for one in METRICS.values()]
         return [f"| {name} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |" for name, was, now in rows]
 
-    def _scores(self, test: Score | None, original_test: Score | None) -> list[str]:
+    def _scores(self, test: Score | None, original_test: Score | None, measure: Measure) -> list[str]:
+        tests = [one and (one.accuracy if measure.is_accuracy else one.metric) for one in (original_test, test)]
         rows = [
-            ("validation accuracy", self.before.accuracy, self.after.accuracy),
-            (
-                "test accuracy of the saved file",
-                None if original_test is None else original_test.accuracy,
-                None if test is None else test.accuracy,
-            ),
+            (f"validation {measure.name}", measure.of(self.before), measure.of(self.after)),
+            (f"test {measure.name} of the saved file", *tests),
         ]
         return [
-            f"| {name} | {percent(was)} | {percent(now)} | {points(now - was)} |"
+            f"| {name} | {measure.text(was)} | {measure.text(now)} | {measure.change(was, now)} |"
             for name, was, now in rows
             if was is not None and now is not None
         ]

@@ -14,8 +14,8 @@ import keras
 from rankline.cli.output import note, write_table
 from rankline.cli.present.table import Shown, rounded, share
 from rankline.src.compress.compression import Compression
+from rankline.src.compress.data.arrays import Array
 from rankline.src.compress.data.classifier import frozen_layers
-from rankline.src.compress.data.sets import Array
 from rankline.src.compress.model.files import save_model
 from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED
 from rankline.src.dse.keras_model.reader import describe

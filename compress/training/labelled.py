@@ -1,0 +1,63 @@
+"""Labelled data for a model, and the task that it is trained for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from rankline.src.compress.data.arrays import each
+from rankline.src.compress.data.classifier import fitting
+from rankline.src.compress.data.given import Held, held_by
+from rankline.src.compress.data.sets import Data, Named, labelled, tell
+from rankline.src.compress.data.sources import held_in
+from rankline.src.compress.data.takes import takes_of
+from rankline.src.compress.training.task import Task, task_of
+from rankline.src.dse.errors import UserError
+
+
+def labelled_for(
+    model: keras.Model, given: Any, source: str | None = None, loss: Any = None, score: Any = None
+) -> tuple[Data, Task]:
+    """The data for a model in three parts, and what the model is trained for and judged by.
+
+    - ``given``: ``Data``, a name, or Python values as ``held_by`` takes them
+    - ``source``: the model's MODEL text, where it was loaded from one
+    - ``loss``, ``score``: as ``task_of`` takes them
+
+    Raises UserError for data that lacks labels or doesn't fit, and where no loss is known.
+    """
+    if isinstance(given, Data):
+        task = task_of(model, each(given.y_train), source, loss, score)
+        data = fitting(given, model, task.classifies)
+    else:
+        named, held = opened(given, model)
+        data, task = with_task(model, held, named, source, loss, score)
+    if not task.can_train:
+        raise UserError("a score is given but no loss to train with; give --loss, such as --loss mean_squared_error")
+    return data, task
+
+
+def opened(
+    given: Any, model: keras.Model, needs_labels: bool = True, samples: int | None = None, seed: int = 0
+) -> tuple[Named, Held]:
+    """A name with its settings (of Python values: the defaults), and what it holds for a model; see ``held_in``."""
+    takes = takes_of(model)
+    named = given if isinstance(given, Named) else Named(given if isinstance(given, str) else "arrays")
+    if isinstance(given, str | Named):
+        held = held_in(named.source, takes, needs_labels, samples, seed)
+    else:
+        held = held_by(given, named.source, takes)
+    tell(held)
+    return named, held
+
+
+def with_task(
+    model: keras.Model, held: Held, named: Named, source: str | None = None, loss: Any = None, score: Any = None
+) -> tuple[Data, Task]:
+    """What a source holds as data for a model, and its task. Raises UserError where labels are missing or don't fit."""
+    if held.lacks:
+        raise UserError(held.lacks)
+    task = task_of(model, held.first.y, source, loss, score)
+    data = labelled(held, named.scaling, named.validation, named.split_seed, task.targets)
+    return fitting(data, model, task.classifies), task
