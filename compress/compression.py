@@ -22,18 +22,21 @@ from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.search import search
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import SUCCESS, TrialRecord, recorded_end
 from rankline.src.dse.plan import Plan
 
 
 @dataclass(frozen=True)
 class Compression:
-    """A finished compression: the original model, the data, the run with its compressed model, and the files."""
+    """A finished compression: the original model, the data, the run with its compressed model, the files, and what the
+    models are judged by."""
 
     original: keras.Model
     data: Data
     run: Run
     delivered: Delivered
+    measure: Measure = ACCURACY
 
     @property
     def model(self) -> keras.Model:
@@ -68,7 +71,7 @@ def compressed(
         for done in (run.id, *run.parts):
             if kept := checkpoints_of(database.location, done):
                 kept.remove()
-    return Compression(job.model, data, run, delivered)
+    return Compression(job.model, data, run, delivered, job.measure)
 
 
 def _delivered(job: Job, run: Run, path: Path) -> Delivered:
@@ -79,8 +82,8 @@ def _delivered(job: Job, run: Run, path: Path) -> Delivered:
         made = f"Made by Rankline in run {run.id}, which ended with: {run.status}. "
         made += f"{len(run.trials) - 1} models were tried."
         on = (
-            f"Data: {data.name}, {count_of(data.x_train):,} samples to train, {count_of(data.x_validation):,} to choose, "
-            f"{count_of(data.x_test):,} to report on; the last were used for nothing else."
+            f"Data: {data.name}, {count_of(data.x_train):,} samples to train, {count_of(data.x_validation):,} to "
+            f"choose, {count_of(data.x_test):,} to report on; the last were used for nothing else."
         )
         notes = [on] if job.measure.is_accuracy else [on, f"The models were {job.task.told}."]
         card = Card(job.network, made, run.original, run.chosen, notes)

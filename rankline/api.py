@@ -105,11 +105,11 @@ def resume(
     database = open_database(db, create=False) if isinstance(db, str) else db
     found = stopped(database.engine, run, {"max_trials": max_trials, "max_minutes": max_minutes})
     model = found.model if model is None else model
-    data = _recorded_data(found) if data is None else data
+    given: Any = _recorded_data(found) if data is None else data
     asked = {name: found.request[name] for name in ("loss", "score") if name in found.request}
     approach, watch = with_changes({**asked, **changes}, Approach(), Watch())
     target = _target(out or found.request.get("out"))
-    job = _job(model, data, database, found.network, approach, watch, {})
+    job = _job(model, given, database, found.network, approach, watch, {})
     return compressed(job, approach, found.settings, target, watch, run)
 
 

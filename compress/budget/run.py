@@ -244,8 +244,8 @@ class _Points:
         judged = (
             "No accuracy is known: there were no labels."
             if data is None
-            else f"Judged on {count_of(data.x_validation):,} other samples, and on {count_of(data.x_test):,} to test, which were "
-            "used for nothing else."
+            else f"Judged on {count_of(data.x_validation):,} other samples, and on {count_of(data.x_test):,} to test, "
+            "which were used for nothing else."
         )
         notes = [
             f"Calibrated on {len(self.calibration.samples[0]):,} samples of {self.calibration.name}, without their "

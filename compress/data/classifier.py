@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 
@@ -34,8 +35,8 @@ def fitting(data: Data, model: keras.Model, classifies: bool = True) -> Data:
     check_names(model)
     if classifies:
         check_classifier(model)
-    shaped = {part: shaped_for(model, each(getattr(data, part)), data.name) for part in X_PARTS}
-    data = replace(data, **{part: joined(arrays) for part, arrays in shaped.items()})
+    shaped: dict[str, Any] = {part: joined(shaped_for(model, each(getattr(data, part)), data.name)) for part in X_PARTS}
+    data = replace(data, **shaped)
     if classifies:
         classes = 2 if is_binary(model) else model.outputs[0].shape[-1]
         top = int(max(each(y)[0].max() for y in (data.y_train, data.y_test, data.y_validation)))
@@ -71,8 +72,8 @@ def shaped_for(model: keras.Model, arrays: Sequence[Array], name: str) -> list[A
         inputs = ", ".join(f"keras.Input({shape})" for shape in given)
         x = "x" if len(given) == 1 else "*x"
         raise UserError(
-            f"model '{model.name}' takes {', '.join(map(str, wanted))}, and costs depend on the sizes; fix them to those "
-            f"of the data: {x} = {inputs}, keras.Model(x, model(x))"
+            f"model '{model.name}' takes {', '.join(map(str, wanted))}, and costs depend on the sizes; fix them to "
+            f"those of the data: {x} = {inputs}, keras.Model(x, model(x))"
         )
     return shaped
 
@@ -86,8 +87,8 @@ def _check_folders(data: Data, classes: int) -> None:
     folders = data.preparation.get("pictures", {}).get("classes", ())
     if folders and len(folders) != classes:
         raise UserError(
-            f"data '{data.name}' has {len(folders)} folders of classes, and the model {classes} classes; give each class "
-            "a folder (it may be empty), so that their numbers agree"
+            f"data '{data.name}' has {len(folders)} folders of classes, and the model {classes} classes; give each "
+            "class a folder (it may be empty), so that their numbers agree"
         )
 
 
@@ -103,8 +104,8 @@ def check_classifier(model: keras.Model) -> None:
     check_names(model)
     if len(model.outputs) != 1:
         raise UserError(
-            f"model '{model.name}' has {len(model.outputs)} outputs; one is supported in a classifier: take a part of it "
-            "with keras.Model(input, output)"
+            f"model '{model.name}' has {len(model.outputs)} outputs; one is supported in a classifier: take a part of "
+            "it with keras.Model(input, output)"
         )
     needed = "a softmax or logits over the classes is needed, or one sigmoid for two classes"
     shape = tuple(model.outputs[0].shape[1:])

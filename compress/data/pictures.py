@@ -86,7 +86,7 @@ def read_pictures(
     read where there are no classes or not the memory for all. Raises UserError for a model that takes something else,
     for more pictures than memory can hold, and for one that is broken.
     """
-    size, channels, layout = wanted = _wanted(takes)
+    size, channels, _ = wanted = _wanted(takes)
     bytes_each = COPIES * 4 * prod((*size, channels))
     needed, free = sum(folder.counts.values()) * bytes_each, available_bytes()
     has_room = free is None or needed <= free
@@ -160,7 +160,7 @@ def _broken(paths: Sequence[str], channels: int) -> str:
 
 
 def _wanted(takes: Takes) -> tuple[tuple[int, int], int, str]:
-    """Height and width, channels, and Keras's name of their order. Raises UserError for a model that takes no pictures."""
+    """Height and width, channels, and Keras's name of their order. Raises UserError for a model of other inputs."""
     shape = takes.inputs[0].shape
     if len(takes.inputs) != 1 or len(shape) != 3:
         raise UserError(
@@ -173,8 +173,8 @@ def _wanted(takes: Takes) -> tuple[tuple[int, int], int, str]:
         raise UserError(f"pictures have 1, 3 or 4 channels; model '{takes.model}' takes {shape}")
     if None in size:
         raise UserError(
-            f"model '{takes.model}' takes {shape}, so the size of its pictures is open, and costs depend on it; fix it: "
-            "x = keras.Input((224, 224, 3)), keras.Model(x, model(x))"
+            f"model '{takes.model}' takes {shape}, so the size of its pictures is open, and costs depend on it; fix "
+            "it: x = keras.Input((224, 224, 3)), keras.Model(x, model(x))"
         )
     return (int(size[0] or 0), int(size[1] or 0)), int(channels or 0), "channels_last" if last else "channels_first"
 

@@ -59,7 +59,7 @@ class Named:
     """
 
     source: str
-    scaling: Scaling = Scaling()
+    scaling: Scaling = field(default_factory=Scaling)
     validation: float = 0.15
     split_seed: int = 0
 
@@ -221,7 +221,8 @@ def _checked(x: tuple[Array, ...], y: tuple[Array, ...], part: str, name: str) -
         if not len(one) or any(len(other) != len(one) for other in y):
             shapes = f" and y_{part} {', '.join(str(labels.shape) for labels in y)}" if y else ""
             raise UserError(
-                f"data '{name}': x_{part} has shape {one.shape}{shapes}; both need the same number of samples, at least 1"
+                f"data '{name}': x_{part} has shape {one.shape}{shapes}; both need the same number of samples, at "
+                "least 1"
             )
         if len(one) != len(x[0]):
             raise UserError(f"data '{name}': input {number} has {len(one)} samples, the first {len(x[0])}")

@@ -34,9 +34,13 @@ class Takes:
 
 def takes_of(model: keras.Model) -> Takes:
     """What a built model takes and gives."""
+    import keras
+
+    # A loaded Sequential model has no ``input``; its ends are single tensors in any case.
+    ends = (None, None) if isinstance(model, keras.Sequential) else (model.input, model.output)
     return Takes(
-        _slots(model.inputs, model.input, [tensor.name for tensor in model.inputs]),
-        _slots(model.outputs, model.output, getattr(model, "output_names", None)),
+        _slots(model.inputs, ends[0], [tensor.name for tensor in model.inputs]),
+        _slots(model.outputs, ends[1], getattr(model, "output_names", None)),
         str(model.name),
     )
 

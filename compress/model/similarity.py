@@ -65,8 +65,8 @@ class Reference:
         batch_size: int | None = None,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """paths: the layers that may be compared; samples: (n, ...) inputs of the model, of several a list; batch_size: by
-        default as many samples as ``MAP_BYTES`` allows."""
+        """paths: the layers that may be compared; samples: (n, ...) inputs of the model, of several a list;
+        batch_size: by default as many samples as ``MAP_BYTES`` allows."""
         self.original = original
         self.samples = [samples] if isinstance(samples, np.ndarray) else list(samples)
         self.calls = trace(original)

@@ -39,7 +39,10 @@ class Card:
         original_test: Score | None,
         measure: Measure = ACCURACY,
     ) -> str:
-        """Markdown: the change in costs and scores, the data, and the factorized layers. measure: what was judged by."""
+        """Markdown: the change in costs and scores, the data, and the factorized layers.
+
+        measure: what the models are judged by.
+        """
         lines = [
             f"# {self.title}, compressed",
             "",
@@ -61,16 +64,21 @@ class Card:
         return [f"| {name} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |" for name, was, now in rows]
 
     def _scores(self, test: Score | None, original_test: Score | None, measure: Measure) -> list[str]:
-        tests = [one and (one.accuracy if measure.is_accuracy else one.metric) for one in (original_test, test)]
         rows = [
             (f"validation {measure.name}", measure.of(self.before), measure.of(self.after)),
-            (f"test {measure.name} of the saved file", *tests),
+            (f"test {measure.name} of the saved file", _value(original_test, measure), _value(test, measure)),
         ]
         return [
             f"| {name} | {measure.text(was)} | {measure.text(now)} | {measure.change(was, now)} |"
             for name, was, now in rows
             if was is not None and now is not None
         ]
+
+
+def _value(score: Score | None, measure: Measure) -> float | None:
+    if score is None:
+        return None
+    return score.accuracy if measure.is_accuracy else score.metric
 
 
 def how_to_load(model: keras.Model) -> list[str]:

@@ -43,15 +43,18 @@ class Job:
     @property
     def measure(self) -> Measure:
         """What people are shown of the models: their accuracy, or another score."""
-        own = None if self.task.classifies else self.judged_by
+        own = None if self.task.classifies else self._own
         return own or self.task.measure
 
     @property
     def judged_by(self) -> Measure | None:
         """The score that decides in place of the settings' accuracy or loss; None if there is none."""
-        if self.metric is not None:
-            return Measure(score_name(self.metric), is_drop_relative=False)
-        return None if self.measure.is_accuracy else self.measure
+        return self._own or (None if self.task.measure.is_accuracy else self.task.measure)
+
+    @property
+    def _own(self) -> Measure | None:
+        """The user's own score, which a drop is in the units of."""
+        return None if self.metric is None else Measure(score_name(self.metric), is_drop_relative=False)
 
     @property
     def labelled(self) -> Data:

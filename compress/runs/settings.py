@@ -116,7 +116,7 @@ class Settings:
 
     def merit(self, trial: TrialRecord, by: Measure | None = None) -> float:
         """The score of a trial, higher is better. by: a score in place of the settings' accuracy or loss."""
-        if by is not None:
+        if (by := self._decisive(by)) is not None:
             value = by.goodness(trial)
         elif self.metric == "accuracy":
             value = trial.accuracy
@@ -126,9 +126,14 @@ class Settings:
 
     def is_good(self, trial: TrialRecord, original: TrialRecord, by: Measure | None = None) -> bool:
         """Whether a trial is at most ``max_drop`` worse than the original."""
-        before = self.merit(original, by)
-        allowed = self.max_drop * abs(before) if by is not None and by.is_drop_relative else self.max_drop
+        before, decisive = self.merit(original, by), self._decisive(by)
+        is_relative = decisive is not None and decisive.is_drop_relative
+        allowed = self.max_drop * abs(before) if is_relative else self.max_drop
         return self.merit(trial, by) >= before - allowed - 1e-9
+
+    def _decisive(self, by: Measure | None) -> Measure | None:
+        """The score, unless the loss is asked for in place of a task's score."""
+        return None if by is not None and by.is_drop_relative and self.metric == "loss" else by
 
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> Settings:

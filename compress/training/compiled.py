@@ -32,10 +32,8 @@ class Compiled:
 
 def compiled_of(model: keras.Model, source: str | None, takes: Takes) -> Compiled | None:
     """What a model was compiled with; None if it wasn't. source: its MODEL text, as files are loaded uncompiled."""
-    if source is not None and Path(source).suffix in ENDINGS:
-        raw = _saved(Path(source))
-    else:
-        raw = _in_memory(model)
+    is_file = source is not None and Path(source).suffix in ENDINGS
+    raw = _saved(Path(str(source))) if is_file else _in_memory(model)
     if not raw or raw.get("loss") is None:
         return None
     losses = by_output(raw["loss"], takes)

@@ -14,7 +14,7 @@ import numpy as np
 from rankline.src.compress.data.arrays import Array, Arrays, count_of, each, rows_of
 from rankline.src.compress.data.classifier import is_binary, output_activation
 from rankline.src.compress.fit.batch_norm import reestimate_if_better
-from rankline.src.compress.training.losses import ScoreFunction, loss_value
+from rankline.src.compress.training.losses import ScoreFunction, loss_of, loss_value
 from rankline.src.compress.training.settings import FineTuning
 from rankline.src.compress.training.task import Task
 from rankline.src.dse.errors import UserError
@@ -119,7 +119,7 @@ def evaluate(
     if not task.classifies:
         return _evaluated(model, x, y, batch_size, metric, task)
     (labels,) = each(y)
-    outputs = model.predict(_inputs(model, x), batch_size=_shared_out(batch_size, count_of(x), model), verbose=0)
+    outputs = model.predict(inputs_for(model, x), batch_size=_shared_out(batch_size, count_of(x), model), verbose=0)
     _check_finite(model, [outputs])
     predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
     # Per sample, because Keras divides its mean by the number of ``tf.distribute`` devices in scope.
@@ -140,13 +140,14 @@ def _evaluated(
     at once."""
     scored = None if task.scored is None else task.scored.metric.made()
     total, count, kept = 0.0, count_of(x), []
+    losses = [loss_of(one) for one in task.losses]
     for start in range(0, count, batch_size):
         index = slice(start, start + batch_size)
         targets = each(rows_of(y, index))
-        outputs = keras.tree.flatten(model.predict_on_batch(_inputs(model, rows_of(x, index))))
+        outputs = keras.tree.flatten(model.predict_on_batch(inputs_for(model, rows_of(x, index))))
         _check_finite(model, outputs)
-        losses = zip(task.losses, task.weights, targets, outputs, strict=False)
-        total += len(targets[0]) * sum(weight * loss_value(loss, one, made) for loss, weight, one, made in losses)
+        pairs = zip(losses, task.weights, targets, outputs, strict=False)
+        total += len(targets[0]) * sum(weight * loss_value(loss, one, made) for loss, weight, one, made in pairs)
         if scored is not None and task.scored is not None:
             scored.update_state(targets[task.scored.output], outputs[task.scored.output])
         if metric is not None:
@@ -176,7 +177,7 @@ def _finite(score: float | None, model: keras.Model) -> float | None:
     return score
 
 
-def _inputs(model: keras.Model, x: Arrays) -> Any:
+def inputs_for(model: keras.Model, x: Arrays) -> Any:
     """The inputs in the structure that a model takes."""
     arrays = each(x)
     return arrays[0] if len(arrays) == 1 else keras.tree.pack_sequence_as(model.input, list(arrays))
@@ -186,7 +187,7 @@ def _as_taken(model: keras.Model, x: Arrays, y: Arrays) -> tuple[Any, Any]:
     """Inputs and labels in the structure that a model takes and gives."""
     targets = each(y)
     packed = targets[0] if len(targets) == 1 else keras.tree.pack_sequence_as(model.output, list(targets))
-    return _inputs(model, x), packed
+    return inputs_for(model, x), packed
 
 
 def warn_of_guesses(model: keras.Model, score: Score, labels: Array, max_drop: float) -> None:
@@ -220,10 +221,10 @@ def _compile(model: keras.Model, learning_rate: float, task: Task) -> None:
     if task.classifies:
         model.compile(optimizer=optimizer, loss=_loss(model), metrics=["accuracy"])
     elif len(task.losses) == 1:
-        model.compile(optimizer=optimizer, loss=task.losses[0])
+        model.compile(optimizer=optimizer, loss=loss_of(task.losses[0]))
     else:
         losses, weights = (
-            keras.tree.pack_sequence_as(model.output, list(some)) for some in (task.losses, task.weights)
+            keras.tree.pack_sequence_as(model.output, list(some)) for some in (map(loss_of, task.losses), task.weights)
         )
         model.compile(optimizer=optimizer, loss=losses, loss_weights=weights)
 

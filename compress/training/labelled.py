@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import keras
 from rankline.src.compress.data.arrays import each
 from rankline.src.compress.data.classifier import fitting
 from rankline.src.compress.data.given import Held, held_by
-from rankline.src.compress.data.sets import Data, Named, labelled, tell
+from rankline.src.compress.data.sets import Data, DataWarning, Named, labelled, tell
 from rankline.src.compress.data.sources import held_in
 from rankline.src.compress.data.takes import takes_of
 from rankline.src.compress.training.task import Task, task_of
@@ -30,6 +31,7 @@ def labelled_for(
     if isinstance(given, Data):
         task = task_of(model, each(given.y_train), source, loss, score)
         data = fitting(given, model, task.classifies)
+        _tell_task(model, task)
     else:
         named, held = opened(given, model)
         data, task = with_task(model, held, named, source, loss, score)
@@ -60,4 +62,11 @@ def with_task(
         raise UserError(held.lacks)
     task = task_of(model, held.first.y, source, loss, score)
     data = labelled(held, named.scaling, named.validation, named.split_seed, task.targets)
-    return fitting(data, model, task.classifies), task
+    data = fitting(data, model, task.classifies)
+    _tell_task(model, task)
+    return data, task
+
+
+def _tell_task(model: keras.Model, task: Task) -> None:
+    if not task.measure.is_accuracy:
+        warnings.warn(f"{model.name} is {task.told}", DataWarning, stacklevel=3)

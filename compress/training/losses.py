@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,10 +65,9 @@ def loss_of(spec: Any) -> keras.losses.Loss:
 
 def loss_value(loss: keras.losses.Loss, y: Array, outputs: Array) -> float:
     """The mean of a loss over everything."""
-    # Not Keras's mean, which it divides by the number of ``tf.distribute`` devices in scope.
-    single = copy.copy(loss)
-    single.reduction = None
-    return float(keras.ops.convert_to_numpy(keras.ops.mean(single(y, outputs))))
+    # Not Keras's own mean, which it divides by the number of ``tf.distribute`` devices in scope.
+    tensors = (keras.ops.convert_to_tensor(one, "float32") for one in (y, outputs))
+    return float(keras.ops.convert_to_numpy(keras.ops.mean(loss.call(*tensors))))
 
 
 def metric_of(spec: Any, shape: tuple[int | None, ...], y: Array | None, activation: str) -> Metric:
@@ -104,8 +102,9 @@ def score_name(function: ScoreFunction) -> str:
 
 
 def readable(name: str) -> str:
-    """A name of Keras for people: ``mean_absolute_error`` is mean absolute error."""
-    return re.sub(r"_\d+$", "", name).replace("_", " ")
+    """A name of Keras for people: ``mean_absolute_error`` is mean absolute error, ``auc`` AUC."""
+    words = re.sub(r"_\d+$", "", name).split("_")
+    return " ".join({"auc": "AUC", "iou": "IoU", "r2": "R2", "f1": "F1"}.get(word, word) for word in words)
 
 
 _GIVE_LOSS = "give one by --loss, such as --loss mean_squared_error or --loss package.module:function"
@@ -116,7 +115,8 @@ class _Function(keras.losses.Loss):  # type: ignore[misc]
     """A function of labels and outputs as a loss."""
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        super().__init__(name=getattr(function, "__name__", "loss"))
+        name = score_name(function)
+        super().__init__(name=name if name.isidentifier() and name.isascii() else "own_loss")
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -146,10 +146,11 @@ class _Collected:
 def _by_name(name: str, shape: tuple[int | None, ...], y: Array | None, activation: str) -> Metric:
     one_hot = y is not None and y.ndim - 1 == len(shape) and y.shape[-1] == shape[-1] and shape[-1] != 1
     if name.lower() in ("accuracy", "acc"):
-        kind = "Categorical" if one_hot else "SparseCategorical"
-        name = f"{'Binary' if shape[-1] == 1 or activation == 'sigmoid' else kind}Accuracy"
-    classes = {_plain(one): getattr(keras.metrics, one) for one in dir(keras.metrics) if one[0].isupper()}
-    found = classes.get(_plain(name))
+        of_classes = "Categorical" if one_hot else "SparseCategorical"
+        name = f"{'Binary' if shape[-1] == 1 or activation == 'sigmoid' else of_classes}Accuracy"
+    names = [one for one in dir(keras.metrics) if one[0].isupper()]
+    classes: dict[str, Any] = {_plain(one): getattr(keras.metrics, one) for one in names}
+    found: Any = classes.get(_plain(name))
     if found is None:
         try:
             found = keras.metrics.get(name)
@@ -159,7 +160,7 @@ def _by_name(name: str, shape: tuple[int | None, ...], y: Array | None, activati
         function = keras.losses.get(name)
         return Metric(readable(name), False, lambda: keras.metrics.MeanMetricWrapper(function, name))
     if found is None:
-        raise one_of("score", name, sorted({*map(_snake, map(_class_name, classes.values()))}))
+        raise one_of("score", name, sorted({*map(_snake, names)} - {"metric", "mean", "sum", "mean_metric_wrapper"}))
     kind = found if isinstance(found, type) else type(found)
     more: dict[str, Any] = {}
     if kind in (keras.metrics.MeanIoU, keras.metrics.OneHotMeanIoU):
@@ -199,10 +200,6 @@ def _named(spec: Any) -> str:
         return type(spec).__name__
     name = spec.get("class_name")
     return f"'{spec.get('config') if name == 'function' else name}'"
-
-
-def _class_name(kind: type) -> str:
-    return kind.__name__
 
 
 def _snake(name: str) -> str:

@@ -7,7 +7,7 @@ was compiled with, or those that the user names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -42,19 +42,19 @@ class Scored:
 class Task:
     """A model's loss and score; by default those of a classifier.
 
-    - ``losses``: one for each output; empty for a classifier, whose loss follows from its last layer, and where no loss
-      is known
+    - ``losses``: one for each output, as ``loss_of`` takes it; empty for a classifier, whose loss follows from its last
+      layer, and where no loss is known
     - ``weights``: of the losses
     - ``scored``: what models are judged by; None: a classifier's accuracy, or else the loss
     - ``classifies``: whether there is an accuracy
     - ``takes``: the model's inputs and outputs
     """
 
-    losses: tuple[keras.losses.Loss, ...] = ()
+    losses: tuple[Any, ...] = ()
     weights: tuple[float, ...] = ()
     scored: Scored | None = None
     classifies: bool = True
-    takes: Takes = Takes()
+    takes: Takes = field(default_factory=Takes)
 
     @property
     def measure(self) -> Measure:
@@ -64,7 +64,12 @@ class Task:
             return Measure(f"{self.scored.metric.name}{of}", self.scored.metric.is_higher_better)
         if self.classifies:
             return ACCURACY
-        return Measure("loss" if len(self.losses) > 1 else readable(self.losses[0].name), is_higher_better=False)
+        return Measure("loss" if len(self.losses) > 1 else self.loss_names[0], is_higher_better=False)
+
+    @property
+    def loss_names(self) -> list[str]:
+        """The names of the losses for people."""
+        return [readable(loss_of(one).name) for one in self.losses]
 
     @property
     def can_train(self) -> bool:
@@ -80,8 +85,7 @@ class Task:
     def told(self) -> str:
         """In words, for people and for the record."""
         better = "higher" if self.measure.is_higher_better else "lower"
-        loss = " and ".join(readable(one.name) for one in self.losses)
-        trained = f"trained with {loss}, " if loss else ""
+        trained = f"trained with {' and '.join(self.loss_names)}, " if self.losses else ""
         return f"{trained}judged by {self.measure.name} ({better} is better)"
 
     def _targets(self, y: tuple[Array, ...], name: str) -> Arrays:
@@ -111,13 +115,15 @@ def task_of(
     if loss is not None:
         losses, weights = _given_losses(loss, takes), (1.0,) * len(takes.outputs)
     elif compiled is not None:
-        losses, weights = tuple(None if one is None else loss_of(one) for one in compiled.losses), compiled.weights
+        losses, weights = compiled.losses, compiled.weights
     else:
         losses, weights = _natural(model, y), (1.0,)
     if any(one is None for one in losses):
         names = [slot.name for slot, one in zip(takes.outputs, losses, strict=True) if one is None]
         raise UserError(f"model '{model.name}' has no loss for its output {', '.join(names)}; {HOW}")
-    known = tuple(one for one in losses if one is not None)
+    known = tuple(losses)
+    for one in known:
+        loss_of(one)
     if not known and score is None:
         raise UserError(f"{_why_no_classifier(model, y)}; {HOW}")
     scored = _given_score(score, model, y, takes)
@@ -159,25 +165,25 @@ def _name_of(loss: Any) -> str:
         return ""
 
 
-def _natural(model: keras.Model, y: Sequence[Array]) -> tuple[keras.losses.Loss | None, ...]:
+def _natural(model: keras.Model, y: Sequence[Array]) -> tuple[str, ...]:
     """The loss that follows from a last softmax or sigmoid at every position; empty if there is none."""
     if len(model.outputs) != 1:
         return ()
     shape, end = tuple(model.outputs[0].shape[1:]), output_activation(model)
     if end == "sigmoid" and np.isin(y[0], (0, 1)).all():
-        return (loss_of("binary_crossentropy"),)
+        return ("binary_crossentropy",)
     if end == "softmax" and len(shape) > 1:
         one_hot = y[0].ndim - 1 == len(shape) and y[0].shape[-1] == shape[-1]
-        return (loss_of("categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"),)
+        return ("categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",)
     return ()
 
 
-def _given_losses(given: Any, takes: Takes) -> tuple[keras.losses.Loss | None, ...]:
+def _given_losses(given: Any, takes: Takes) -> tuple[Any, ...]:
     if isinstance(given, str) and "=" in given:
         given = dict(part.strip().split("=", 1) for part in given.split(",") if "=" in part)
     if isinstance(given, Mapping):
         _check_outputs(given, takes)
-    return tuple(None if one is None else loss_of(one) for one in by_output(given, takes))
+    return by_output(given, takes)
 
 
 def _given_score(given: Any, model: keras.Model, y: Sequence[Array], takes: Takes) -> Scored | None:
@@ -190,8 +196,8 @@ def _given_score(given: Any, model: keras.Model, y: Sequence[Array], takes: Take
         output = [slot.name for slot in takes.outputs].index(name)
     elif len(takes.outputs) > 1:
         raise UserError(
-            f"model '{model.name}' has {len(takes.outputs)} outputs; give the score of one as --score OUTPUT=NAME, with "
-            f"one of {', '.join(slot.name for slot in takes.outputs)}"
+            f"model '{model.name}' has {len(takes.outputs)} outputs; give the score of one as --score OUTPUT=NAME, "
+            f"with one of {', '.join(slot.name for slot in takes.outputs)}"
         )
     return Scored(output, metric_of(given, takes.outputs[output].shape, y[output], _activation(model, output)))
 
@@ -236,8 +242,8 @@ def _check_shape(y: Array, slot: Slot, name: str) -> None:
             f"{(shape[-1] or 0) - 1}"
         )
     raise UserError(
-        f"data '{name}' has labels of shape {given}; output '{slot.name}' has shape {shape} (or numbers of its classes, "
-        f"{shape[:-1]})"
+        f"data '{name}' has labels of shape {given}; output '{slot.name}' has shape {shape} (or numbers of its "
+        f"classes, {shape[:-1]})"
     )
 
 

@@ -34,6 +34,16 @@ class Measure:
         """Whether it is the share of samples whose class is right."""
         return self == ACCURACY
 
+    @property
+    def scale(self) -> int:
+        """By what values are multiplied on the axis of a figure."""
+        return 100 if self.is_accuracy else 1
+
+    @property
+    def axis(self) -> str:
+        """The title of that axis."""
+        return f"{self.name} (%)" if self.is_accuracy else self.name
+
     def of(self, trial: TrialRecord) -> float | None:
         """The value of a trial, on validation data."""
         return trial.accuracy if self.is_accuracy else trial.metric
@@ -42,6 +52,12 @@ class Measure:
         """The same, turned so that higher is better."""
         value = self.of(trial)
         return None if value is None else value if self.is_higher_better else -value
+
+    def worst_allowed(self, before: float, max_drop: float) -> float:
+        """The value that may just be reached from the original's: of an accuracy less a fraction, of another score
+        worse by a fraction of its value."""
+        drop = max_drop * abs(before) if self.is_drop_relative else max_drop
+        return before - drop if self.is_higher_better else before + drop
 
     def text(self, value: float | None) -> str:
         """A value: accuracies in percent, others with four digits; a dash for None."""

@@ -45,8 +45,8 @@ def budget(
         typer.Option(
             "--calibrate",
             "--data",
-            help="Data as compress takes it, of whose training part samples are drawn, or inputs alone (an .npz or .npy "
-            "file, a folder of pictures, a function); labels only tell the accuracy or the score.",
+            help="Data as compress takes it, of whose training part samples are drawn, or inputs alone (an .npz or "
+            ".npy file, a folder of pictures, a function); labels only tell the accuracy or the score.",
             metavar="DATA",
         ),
     ],
@@ -228,5 +228,7 @@ def _told(trial: TrialRecord) -> None:
     """A line about a model that was made."""
     what = "original" if trial.number == 0 else f"model {trial.number}"
     accuracy = "" if trial.accuracy is None else f"  accuracy {percent(trial.accuracy):>7}"
+    if trial.accuracy is None and trial.metric is not None:
+        accuracy = f"  score {trial.metric:.4g}"
     costs = f"params {si(trial.cost.params):>6}  FLOPs {si(trial.cost.flops):>6}"
     note(f"{what:>9}{accuracy}  {costs}  {trial.seconds:5.1f} s")

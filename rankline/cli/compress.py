@@ -37,8 +37,8 @@ def compress(
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits, mnist, fashion_mnist, cifar10, cifar100, a .npz file, a folder of class folders of pictures, or "
-            "package.module:function."
+            help="digits, mnist, fashion_mnist, cifar10, cifar100, a .npz file, a folder of class folders of pictures, "
+            "or package.module:function."
         ),
     ] = None,
     out: Annotated[
@@ -82,7 +82,8 @@ def compress(
     max_drop: Annotated[
         float,
         typer.Option(
-            help="Most points of accuracy to lose; of another score, percent of its value; with --metric loss, hundredths."
+            help="Most points of accuracy to lose; of another score, percent of its value; of the loss (--metric loss), "
+            "hundredths."
         ),
     ] = 1.5,
     step: Annotated[float, typer.Option(help="Points of reduction that a layer gives back at a time.")] = 5.0,

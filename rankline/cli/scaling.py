@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 RescaleOption = Annotated[
     str,
     typer.Option(
-        help="Factor on the inputs, such as 1/255 or 1/127.5, with a shift 1/127.5-1, or the range that 0 to 255 becomes, "
-        "such as 0:1 or -1:1."
+        help="Factor on the inputs, such as 1/255 or 1/127.5, with a shift 1/127.5-1, or the range that 0 to 255 "
+        "becomes, such as 0:1 or -1:1."
     ),
 ]
 MeanOption = Annotated[str, typer.Option(help="Means to subtract after that, one per channel.")]
@@ -70,7 +70,7 @@ def _factor_and_shift(text: str) -> tuple[Fraction, Fraction]:
         factor, shift = map(number, _AFTER_NUMBER.split(text))
     except (ValueError, ZeroDivisionError):
         raise UserError(
-            f"--rescale takes one number, such as 1/255, with a shift, such as 1/127.5-1, or a range, such as -1:1; got "
-            f"'{text}'"
+            f"--rescale takes one number, such as 1/255, perhaps with a shift (1/127.5-1), or a range, such as -1:1; "
+            f"got '{text}'"
         ) from None
     return factor, shift
