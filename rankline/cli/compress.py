@@ -82,7 +82,7 @@ def compress(
     max_drop: Annotated[
         float,
         typer.Option(
-            help="Most points of accuracy to lose; of another score, percent of its value; of the loss (--metric loss), "
+            help="Most points of accuracy to lose; of another score, percent of its value; with --metric loss, "
             "hundredths."
         ),
     ] = 1.5,
