@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -38,9 +38,6 @@ class Approach:
     - ``methods``: ``{"conv": "tucker", "dense": "svd"}``; the hybrid takes several of each
     - ``metric``: your own score, of labels and outputs, used instead of accuracy; higher is better, and ``max_drop`` is
       in its own units
-    - ``loss``, ``score``: what the model is trained for and judged by, in place of what it was compiled with: a name of
-      Keras (``mean_absolute_error``), ``package.module:function``, or a function of labels and outputs (of a score
-      higher is better); of several outputs ``OUTPUT=NAME``. ``max_drop`` is then a fraction of the score's value
     - ``jobs``: how many of a hybrid's searches run in parallel
     """
 
@@ -48,8 +45,6 @@ class Approach:
     methods: Mapping[str, str | Sequence[str]] | None = None
     metric: ScoreFunction | None = None
     jobs: int = 1
-    loss: str | Callable[..., Any] | None = None
-    score: str | ScoreFunction | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:

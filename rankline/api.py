@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.patterns import check_patterns
 from rankline.src.compress.training.labelled import labelled_for
-from rankline.src.compress.training.losses import ScoreFunction
+from rankline.src.compress.training.settings import Aim
 from rankline.src.db.backends.engine import check_database
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
@@ -61,12 +61,13 @@ def compress(
     - ``name``: of the network in the database
     - ``out``: the .keras file to write (None: the model stays in memory)
     - ``settings``, ``changes``: ``Settings``, and fields of it, such as ``objective="flops"`` or ``max_drop=0.01``; of
-      ``Approach``: strategy, methods, metric, jobs, loss, score; of ``Watch``: on_trial, on_part, callbacks, progress
+      ``Approach``: strategy, methods, metric, jobs; of ``Aim``: loss, score; of ``Watch``: on_trial, on_part, callbacks,
+      progress
 
     Layers that are frozen (``trainable=False``) stay frozen. Returns the compressed model with its plan, trials and
     files. Raises UserError.
     """
-    how, approach, watch = with_changes(changes, settings or Settings(), Approach(), Watch())
+    how, approach, watch, aim = with_changes(changes, settings or Settings(), Approach(), Watch(), Aim())
     how = approach.settings(how)
     asked = {
         "strategy": approach.strategy,
@@ -74,11 +75,11 @@ def compress(
         "model": _anywhere(model) if isinstance(model, str) else None,
         "data": _anywhere(_name_of(data)),
         "out": None if out is None else str(Path(out).absolute()),
-        **{name: one for name, one in (("loss", approach.loss), ("score", approach.score)) if isinstance(one, str)},
+        **aim.names,
     }
     target = _target(out)
     _check(model, data, db, how.include, how.exclude)
-    job = _job(model, data, db, name, approach, watch, {"request": asked})
+    job = _job(model, data, db, name, (approach, watch, aim), {"request": asked})
     return compressed(job, approach, how, target, watch)
 
 
@@ -107,9 +108,9 @@ def resume(
     model = found.model if model is None else model
     given: Any = _recorded_data(found) if data is None else data
     asked = {name: found.request[name] for name in ("loss", "score") if name in found.request}
-    approach, watch = with_changes({**asked, **changes}, Approach(), Watch())
+    approach, watch, aim = with_changes({**asked, **changes}, Approach(), Watch(), Aim())
     target = _target(out or found.request.get("out"))
-    job = _job(model, given, database, found.network, approach, watch, {})
+    job = _job(model, given, database, found.network, (approach, watch, aim), {})
     return compressed(job, approach, found.settings, target, watch, run)
 
 
@@ -121,8 +122,6 @@ def budget(
     sweep: Mapping[str, Sequence[float]] | None = None,
     name: str | None = None,
     out: str | Path | None = None,
-    loss: str | Callable[..., Any] | None = None,
-    score: str | ScoreFunction | None = None,
     settings: BudgetSettings | None = None,
     **changes: Any,
 ) -> Budgeted:
@@ -136,15 +135,13 @@ def budget(
       work but the fit
     - ``name``: of the network in the database
     - ``out``: the .keras file to write, for a sweep the folder
-    - ``loss``, ``score``: what the labels are for, as in ``compress``; they are only needed for a model that is no
-      classifier and wasn't compiled
     - ``settings``, ``changes``: keep_flops, keep_params and keep_memory as in ``allocate``, and fields of
-      ``BudgetSettings`` and ``Watch``
+      ``BudgetSettings``, ``Watch`` and ``Aim`` (loss, score)
 
     Returns the run with a point for each budget. Raises UserError.
     """
     keep, rest = _keeps(changes)
-    how, watch = with_changes(rest, settings or BudgetSettings(), Watch())
+    how, watch, aim = with_changes(rest, settings or BudgetSettings(), Watch(), Aim())
     keeps = budgets_of(keep, sweep)
     target = None if out is None else Path(out)
     if target is not None:
@@ -152,7 +149,7 @@ def budget(
     _check(model, data, db, how.include, how.exclude, may_lack_labels=True)
     trained = load_model(model) if isinstance(model, str) else model
     source = model if isinstance(model, str) else None
-    calibration = calibration_of(trained, data, how.samples, how.seed, source, loss, score)
+    calibration = calibration_of(trained, data, how.samples, how.seed, source, aim)
     request = {"model": model if isinstance(model, str) else None, "out": None if out is None else str(out)}
     job = Job(
         trained, calibration.data, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks,
@@ -226,13 +223,13 @@ def _job(
     data: Any,
     db: Database | str,
     name: str | None,
-    approach: Approach,
-    watch: Watch,
+    asked: tuple[Approach, Watch, Aim],
     request: Mapping[str, Any],
 ) -> Job:
     """The job of a run, with everything loaded that was given by name."""
+    approach, watch, aim = asked
     trained = load_model(model) if isinstance(model, str) else model
-    found, task = labelled_for(trained, data, model if isinstance(model, str) else None, approach.loss, approach.score)
+    found, task = labelled_for(trained, data, model if isinstance(model, str) else None, aim)
     return Job(
         trained, found, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks, approach.metric,
         request, watch.progress, task,

@@ -16,6 +16,7 @@ from rankline.src.compress.data.sets import Data, DataWarning, inputs_of
 from rankline.src.compress.fit.covariance import check_samples
 from rankline.src.compress.model.files import outputs_of
 from rankline.src.compress.training.labelled import opened, with_task
+from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.compress.training.task import Task, task_of
 from rankline.src.dse.errors import UserError
 
@@ -42,8 +43,7 @@ def calibration_of(
     samples: int = 1024,
     seed: int = 0,
     source: str | None = None,
-    loss: Any = None,
-    score: Any = None,
+    aim: Aim = AS_COMPILED,
 ) -> Calibration:
     """Up to ``samples`` calibration samples for a model, drawn with ``seed``.
 
@@ -51,7 +51,7 @@ def calibration_of(
       ``rankline.compress`` takes, of which the training part is used. No labels are needed; those that can't be used
       are left out with a DataWarning
     - ``source``: the model's MODEL text, where it was loaded from one
-    - ``loss``, ``score``: what the model is trained for and judged by, as ``task_of`` takes them
+    - ``aim``: the loss and score that the user gives for the labels
 
     Raises UserError if there are no samples, if the model doesn't accept them, or if its outputs are NaN or infinite.
     """
@@ -59,7 +59,7 @@ def calibration_of(
         raise UserError(f"samples must be at least 1; got {samples}")
     if given is None or (isinstance(given, Sequence) and not given):
         raise UserError("there is no calibration data; give some hundreds of the model's inputs, without labels")
-    inputs, found = _training_part(model, given, source, loss, score, samples, seed)
+    inputs, found = _training_part(model, given, source, aim, samples, seed)
     drawn = _drawn(_as_taken(inputs, model), samples, seed)
     check_samples(model, drawn)
     _check_outputs(model, [one[:FINITE_ON] for one in drawn])
@@ -71,7 +71,7 @@ def training_inputs(model: keras.Model, given: Any, samples: int | None = None, 
     use. samples: so many pictures are enough. Raises UserError if the model doesn't accept them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=f".*{UNUSED}", category=DataWarning)
-        inputs, _ = _training_part(model, given, None, None, None, samples, seed)
+        inputs, _ = _training_part(model, given, None, AS_COMPILED, samples, seed)
     return _as_taken(inputs, model)
 
 
@@ -79,12 +79,12 @@ UNUSED = "labels are not used"
 
 
 def _training_part(
-    model: keras.Model, given: Any, source: str | None, loss: Any, score: Any, samples: int | None, seed: int
+    model: keras.Model, given: Any, source: str | None, aim: Aim, samples: int | None, seed: int
 ) -> tuple[Sequence[Array], Calibration]:
     """The inputs to draw from, and where they are from, still without samples."""
     if isinstance(given, Data):
         try:
-            task = task_of(model, each(given.y_train), source, loss, score)
+            task = task_of(model, each(given.y_train), source, aim, given.name)
             data = fitting(given, model, task.classifies)
             return each(data.x_train), Calibration(data.name, [], data, data.preparation, task)
         except UserError as error:
@@ -94,16 +94,16 @@ def _training_part(
     named, held = opened(given, model, needs_labels=False, samples=samples, seed=seed)
     preparation = {**asdict(named.scaling), **held.facts}
     if held.lacks:
-        if loss is not None or score is not None:
+        if aim.is_given:
             raise UserError(f"{held.lacks}; --loss and --score need labels")
         if any(part.y for part in held.parts.values()):
             _tell_unused(held.name, held.lacks)
     else:
         try:
-            data, task = with_task(model, held, named, source, loss, score)
+            data, task = with_task(model, held, named, source, aim)
             return each(data.x_train), Calibration(data.name, [], data, data.preparation, task)
         except UserError as error:
-            if loss is not None or score is not None:
+            if aim.is_given:
                 raise
             why = str(error)
         inputs = shaped_for(model, inputs_of(held, named.scaling), held.name)

@@ -60,7 +60,10 @@ def held_by(value: Any, name: str, takes: Takes) -> Held:
     if isinstance(value, Mapping):
         return _named(value, name, takes)
     if is_stream(value):
-        return _held(name, {WHOLE: (inputs_of_stream(value, len(takes.inputs)),)}, takes)
+        x = _slots(inputs_of_stream(value, len(takes.inputs)), takes.inputs, name)
+        return Held(
+            name, {WHOLE: Part(x)}, f"data '{name}' is a single set; give (train, test) or three, of (x, y) each"
+        )
     if _is_array(value):
         return _held(name, {WHOLE: (value,)}, takes)
     if not isinstance(value, tuple | list):

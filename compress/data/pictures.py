@@ -64,17 +64,18 @@ def folder_of(source: str) -> Folder:
     named = dict(zip(parts, inner, strict=True))
     classes = {part: tuple(one.name for one in _folders(folder)) for part, folder in named.items()}
     counts = {part: sum(1 for _ in _pictures(folder, classes[part])) for part, folder in named.items()}
+    first = parts[0] if WHOLE in parts else TRAIN
     for part, count in counts.items():
         if not count:
             raise UserError(
                 f"there are no pictures in {named[part]} ({', '.join(ENDINGS)}; in folders of classes, or without any)"
             )
-        if classes[part] != classes[next(iter(named))]:
-            known, found = (", ".join(classes[one]) or "none" for one in (next(iter(named)), part))
+        if classes[part] != classes[first]:
+            known, found = (", ".join(classes[one]) or "none" for one in (first, part))
             raise UserError(
                 f"{named[part]} has other folders of classes than its neighbours: {found}; those have {known}"
             )
-    return Folder(path, named, classes[next(iter(named))], counts)
+    return Folder(path, named, classes[first], counts)
 
 
 def read_pictures(
@@ -93,7 +94,7 @@ def read_pictures(
     shown = f"{size[0]}x{size[1]}x{channels}"
     facts = {"pictures": {"size": list(size), "channels": channels, "classes": list(folder.classes)}}
     if samples is not None and not needs_labels and (folder.lacks or not has_room):
-        path = next(iter(folder.parts.values()))
+        path = folder.parts[TRAIN if TRAIN in folder.parts else WHOLE]
         x, _ = _read(folder, path, wanted, samples, seed)
         told = f"{folder.path}: {len(x):,} of {sum(folder.counts.values()):,} pictures, read at {shown}"
         lacks = folder.lacks or f"memory doesn't suffice for all pictures of {folder.path}, so labels are not used"

@@ -141,12 +141,16 @@ def labelled(
 def inputs_of(held: Held, scaling: Scaling | None = None) -> tuple[Array, ...]:
     """The inputs to calibrate on, without the labels; those that need no scaling keep their dtype.
 
-    Raises UserError for numbers that are not finite.
+    Raises UserError if there are none, and for numbers that are not finite.
     """
     x, scaling = held.first.x, scaling or Scaling()
-    return (
-        each(_scaled(x, (), TRAIN, held.name, scaling)) if scaling != Scaling() else _checked(x, (), TRAIN, held.name)
-    )
+    if not all(map(len, x)):
+        raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
+    _check_one_input(x, held.name, scaling)
+    scaled = x if scaling == Scaling() else tuple(map(scaling.apply, x))
+    if not all(np.isfinite(one).all() for one in scaled):
+        raise UserError("calibration samples must be finite numbers")
+    return scaled
 
 
 def tell(held: Held) -> None:
@@ -158,6 +162,8 @@ def tell(held: Held) -> None:
 def class_labels(y: tuple[Array, ...], name: str) -> Array:
     """Integer labels (n,), from integers, whole floats, (n, 1), or one-hot rows. Raises UserError for others."""
     (given,) = y
+    if not given.size:
+        raise UserError(f"data '{name}' has no labels: an array of shape {given.shape}")
     if not np.isfinite(given).all() or (given < 0).any() or (given != np.floor(given)).any():
         raise UserError(f"data '{name}': labels must be whole numbers from 0, or one-hot rows")
     if given.size and given.max() >= MOST_CLASSES:
@@ -204,31 +210,27 @@ def _split(
 
 def _scaled(x: tuple[Array, ...], y: tuple[Array, ...], part: str, name: str, scaling: Scaling) -> Arrays:
     """The inputs of a part, scaled and checked: as many samples in every array, all finite."""
-    if len(x) > 1 and scaling != Scaling():
-        raise UserError(
-            f"--rescale, --mean and --std are for a model with one input; data '{name}' has {len(x)}: scale its arrays"
-        )
-    _checked(x, y, part, name)
+    _check_one_input(x, name, scaling)
+    for number, one in enumerate(x):
+        if not len(one) or any(len(other) != len(one) for other in y):
+            shapes = ", ".join(str(labels.shape) for labels in y)
+            raise UserError(
+                f"data '{name}': x_{part} has shape {one.shape} and y_{part} {shapes}; both need the same number of "
+                "samples, at least 1"
+            )
+        if len(one) != len(x[0]):
+            raise UserError(f"data '{name}': input {number} has {len(one)} samples, the first {len(x[0])}")
     scaled = [scaling.apply(one) for one in x]
     if not all(np.isfinite(one).all() for one in scaled):
         raise UserError(f"data '{name}': x_{part} must hold finite numbers")
     return joined(scaled)
 
 
-def _checked(x: tuple[Array, ...], y: tuple[Array, ...], part: str, name: str) -> tuple[Array, ...]:
-    """The inputs of a part, if all arrays have as many samples and all numbers are finite."""
-    for number, one in enumerate(x):
-        if not len(one) or any(len(other) != len(one) for other in y):
-            shapes = f" and y_{part} {', '.join(str(labels.shape) for labels in y)}" if y else ""
-            raise UserError(
-                f"data '{name}': x_{part} has shape {one.shape}{shapes}; both need the same number of samples, at "
-                "least 1"
-            )
-        if len(one) != len(x[0]):
-            raise UserError(f"data '{name}': input {number} has {len(one)} samples, the first {len(x[0])}")
-        if not np.isfinite(one).all():
-            raise UserError(f"data '{name}': x_{part} must hold finite numbers")
-    return x
+def _check_one_input(x: tuple[Array, ...], name: str, scaling: Scaling) -> None:
+    if len(x) > 1 and scaling != Scaling():
+        raise UserError(
+            f"--rescale, --mean and --std are for a model with one input; data '{name}' has {len(x)}: scale its arrays"
+        )
 
 
 def _check_shapes(parts: Sequence[Arrays], name: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.saved import ENDINGS, saved_configuration
 
 if TYPE_CHECKING:
@@ -33,21 +34,26 @@ class Takes:
 
 
 def takes_of(model: keras.Model) -> Takes:
-    """What a built model takes and gives."""
+    """What a built model takes and gives. Raises UserError for a model without a graph."""
     import keras
 
-    # A loaded Sequential model has no ``input``; its ends are single tensors in any case.
-    ends = (None, None) if isinstance(model, keras.Sequential) else (model.input, model.output)
+    trace(model)
+    inputs = [tensor.name for tensor in model.inputs]
+    if isinstance(model, keras.Sequential):  # loaded ones have no ``input``; their ends are single tensors
+        ends, outputs = (None, None), [model.layers[-1].name]
+    else:
+        ends = model.input, model.output
+        outputs = getattr(model, "output_names", None) or [tensor.name for tensor in model.outputs]
     return Takes(
-        _slots(model.inputs, ends[0], [tensor.name for tensor in model.inputs]),
-        _slots(model.outputs, ends[1], getattr(model, "output_names", None)),
+        _slots(model.inputs, ends[0], inputs),
+        _slots(model.outputs, ends[1], outputs),
         str(model.name),
     )
 
 
-def _slots(tensors: Sequence[Any], structure: Any, names: Sequence[str] | None) -> tuple[Slot, ...]:
+def _slots(tensors: Sequence[Any], structure: Any, names: Sequence[str]) -> tuple[Slot, ...]:
     # Keras flattens a dict in the order of its keys.
-    keys = sorted(structure) if isinstance(structure, Mapping) else names or [one.name for one in tensors]
+    keys = sorted(structure) if isinstance(structure, Mapping) else names
     return tuple(Slot(str(key), tuple(one.shape[1:])) for key, one in zip(keys, tensors, strict=True))
 
 

@@ -19,6 +19,7 @@ from rankline.src.compress.data.sets import CLASSES, Targets, class_labels
 from rankline.src.compress.data.takes import Slot, Takes, takes_of
 from rankline.src.compress.training.compiled import Compiled, by_output, compiled_of
 from rankline.src.compress.training.losses import Metric, loss_of, metric_of, readable
+from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.dse.errors import UserError
 
@@ -97,18 +98,22 @@ class Task:
 
 
 def task_of(
-    model: keras.Model, y: Sequence[Array], source: str | None = None, loss: Any = None, score: Any = None
+    model: keras.Model,
+    y: Sequence[Array],
+    source: str | None = None,
+    aim: Aim = AS_COMPILED,
+    name: str = "arrays",
 ) -> Task:
     """What a model is trained for, with some of its labels.
 
     - ``y``: an array for each output
     - ``source``: its MODEL text, where it was loaded from one
-    - ``loss``, ``score``: names, ``package.module:function`` or functions that the user gives; of several outputs
-      ``OUTPUT=NAME``, for losses with commas
+    - ``aim``: the loss and score that the user gives
+    - ``name``: of the data
 
     Raises UserError where no loss or score is known or can be made.
     """
-    takes = takes_of(model)
+    takes, loss, score = takes_of(model), aim.loss, aim.score
     compiled = compiled_of(model, source, takes)
     if loss is None and _classifies(model, y, compiled):
         return Task(scored=_given_score(score, model, y, takes), takes=takes)
@@ -125,7 +130,7 @@ def task_of(
     for one in known:
         loss_of(one)
     if not known and score is None:
-        raise UserError(f"{_why_no_classifier(model, y)}; {HOW}")
+        raise UserError(f"{_why_no_classifier(model, y, name)}; {HOW}")
     scored = _given_score(score, model, y, takes)
     if scored is None:
         metrics = compiled.metrics if compiled is not None and loss is None else ()
@@ -148,10 +153,10 @@ def _classifies(model: keras.Model, y: Sequence[Array], compiled: Compiled | Non
     return _name_of(compiled.losses[0]) in CROSS_ENTROPIES
 
 
-def _why_no_classifier(model: keras.Model, y: Sequence[Array]) -> str:
+def _why_no_classifier(model: keras.Model, y: Sequence[Array], name: str) -> str:
     try:
         check_classifier(model)
-        class_labels(tuple(y), "given")
+        class_labels(tuple(y), name)
     except UserError as error:
         return str(error)
     return f"nothing tells what model '{model.name}' is trained for"

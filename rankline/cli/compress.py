@@ -179,8 +179,6 @@ def compress(
             "strategy": strategy,
             "methods": {kind: names for kind, names in given.items() if names},
             "jobs": jobs,
-            "loss": loss,
-            "score": score,
         }
         Approach(**asked).settings(settings)
         check_target(out)
@@ -211,7 +209,7 @@ def compress(
         else:
             done = run_compression(
                 str(model), Named(str(data), scaling, split_seed=split_seed), db, name=name, out=out, settings=settings,
-                on_part=tell_search, **asked, **told,
+                on_part=tell_search, loss=loss, score=score, **asked, **told,
             )  # fmt: skip
     found = summary(done)
     if as_json:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from rankline.src.compress.data.calibration import calibration_of, training_inputs
 from rankline.src.compress.data.sets import DataWarning
+from rankline.src.compress.training.settings import Aim
 from rankline.src.dse.errors import UserError
 
 layers = keras.layers
@@ -47,9 +48,9 @@ def test_labels_that_fit_tell_the_accuracy() -> None:
 
 def test_labels_that_are_asked_to_be_judged_must_fit() -> None:
     with pytest.raises(UserError, match=r"has labels of shape \(\); output"):
-        calibration_of(model(), (X, X.mean(1), X, X.mean(1)), 16, score="mae", loss="mse")
+        calibration_of(model(), (X, X.mean(1), X, X.mean(1)), 16, aim=Aim("mse", "mae"))
     with pytest.raises(UserError, match="--loss and --score need labels"):
-        calibration_of(model(), X, 16, score="mae")
+        calibration_of(model(), X, 16, aim=Aim(score="mae"))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_a_file_may_name_its_arrays_as_the_inputs(tmp_path: Path) -> None:
     ("given", "message"),
     [
         (X[:, :3], r"samples of shape \(3,\)|are of shape \(3,\)"),
-        (X[:0], "at least 1"),
+        (X[:0], "no calibration samples"),
         (np.where(X > 2, np.nan, X), "finite"),
         (X.astype(complex), "complex numbers"),
         (X.astype(np.float64) * 1e300, "finite"),
