@@ -61,8 +61,8 @@ def compress(
     - ``name``: of the network in the database
     - ``out``: the .keras file to write (None: the model stays in memory)
     - ``settings``, ``changes``: ``Settings``, and fields of it, such as ``objective="flops"`` or ``max_drop=0.01``; of
-      ``Approach``: strategy, methods, metric, jobs; of ``Aim``: loss, score; of ``Watch``: on_trial, on_part, callbacks,
-      progress
+      ``Approach``: strategy, methods, metric, jobs; of ``Aim``: loss, score; of ``Watch``: on_trial, on_part,
+      callbacks, progress
 
     Layers that are frozen (``trainable=False``) stay frozen. Returns the compressed model with its plan, trials and
     files. Raises UserError.

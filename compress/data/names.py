@@ -71,14 +71,15 @@ class Layout:
         part may be missing as a whole."""
         has = {(place.kind, place.part) for place in self.names}
         if ("x", WHOLE) in has:
-            return [] if ("y", WHOLE) in has else self._plainest("y", WHOLE)
+            return [] if ("y", WHOLE) in has else self.plainest("y", WHOLE)
         parts = [TRAIN, *(part for part in (VALIDATION, TEST) if {("x", part), ("y", part)} & has)]
         gone = [(kind, part) for part in parts for kind in "xy" if (kind, part) not in has]
         if gone and TEST not in parts:
             gone += [("x", TEST), ("y", TEST)]
-        return [name for kind, part in gone for name in self._plainest(kind, part)]
+        return [name for kind, part in gone for name in self.plainest(kind, part)]
 
-    def _plainest(self, kind: str, part: str) -> list[str]:
+    def plainest(self, kind: str, part: str) -> list[str]:
+        """The plainest names of the arrays of a part."""
         stem = kind if part == WHOLE else f"{kind}_{part}"
         slots = self.takes.inputs if kind == "x" else self.takes.outputs
         return [stem] if len(slots) == 1 else [f"{stem}_{slot.name}" for slot in slots]
@@ -116,7 +117,7 @@ def layout_of(names: Iterable[str], takes: Takes, where: str) -> Layout:
     layout = Layout(found, takes, tuple(name for name in names if name not in found.values()))
     for place in found:
         if not _is_whole(found, place, takes):
-            wanted = layout._plainest("x", place.part)
+            wanted = layout.plainest("x", place.part)
             raise UserError(
                 f"{where} must hold an array for each of the model's {len(takes.inputs)} inputs: {', '.join(wanted)} "
                 f"(or {wanted[0].removesuffix(takes.inputs[0].name)}0, ..); it holds {', '.join(names)}"
@@ -146,7 +147,7 @@ def _place(name: str, takes: Takes) -> Place | None:
     for kind, slots, known in (("x", takes.inputs, INPUTS), ("y", takes.outputs, LABELS)):
         for slot, one in enumerate(slots):
             own = _words(one.name)
-            if len(slots) > 1 and (rest == own or (rest[0] in known and rest[1:] == own)):
+            if rest == own or (rest[0] in known and rest[1:] == own):
                 return Place(kind, part, slot)
         if rest[0] in known and len(rest) == 1:
             return Place(kind, part)
@@ -165,7 +166,7 @@ def _from_zero(found: Mapping[Place, str]) -> dict[Place, str]:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name in lower case: of ``xTrain``, ``x_train`` and ``xtrain`` the same two."""
+    """The words of a name in lower case: the same two of ``xTrain``, ``x_train`` and ``xtrain``."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     words = re.findall(r"[^\W\d_]+|\d+", spaced)
     return [part for word in words for part in _GLUED.get(word.lower(), (word.lower(),))]
