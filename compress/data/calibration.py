@@ -96,7 +96,7 @@ def _training_part(
     if held.lacks:
         if aim.is_given:
             raise UserError(f"{held.lacks}; --loss and --score need labels")
-        if any(part.y for part in held.parts.values()):
+        if held.has_labels:
             _tell_unused(held.name, held.lacks)
     else:
         try:

@@ -34,6 +34,7 @@ class Held:
 
     - ``parts``: train, validation and test, or the whole
     - ``lacks``: why a model can't be trained and judged on it; empty if it can
+    - ``has_labels``: whether there are labels, be they of use or not
     - ``notes``: what people should know of how it was read
     - ``facts``: the same for the record
     """
@@ -43,6 +44,7 @@ class Held:
     lacks: str = ""
     notes: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    has_labels: bool = True
 
     @property
     def first(self) -> Part:
@@ -61,9 +63,7 @@ def held_by(value: Any, name: str, takes: Takes) -> Held:
         return _named(value, name, takes)
     if is_stream(value):
         x = _slots(inputs_of_stream(value, len(takes.inputs)), takes.inputs, name)
-        return Held(
-            name, {WHOLE: Part(x)}, f"data '{name}' is a single set; give (train, test) or three, of (x, y) each"
-        )
+        return Held(name, {WHOLE: Part(x)}, f"data '{name}' is a single set; give (train, test)", has_labels=False)
     if _is_array(value):
         return _held(name, {WHOLE: (value,)}, takes)
     if not isinstance(value, tuple | list):
@@ -84,19 +84,20 @@ def held_by(value: Any, name: str, takes: Takes) -> Held:
     return _held(name, dict(zip(IN_PARTS[len(pairs)], pairs, strict=True)), takes)
 
 
-def held_of(layout: Layout, arrays: Mapping[str, Array], where: str, held: Sequence[str] = (), lacks: str = "") -> Held:
-    """The parts of named arrays. held: all names there, also of arrays that were not read; lacks: why labels can't be
-    used, where they were not read for that."""
+def held_of(layout: Layout, arrays: Mapping[str, Array], where: str, held: Sequence[str], held_back: str = "") -> Held:
+    """The parts of named arrays. held: all names there, also of arrays that were not read; held_back: why labels were
+    not read."""
     parts = {}
     for part in (WHOLE, TRAIN, VALIDATION, TEST):
         x, y = (tuple(arrays[name] for name in layout.of(kind, part) if name in arrays) for kind in "xy")
         if x:
             parts[part] = Part(x, y)
-    if layout.missing and not lacks:
-        lacks = lacking(layout, where, held or [*layout.names.values(), *layout.unused])
+    lacks = lacking(layout, where, held) if layout.missing else ""
     if not parts:
         raise UserError(lacks)
-    return Held(where, parts, lacks, [f"{where}: {note}" for note in layout.notes])
+    notes = [f"{where}: {note}" for note in layout.notes]
+    has_labels = bool(held_back) or any(part.y for part in parts.values())
+    return Held(where, parts, held_back or lacks, notes, has_labels=has_labels)
 
 
 def lacking(layout: Layout, where: str, held: Sequence[str]) -> str:
@@ -121,7 +122,7 @@ def _held(name: str, parts: Mapping[str, Sequence[Any]], takes: Takes) -> Held:
     x = {part: _slots(sides[0], takes.inputs, name) for part, sides in parts.items()}
     lacks = f"data '{name}' must be {NEEDED}; got inputs without labels"
     if any(len(sides) < 2 for sides in parts.values()):
-        return Held(name, {part: Part(one) for part, one in x.items()}, lacks)
+        return Held(name, {part: Part(one) for part, one in x.items()}, lacks, has_labels=False)
     try:
         y = {part: _slots(sides[1], takes.outputs, name) for part, sides in parts.items()}
     except UserError as error:

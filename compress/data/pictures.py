@@ -35,47 +35,58 @@ COPIES = 3
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of pictures: the folder of each part and how many are in it, and the names of the classes, if any."""
+    """A folder of pictures: the folder of each part and how many are in it, and the names of the classes, if any.
+
+    lacks: why it can't train and judge a model; empty if it can.
+    """
 
     path: Path
     parts: Mapping[str, Path]
     classes: tuple[str, ...]
     counts: Mapping[str, int]
+    lacks: str
 
     @property
-    def lacks(self) -> str:
-        """Why it can't train and judge a model; empty if it can."""
-        if not self.classes:
-            return f"{self.path} has no folders of classes, and so no labels; give each class a folder of its pictures"
-        if len(self.classes) == 1:
-            return f"{self.path} has a single class, {self.classes[0]}; give each class a folder of its pictures"
-        return ""
+    def first(self) -> Path:
+        """The folder of the part to train or calibrate on."""
+        return self.parts[TRAIN if TRAIN in self.parts else WHOLE]
 
 
 def folder_of(source: str) -> Folder:
-    """What a folder holds, without opening a picture. Raises UserError where there is none, or classes don't agree."""
+    """What a folder holds, without opening a picture. Raises UserError if there is nothing to train or calibrate on."""
     path = Path(source)
     inner = _folders(path)
-    parts = [PARTS.get(one.name.lower(), WHOLE) for one in inner]
-    if TRAIN not in parts or WHOLE in parts:
-        parts, inner = [WHOLE], [path]
-    if len(set(parts)) < len(parts):
+    names = [PARTS.get(one.name.lower(), WHOLE) for one in inner]
+    if TRAIN not in names or WHOLE in names:
+        names, inner = [WHOLE], [path]
+    if len(set(names)) < len(names):
         raise UserError(f"{path} has two folders of one part: {', '.join(one.name for one in inner)}; keep one of them")
-    named = dict(zip(parts, inner, strict=True))
-    classes = {part: tuple(one.name for one in _folders(folder)) for part, folder in named.items()}
-    counts = {part: sum(1 for _ in _pictures(folder, classes[part])) for part, folder in named.items()}
-    first = parts[0] if WHOLE in parts else TRAIN
-    for part, count in counts.items():
-        if not count:
-            raise UserError(
-                f"there are no pictures in {named[part]} ({', '.join(ENDINGS)}; in folders of classes, or without any)"
-            )
-        if classes[part] != classes[first]:
-            known, found = (", ".join(classes[one]) or "none" for one in (first, part))
-            raise UserError(
-                f"{named[part]} has other folders of classes than its neighbours: {found}; those have {known}"
-            )
-    return Folder(path, named, classes[first], counts)
+    parts = dict(zip(names, inner, strict=True))
+    classes = {part: _classes(folder) for part, folder in parts.items()}
+    counts = {part: sum(1 for _ in _pictures(folder, classes[part])) for part, folder in parts.items()}
+    first = TRAIN if TRAIN in parts else WHOLE
+    if not counts[first]:
+        raise UserError(
+            f"there are no pictures in {parts[first]} ({', '.join(ENDINGS)}; in folders of classes, or without any)"
+        )
+    return Folder(path, parts, classes[first], counts, _lacks(parts, classes, counts, first))
+
+
+def _lacks(
+    parts: Mapping[str, Path], classes: Mapping[str, tuple[str, ...]], counts: Mapping[str, int], first: str
+) -> str:
+    """Why a folder can't train and judge a model; empty if it can."""
+    known = classes[first]
+    if len(known) < 2:
+        has = f"has a single class, {known[0]}" if known else "has no folders of classes, and so no labels"
+        return f"{parts[first]} {has}; give each class a folder of its pictures"
+    for part, folder in parts.items():
+        if classes[part] != known:
+            found = ", ".join(classes[part]) or "none"
+            return f"{folder} has other folders of classes than its neighbours: {found}; those have {', '.join(known)}"
+        if not counts[part]:
+            return f"there are no pictures in {folder}; put some there, or take it away"
+    return ""
 
 
 def read_pictures(
@@ -94,11 +105,10 @@ def read_pictures(
     shown = f"{size[0]}x{size[1]}x{channels}"
     facts = {"pictures": {"size": list(size), "channels": channels, "classes": list(folder.classes)}}
     if samples is not None and not needs_labels and (folder.lacks or not has_room):
-        path = folder.parts[TRAIN if TRAIN in folder.parts else WHOLE]
-        x, _ = _read(folder, path, wanted, samples, seed)
+        x, _ = _read(folder, folder.first, wanted, samples, seed)
         told = f"{folder.path}: {len(x):,} of {sum(folder.counts.values()):,} pictures, read at {shown}"
-        lacks = folder.lacks or f"memory doesn't suffice for all pictures of {folder.path}, so labels are not used"
-        return Held(str(folder.path), {WHOLE: Part((x,))}, lacks, [told], facts)
+        lacks = folder.lacks or f"memory doesn't suffice for all pictures of {folder.path}"
+        return Held(str(folder.path), {WHOLE: Part((x,))}, lacks, [told], facts, has_labels=bool(folder.classes))
     if not has_room:
         raise UserError(
             f"{folder.path}: {sum(folder.counts.values()):,} pictures of {shown} need {si(needed, 'B')} of memory, and "
@@ -112,7 +122,7 @@ def read_pictures(
     if folder.classes:
         some = ", ".join(folder.classes[:5]) + (", .." if len(folder.classes) > 5 else "")
         told += f"; {len(folder.classes)} classes, numbered by name: {some}"
-    return Held(str(folder.path), parts, folder.lacks, [told], facts)
+    return Held(str(folder.path), parts, folder.lacks, [told], facts, has_labels=bool(folder.classes))
 
 
 def _read(
@@ -182,6 +192,13 @@ def _wanted(takes: Takes) -> tuple[tuple[int, int], int, str]:
 
 def _folders(path: Path) -> list[Path]:
     return sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+
+
+def _classes(path: Path) -> tuple[str, ...]:
+    """The folders in a folder, unless the pictures are beside them."""
+    names = tuple(one.name for one in _folders(path))
+    has_own = any(one.suffix.lower() in ENDINGS for one in path.iterdir())
+    return () if has_own and not any(_pictures(path, names)) else names
 
 
 def _pictures(path: Path, classes: Sequence[str]) -> Iterator[Path]:

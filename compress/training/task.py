@@ -147,8 +147,8 @@ def _classifies(model: keras.Model, y: Sequence[Array], compiled: Compiled | Non
         class_labels(tuple(y), "")
     except (UserError, ValueError):
         return False
-    end = output_activation(model)
-    if end in ("softmax", "sigmoid") or compiled is None:
+    are_numbers = y[0].size == len(y[0])  # of classes: no other loss takes them
+    if output_activation(model) in ("softmax", "sigmoid") or compiled is None or are_numbers:
         return True
     return _name_of(compiled.losses[0]) in CROSS_ENTROPIES
 

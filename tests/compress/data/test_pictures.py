@@ -133,6 +133,7 @@ def test_folders_that_are_no_data_are_told_in_a_line(tmp_path: Path) -> None:
     classes_in(tmp_path / "parts" / "test", names="ac")
     with pytest.raises(UserError, match="has other folders of classes than its neighbours: a, c; those have a, b"):
         check_data(str(tmp_path / "parts"))
+    assert calibration_of(model(), str(tmp_path / "parts"), 5).data is None
 
 
 def test_a_broken_picture_is_named(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_any_model_has_the_loss_and_score_that_it_was_compiled_with_or_is_given(
         flat(layers.Dense(3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]),
         flat(layers.Dense(3, activation="softmax"), loss="categorical_crossentropy", metrics=["AUC"]),
         flat(layers.Dense(3, activation="softmax"), loss="mse"),
+        flat(layers.Dense(3), loss="mse"),
     ],
 )
 def test_a_classifier_stays_one_whatever_it_was_compiled_with(model: keras.Model) -> None:
