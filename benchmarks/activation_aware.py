@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from benchmarks.record import record
-from rankline.src.compress.data.sets import Scaling
+from rankline.src.compress.data.scaling import Scaling
 from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.methods import get
 from rankline.src.compress.model.surgery import factorize, find_layer

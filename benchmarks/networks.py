@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from rankline.src.compress.data.sets import Data, Scaling, data_from
+from rankline.src.compress.data.scaling import Scaling
+from rankline.src.compress.data.sets import Data, data_from
 from rankline.src.compress.training.fine_tuning import fine_tune
 from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.zoo import build

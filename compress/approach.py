@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rankline.src.compress.runs.job import Job
     from rankline.src.compress.runs.run import Run
     from rankline.src.compress.runs.watch import OnPart
-    from rankline.src.compress.training.fine_tuning import ScoreFunction
+    from rankline.src.compress.training.losses import ScoreFunction
 
 STRATEGIES = {
     "similarity": ("search.search", "search"),
@@ -36,7 +36,8 @@ class Approach:
 
     - ``strategy``: one of STRATEGIES
     - ``methods``: ``{"conv": "tucker", "dense": "svd"}``; the hybrid takes several of each
-    - ``metric``: your own score, of labels and outputs, used instead of accuracy; higher is better
+    - ``metric``: your own score, of labels and outputs, used instead of accuracy; higher is better, and ``max_drop`` is
+      in its own units
     - ``jobs``: how many of a hybrid's searches run in parallel
     """
 

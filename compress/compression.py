@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from rankline.src.compress.approach import Approach
+from rankline.src.compress.data.arrays import count_of, each
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.files import check_saving
 from rankline.src.compress.runs.card import Card
@@ -21,18 +22,21 @@ from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.search import search
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import SUCCESS, TrialRecord, recorded_end
 from rankline.src.dse.plan import Plan
 
 
 @dataclass(frozen=True)
 class Compression:
-    """A finished compression: the original model, the data, the run with its compressed model, and the files."""
+    """A finished compression: the original model, the data, the run with its compressed model, the files, and what the
+    models are judged by."""
 
     original: keras.Model
     data: Data
     run: Run
     delivered: Delivered
+    measure: Measure = ACCURACY
 
     @property
     def model(self) -> keras.Model:
@@ -58,7 +62,7 @@ def compressed(
     out: the .keras file to write; None keeps the model in memory.
     """
     data, database = job.labelled, job.database
-    check_saving(job.model, [data.x_test], out.parent if out else None)
+    check_saving(job.model, each(data.x_test), out.parent if out else None)
     database.explore_missing(job.model, job.network, approach.needed(settings), watch.progress)
     run = approach.run(job, settings, watch.on_part) if resume is None else search(job, settings, resume)
     with nullcontext(str(out.parent)) if out else tempfile.TemporaryDirectory() as folder:
@@ -67,21 +71,22 @@ def compressed(
         for done in (run.id, *run.parts):
             if kept := checkpoints_of(database.location, done):
                 kept.remove()
-    return Compression(job.model, data, run, delivered)
+    return Compression(job.model, data, run, delivered, job.measure)
 
 
 def _delivered(job: Job, run: Run, path: Path) -> Delivered:
     """Delivers a run's model; if that fails, the run is recorded as ``failed``."""
     data = job.labelled
     with recorded_end(job.database.engine, run.id):
-        delivery = Delivery(Recorder(job, run.id), [data.x_test])
+        delivery = Delivery(Recorder(job, run.id), each(data.x_test))
         made = f"Made by Rankline in run {run.id}, which ended with: {run.status}. "
         made += f"{len(run.trials) - 1} models were tried."
         on = (
-            f"Data: {data.name}, {len(data.x_train):,} samples to train, {len(data.x_validation):,} to choose, "
-            f"{len(data.x_test):,} to report on; the last were used for nothing else."
+            f"Data: {data.name}, {count_of(data.x_train):,} samples to train, {count_of(data.x_validation):,} to "
+            f"choose, {count_of(data.x_test):,} to report on; the last were used for nothing else."
         )
-        card = Card(job.network, made, run.original, run.chosen, [on])
+        notes = [on] if job.measure.is_accuracy else [on, f"The models were {job.task.told}."]
+        card = Card(job.network, made, run.original, run.chosen, notes)
         delivered = delivery.deliver(run.model, run.plan, run.chosen.cost, path, card)
         delivery.close(run.status, delivered)
     return delivered

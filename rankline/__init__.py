@@ -11,7 +11,8 @@ from rankline.src.dse.keras_model import own_layers
 if TYPE_CHECKING:
     from rankline.api import allocate, budget, compress, refit, resume
     from rankline.src.compress.budget.settings import BudgetSettings
-    from rankline.src.compress.data.sets import Data, Scaling
+    from rankline.src.compress.data.scaling import Scaling
+    from rankline.src.compress.data.sets import Data
     from rankline.src.compress.fit.measured_errors import measure_errors
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.model.surgery import factorize
@@ -39,7 +40,7 @@ _HOMES = {
     "Settings": ("rankline.src.compress.runs.settings", "Settings"),
     "FineTuning": ("rankline.src.compress.training.settings", "FineTuning"),
     "Data": ("rankline.src.compress.data.sets", "Data"),
-    "Scaling": ("rankline.src.compress.data.sets", "Scaling"),
+    "Scaling": ("rankline.src.compress.data.scaling", "Scaling"),
     "factorize": ("rankline.src.compress.model.surgery", "factorize"),
     "Configuration": ("rankline.src.dse.configuration", "Configuration"),
     "budget": ("rankline.api", "budget"),

@@ -16,8 +16,10 @@ from rankline.src.compress.budget.run import Budgeted, run_budget
 from rankline.src.compress.budget.settings import BudgetSettings
 from rankline.src.compress.compression import Compression, compressed
 from rankline.src.compress.data.calibration import calibration_of
-from rankline.src.compress.data.classifier import fitting
-from rankline.src.compress.data.sets import Data, Scaling, check_data, data_from, load
+from rankline.src.compress.data.scaling import Scaling
+from rankline.src.compress.data.sets import Data, Named
+from rankline.src.compress.data.sources import DIGITS, KNOWN, check_data
+from rankline.src.compress.data.takes import saved_takes
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.model.destination import check_folder, check_target
 from rankline.src.compress.runs.changes import with_changes
@@ -26,6 +28,8 @@ from rankline.src.compress.runs.resume import Stopped, stopped
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.patterns import check_patterns
+from rankline.src.compress.training.labelled import labelled_for
+from rankline.src.compress.training.settings import Aim
 from rankline.src.db.backends.engine import check_database
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
@@ -38,7 +42,7 @@ KEEP = "keep_"
 
 def compress(
     model: keras.Model | str,
-    data: Data | str | Sequence[Any],
+    data: Data | Named | str | Sequence[Any] | Mapping[str, Any],
     db: Database | str = "rankline.db",
     *,
     name: str | None = None,
@@ -48,31 +52,34 @@ def compress(
 ) -> Compression:
     """Compresses a trained model with the configurations in the database, after exploring the methods that it lacks.
 
-    - ``model``: a Keras classifier or a MODEL text
+    - ``model``: a Keras model or a MODEL text; one that is no classifier needs the loss that it was compiled with, or
+      ``loss``
     - ``data``: a data name, ``Data``, the arrays (x_train, y_train, x_test, y_test), optionally with (x_validation,
-      y_validation) in between, or ``tf.data`` sets (train, test) or (train, validation, test), which must fit into
-      memory (see ``data_from``)
+      y_validation) in between, arrays by name, or ``tf.data`` sets (train, test) or (train, validation, test), which
+      must fit into memory; of several inputs or outputs a list or a dict of arrays
     - ``db``: the database, or its path or URL
     - ``name``: of the network in the database
     - ``out``: the .keras file to write (None: the model stays in memory)
     - ``settings``, ``changes``: ``Settings``, and fields of it, such as ``objective="flops"`` or ``max_drop=0.01``; of
-      ``Approach``: strategy, methods, metric, jobs; of ``Watch``: on_trial, on_part, callbacks, progress
+      ``Approach``: strategy, methods, metric, jobs; of ``Aim``: loss, score; of ``Watch``: on_trial, on_part,
+      callbacks, progress
 
     Layers that are frozen (``trainable=False``) stay frozen. Returns the compressed model with its plan, trials and
     files. Raises UserError.
     """
-    how, approach, watch = with_changes(changes, settings or Settings(), Approach(), Watch())
+    how, approach, watch, aim = with_changes(changes, settings or Settings(), Approach(), Watch(), Aim())
     how = approach.settings(how)
     asked = {
         "strategy": approach.strategy,
         "methods": {kind: list(given) for kind, given in approach.by_kind.items()},
         "model": _anywhere(model) if isinstance(model, str) else None,
-        "data": _anywhere(data.name if isinstance(data, Data) else data if isinstance(data, str) else "arrays"),
+        "data": _anywhere(_name_of(data)),
         "out": None if out is None else str(Path(out).absolute()),
+        **aim.names,
     }
     target = _target(out)
     _check(model, data, db, how.include, how.exclude)
-    job = _job(model, data, db, name, approach, watch, {"request": asked})
+    job = _job(model, data, db, name, (approach, watch, aim), {"request": asked})
     return compressed(job, approach, how, target, watch)
 
 
@@ -92,17 +99,18 @@ def resume(
     - ``run``: its id
     - ``model``, ``data``, ``out``: those of the run; may be left out if the run was started with names
     - ``max_trials``, ``max_minutes``: new limits
-    - ``changes``: metric, as in ``compress``, and fields of ``Watch``
+    - ``changes``: metric, loss and score, as in ``compress``, and fields of ``Watch``
 
     Returns the same as ``compress``. Raises UserError if the run has succeeded already, and as ``compress`` does.
     """
     database = open_database(db, create=False) if isinstance(db, str) else db
     found = stopped(database.engine, run, {"max_trials": max_trials, "max_minutes": max_minutes})
     model = found.model if model is None else model
-    data = _recorded_data(found) if data is None else data
-    approach, watch = with_changes(changes, Approach(), Watch())
+    given: Any = _recorded_data(found) if data is None else data
+    asked = {name: found.request[name] for name in ("loss", "score") if name in found.request}
+    approach, watch, aim = with_changes({**asked, **changes}, Approach(), Watch(), Aim())
     target = _target(out or found.request.get("out"))
-    job = _job(model, data, database, found.network, approach, watch, {})
+    job = _job(model, given, database, found.network, (approach, watch, aim), {})
     return compressed(job, approach, found.settings, target, watch, run)
 
 
@@ -120,31 +128,32 @@ def budget(
     """Factorizes a trained model under a budget, without training, and records it as a run of its network.
 
     - ``model``: a Keras model or a MODEL text
-    - ``data``: as in ``allocate``; with labels, the accuracy is measured too, on the validation part for every trial
-      and on the test part for the saved and reloaded model
+    - ``data``: as in ``allocate``; with labels, the accuracy (or the score) is measured too, on the validation part for
+      every trial and on the test part for the saved and reloaded model
     - ``db``: the database, or its path or URL; it is explored first with the methods that it lacks
     - ``sweep``: instead of a budget, several shares of one metric to keep, ``{"flops": [0.3, 0.5]}``; they share all
       work but the fit
     - ``name``: of the network in the database
     - ``out``: the .keras file to write, for a sweep the folder
     - ``settings``, ``changes``: keep_flops, keep_params and keep_memory as in ``allocate``, and fields of
-      ``BudgetSettings`` and ``Watch``
+      ``BudgetSettings``, ``Watch`` and ``Aim`` (loss, score)
 
     Returns the run with a point for each budget. Raises UserError.
     """
     keep, rest = _keeps(changes)
-    how, watch = with_changes(rest, settings or BudgetSettings(), Watch())
+    how, watch, aim = with_changes(rest, settings or BudgetSettings(), Watch(), Aim())
     keeps = budgets_of(keep, sweep)
     target = None if out is None else Path(out)
     if target is not None:
         check_folder(target) if sweep else check_target(target)
     _check(model, data, db, how.include, how.exclude, may_lack_labels=True)
     trained = load_model(model) if isinstance(model, str) else model
-    calibration = calibration_of(trained, data, how.samples, how.seed)
+    source = model if isinstance(model, str) else None
+    calibration = calibration_of(trained, data, how.samples, how.seed, source, aim)
     request = {"model": model if isinstance(model, str) else None, "out": None if out is None else str(out)}
     job = Job(
         trained, calibration.data, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks,
-        request={"request": request}, progress=watch.progress,
+        request={"request": request}, progress=watch.progress, task=calibration.task,
     )  # fmt: skip
     return run_budget(job, calibration, keeps, how, target, is_sweep=sweep is not None)
 
@@ -211,19 +220,19 @@ def refit(
 
 def _job(
     model: keras.Model | str,
-    data: Data | str | Sequence[Any],
+    data: Any,
     db: Database | str,
     name: str | None,
-    approach: Approach,
-    watch: Watch,
+    asked: tuple[Approach, Watch, Aim],
     request: Mapping[str, Any],
 ) -> Job:
     """The job of a run, with everything loaded that was given by name."""
+    approach, watch, aim = asked
     trained = load_model(model) if isinstance(model, str) else model
-    found = load(data) if isinstance(data, str) else data if isinstance(data, Data) else data_from(data)
+    found, task = labelled_for(trained, data, model if isinstance(model, str) else None, aim)
     return Job(
-        trained, fitting(found, trained), _database(db), _network(name, model, trained), watch.on_trial,
-        watch.callbacks, approach.metric, request, watch.progress,
+        trained, found, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks, approach.metric,
+        request, watch.progress, task,
     )  # fmt: skip
 
 
@@ -238,8 +247,8 @@ def _check(
     """What the command line tells before Keras is loaded: raises UserError before a model or data is."""
     if isinstance(model, str):
         check_patterns(check_model(model), include, exclude)
-    if isinstance(data, str):
-        check_data(data, may_lack_labels)
+    if isinstance(data, str | Named):
+        check_data(_name_of(data), may_lack_labels, saved_takes(model) if isinstance(model, str) else None)
     if isinstance(db, str):
         check_database(db)
 
@@ -265,14 +274,20 @@ def _keeps(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return keep, {name: value for name, value in changes.items() if not name.startswith(KEEP)}
 
 
-def _recorded_data(found: Stopped) -> Data:
+def _recorded_data(found: Stopped) -> Named:
     """The data of a run that named it."""
     name, made = found.data, found.recorded["preparation"]
     scaling = Scaling(made["rescale"], tuple(made["mean"]), tuple(made["std"]))
     split = {name: made[name] for name in ("validation", "split_seed") if name in made}
-    return load(name, scaling, **split)
+    return Named(name, scaling, **split)
+
+
+def _name_of(data: Any) -> str:
+    if isinstance(data, Data | Named):
+        return data.name if isinstance(data, Data) else data.source
+    return data if isinstance(data, str) else "arrays"
 
 
 def _anywhere(name: str) -> str:
-    """The name, as an absolute path if it is a file."""
-    return str(Path(name).absolute()) if Path(name).is_file() else name
+    """The name, as an absolute path if it is a file or a folder."""
+    return str(Path(name).absolute()) if Path(name).exists() and name not in (DIGITS, *KNOWN) else name

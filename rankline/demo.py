@@ -10,6 +10,7 @@ import keras
 from rankline.api import compress
 from rankline.cli.present.progress import bar, tell_trial
 from rankline.src.compress.compression import Compression
+from rankline.src.compress.data.arrays import each
 from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.model.files import save_model
 from rankline.src.compress.runs.settings import Settings
@@ -75,7 +76,7 @@ def trained(data: Data, seed: int, callbacks: list[keras.callbacks.Callback]) ->
         layers.RandomTranslation(0.08, 0.08, fill_mode="constant", seed=seed),
         layers.RandomRotation(0.04, fill_mode="constant", seed=seed),
     ]
-    inputs = x = keras.Input(data.x_train.shape[1:])
+    inputs = x = keras.Input(each(data.x_train)[0].shape[1:])
     for layer in (*before, *lenet5().layers[1:]):
         x = layer(x)
     model = keras.Model(inputs, x, name="lenet5")

@@ -62,7 +62,6 @@ class _UnderDrop:
     def __init__(self, recorder: Recorder, settings: Settings) -> None:
         self.recorder = recorder
         self.settings = settings
-        self.own = recorder.job.metric is not None
         self.best: tuple[TrialRecord, Made] | None = None
 
     def run(self, families: Sequence[Family], amounts: Sequence[float]) -> Run:
@@ -106,7 +105,7 @@ class _UnderDrop:
             self.recorder.record(FAILED, cost, clock, None, made.layers, made.made_by)
             return False
         trial = self.recorder.record(TRIED, cost, clock, score, made.layers, made.made_by)
-        good = self.settings.is_good(trial, self.recorder.trials[0], self.own)
+        good = self.settings.is_good(trial, self.recorder.trials[0], self.recorder.job.judged_by)
         if good and (self.best is None or self._size(trial) < self._size(self.best[0])):
             self.best = trial, made
         return good

@@ -16,6 +16,7 @@ from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
 from rankline.src.compress.budget.limits import check_possible, recorded
 from rankline.src.compress.budget.settings import BudgetSettings
+from rankline.src.compress.data.arrays import count_of
 from rankline.src.compress.data.calibration import Calibration
 from rankline.src.compress.data.classifier import frozen_layers
 from rankline.src.compress.fit.covariance import CalibrationWarning
@@ -25,7 +26,7 @@ from rankline.src.compress.model.files import check_saving
 from rankline.src.compress.model.similarity import Reference
 from rankline.src.compress.runs.card import Card
 from rankline.src.compress.runs.deliver import Delivered, Delivery
-from rankline.src.compress.runs.facts import versions
+from rankline.src.compress.runs.facts import score_facts, versions
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.recorder import Clock, Recorder, recording
 from rankline.src.compress.training.fine_tuning import Score
@@ -177,10 +178,8 @@ class _Points:
         self.engine = engine
         self.calibration = calibration
         self.count = count
-        samples = calibration.samples
-        # The feature maps of a network with several inputs aren't compared.
-        alone = samples[0][:SIMILARITY_SAMPLES] if len(samples) == 1 else None
-        self.reference = None if alone is None else Reference(engine.model, engine.paths, alone)
+        some = [one[:SIMILARITY_SAMPLES] for one in calibration.samples]
+        self.reference = Reference(engine.model, engine.paths, some)
 
     def point(
         self,
@@ -224,7 +223,7 @@ class _Points:
 
     def _layers(self, allocation: Allocation, model: keras.Model) -> tuple[LayerRecord, ...]:
         plan = allocation.plan
-        alike = self.reference.similarities(model, plan) if self.reference is not None and plan else {}
+        alike = self.reference.similarities(model, plan) if plan else {}
         # A fit to data changes the weights of layers that keep their shape.
         same = None if self.engine.settings.fit == "data" else 1.0
         return tuple(
@@ -245,8 +244,8 @@ class _Points:
         judged = (
             "No accuracy is known: there were no labels."
             if data is None
-            else f"Judged on {len(data.x_validation):,} other samples, and on {len(data.x_test):,} to test, which were "
-            "used for nothing else."
+            else f"Judged on {count_of(data.x_validation):,} other samples, and on {count_of(data.x_test):,} to test, "
+            "which were used for nothing else."
         )
         notes = [
             f"Calibrated on {len(self.calibration.samples[0]):,} samples of {self.calibration.name}, without their "
@@ -280,6 +279,7 @@ def _facts(job: Job, engine: CalibratedModel, calibration: Calibration) -> dict[
         "preparation": dict(calibration.preparation),
         "frozen": frozen_layers(job.model),
         "versions": versions(),
+        **score_facts(job),
         **job.request,
     }
 

@@ -1,114 +1,87 @@
-"""Data for training, selection and reporting: known datasets, files, or a user's function."""
+"""Data for training, selection and reporting, in three parts, from arrays or by name."""
 
 from __future__ import annotations
 
 import math
-import os
-import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rankline.src.compress.data.streams import arrays_of, is_stream
-from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.keras_model.named_function import FUNCTION, check_function, function_of
+from rankline.src.compress.data.arrays import Array, Arrays, count_of, each, joined, rows_of
+from rankline.src.compress.data.given import Held, held_by
+from rankline.src.compress.data.names import TEST, TRAIN, VALIDATION
+from rankline.src.compress.data.scaling import Scaling
+from rankline.src.compress.data.sources import held_in
+from rankline.src.compress.data.takes import Takes
+from rankline.src.dse.errors import UserError
 
-Array = NDArray[Any]
-T = TypeVar("T")
+TEST_SHARE = 0.15
+"""The share of the training part that becomes the test part where there is none."""
 
-KEYS = ("x_train", "y_train", "x_test", "y_test")
-KEYS_IN_THREE_PARTS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
-KNOWN = ("mnist", "fashion_mnist", "cifar10", "cifar100")
-POSSIBLE = f"digits, {', '.join(KNOWN)}, a .npz file with {', '.join(KEYS)}, or package.module:function"
+MOST_CLASSES = 2**31
+"""Labels from here on are no numbers of classes."""
+
+
+class DataWarning(UserWarning):
+    """Something about the data that people should know: what is ignored, or how it was split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Inputs (n, ...) and integer labels (n,) in three parts.
+    """Inputs (n, ...) and labels in three parts; a tuple of arrays where a model has several inputs or outputs.
 
     - ``x_train``, ``y_train``: to train on
     - ``x_validation``, ``y_validation``: to choose by, held out from training
     - ``x_test``, ``y_test``: for the reported figures
     - ``preparation``: how the inputs were scaled and split, for the record
+
+    Labels of classes are integers (n,); others are as the model's loss takes them.
     """
 
     name: str
-    x_train: Array
-    y_train: Array
-    x_validation: Array
-    y_validation: Array
-    x_test: Array
-    y_test: Array
+    x_train: Arrays
+    y_train: Arrays
+    x_validation: Arrays
+    y_validation: Arrays
+    x_test: Arrays
+    y_test: Arrays
     preparation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """The scaling of the inputs, ``(x * rescale - mean) / std``.
+class Named:
+    """Data by its name, which is opened once the model is known that takes it.
 
-    - ``rescale``: a factor
-    - ``mean``, ``std``: one value for each channel, or one for all
+    validation, split_seed: the fraction and the seed of a validation part that is split off.
     """
 
-    rescale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    source: str
+    scaling: Scaling = field(default_factory=Scaling)
+    validation: float = 0.15
+    split_seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name, values in (("rescale", (self.rescale,)), ("mean", self.mean), ("std", self.std)):
-            if not all(map(math.isfinite, values)) or (name != "mean" and 0 in values):
-                raise UserError(
-                    f"--{name} takes finite numbers{'' if name == 'mean' else ' other than 0'}; got {values}"
-                )
 
-    def apply(self, x: Array) -> Array:
-        """The scaled inputs as float32."""
-        scaled = np.asarray(x, np.float32)
-        if self == Scaling():
-            return scaled
-        for name in ("mean", "std"):
-            if len(getattr(self, name)) not in (1, x.shape[-1]):
-                raise UserError(f"--{name} has {len(getattr(self, name))} values, the data {x.shape[-1]} channels")
-        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        return np.asarray((scaled * np.float32(self.rescale) - mean) / std, np.float32)
+@dataclass(frozen=True)
+class Targets:
+    """How labels become what a model is trained on.
+
+    made: from the labels of a part and the name of the data, raises UserError; are_classes: whether parts are drawn by
+    class.
+    """
+
+    made: Callable[[tuple[Array, ...], str], Arrays]
+    are_classes: bool = False
 
 
 def load(source: str, scaling: Scaling | None = None, validation: float = 0.15, split_seed: int = 0) -> Data:
-    """The data named ``source``; see ``data_from``.
+    """The data named ``source``, for a classifier with one input; see ``data_from``.
 
     Raises UserError for an unknown source and for arrays that don't fit together.
     """
-    return data_from(_arrays(source), source, scaling, validation, split_seed)
-
-
-def check_data(source: str, may_lack_labels: bool = False) -> None:
-    """Raises UserError where ``load`` surely would, or ``load_inputs`` for data without labels, without any work."""
-    file = Path(source) if source.endswith(".npz") else _own_file(source) if source in KNOWN else None
-    if file is not None:
-        with _plain_arrays(file):
-            _keys(file, may_lack_labels)
-    elif source not in ("digits", *KNOWN):
-        _named_function(source, check_function)
-
-
-def load_inputs(source: str, scaling: Scaling | None = None) -> Array:
-    """The training inputs of the data named ``source``, for work that needs no labels.
-
-    The same as from ``load``, but an .npz file may hold ``x_train`` alone, and a function may return a single array.
-    Raises UserError as ``load`` does.
-    """
-    arrays = _npz(Path(source), may_lack_labels=True) if source.endswith(".npz") else _arrays(source)
-    if len(arrays) > 1:
-        return data_from(arrays, source, scaling).x_train
-    x = _array(arrays[0], source)
-    return (scaling or Scaling()).apply(_inputs(x, x, "train", source))
+    return labelled(held_in(source, Takes()), scaling, validation, split_seed)
 
 
 def data_from(
@@ -125,163 +98,142 @@ def data_from(
     ``split_seed`` alone, so that runs with different seeds are judged on the same samples.
     Raises UserError if the arrays don't fit together.
     """
-    if arrays and all(map(is_stream, arrays)):
-        arrays = arrays_of(arrays, name)
-    if len(arrays) not in (len(KEYS), len(KEYS_IN_THREE_PARTS)):
-        raise UserError(
-            f"data '{name}' must be {len(KEYS)} arrays: {', '.join(KEYS)}; or {len(KEYS_IN_THREE_PARTS)}: "
-            f"{', '.join(KEYS_IN_THREE_PARTS)}; got {len(arrays)}"
-        )
-    x_train, y_train, *held_out, x_test, y_test = (_array(array, name) for array in arrays)
+    return labelled(held_by(arrays, name, Takes()), scaling, validation, split_seed)
+
+
+def labelled(
+    held: Held,
+    scaling: Scaling | None = None,
+    validation: float = 0.15,
+    split_seed: int = 0,
+    targets: Targets | None = None,
+) -> Data:
+    """What a source holds in three parts, scaled and with the targets of a task, by default the numbers of classes.
+
+    A test part that it lacks is TEST_SHARE of the training part, and then a validation part the fraction
+    ``validation``; both are drawn with ``split_seed``. Raises UserError if something doesn't fit together.
+    """
+    if held.lacks:
+        raise UserError(held.lacks)
+    targets = targets or CLASSES
     scaling = scaling or Scaling()
-    preparation = asdict(scaling)
-    parts = {"train": (x_train, y_train), "test": (x_test, y_test)}
-    if held_out:
-        parts["validation"] = held_out[0], held_out[1]
-    checked = {part: (scaling.apply(_inputs(x, y, part, name)), _labels(y, name)) for part, (x, y) in parts.items()}
-    if len(shapes := {x.shape[1:] for x, _ in checked.values()}) > 1:
-        raise UserError(f"data '{name}' has samples of several shapes: {', '.join(map(str, sorted(shapes)))}")
-    if not held_out:
-        checked |= _split(*checked["train"], validation, split_seed, name)
-        preparation |= {"validation": validation, "split_seed": split_seed}
-    return Data(name, *checked["train"], *checked["validation"], *checked["test"], preparation)
+    preparation = {**asdict(scaling), **held.facts}
+    parts = {
+        part if part in (VALIDATION, TEST) else TRAIN: (_scaled(one.x, one.y, part, held.name, scaling), one.y)
+        for part, one in held.parts.items()
+    }
+    checked: dict[str, tuple[Arrays, Arrays]] = {
+        part: (x, targets.made(y, held.name)) for part, (x, y) in parts.items()
+    }
+    _check_shapes([x for x, _ in checked.values()], held.name)
+    for part, share in ((TEST, TEST_SHARE), (VALIDATION, validation)):
+        if part not in checked:
+            checked |= _split(*checked[TRAIN], part, share, split_seed, held.name, targets.are_classes)
+            preparation |= {part: share, "split_seed": split_seed}
+            if part == TEST:
+                told = (
+                    f"{held.name}: no test part, so {share:.0%} of the samples are kept apart for it, by --split-seed"
+                )
+                warnings.warn(told, DataWarning, stacklevel=3)
+    return Data(held.name, *checked[TRAIN], *checked[VALIDATION], *checked[TEST], preparation)
 
 
-def _split(x: Array, y: Array, validation: float, seed: int, name: str) -> dict[str, tuple[Array, Array]]:
-    """The training and the validation part, stratified if every class has at least two samples."""
-    from sklearn.model_selection import train_test_split
+def inputs_of(held: Held, scaling: Scaling | None = None) -> tuple[Array, ...]:
+    """The inputs to calibrate on, without the labels; those that need no scaling keep their dtype.
 
-    if not 0 < validation < 1:
-        raise UserError(f"the validation part must be a fraction between 0 and 1; got {validation}")
-    counts = np.unique(y, return_counts=True)[1]
-    n_validation = math.ceil(validation * len(y))
-    if min(n_validation, len(y) - n_validation) < len(counts):
-        raise UserError(
-            f"data '{name}': {validation:.0%} of {len(y)} training samples are too few to validate {len(counts)} "
-            "classes on; give more, or your own x_validation and y_validation"
-        )
-    x_train, x_validation, y_train, y_validation = train_test_split(
-        x, y, test_size=n_validation, random_state=seed, stratify=y if counts.min() > 1 else None
-    )
-    return {"train": (x_train, y_train), "validation": (x_validation, y_validation)}
+    Raises UserError if there are none, and for numbers that are not finite.
+    """
+    x, scaling = held.first.x, scaling or Scaling()
+    if not all(map(len, x)):
+        raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
+    _check_one_input(x, held.name, scaling)
+    scaled = x if scaling == Scaling() else tuple(map(scaling.apply, x))
+    if not all(np.isfinite(one).all() for one in scaled):
+        raise UserError("calibration samples must be finite numbers")
+    return scaled
 
 
-def _array(value: Any, name: str) -> Array:
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise UserError(f"data '{name}' holds something that is not an array ({error})") from error
+def tell(held: Held) -> None:
+    """Issues a DataWarning for each thing that people should know of how data was read."""
+    for note in held.notes:
+        warnings.warn(note, DataWarning, stacklevel=3)
 
 
-def _inputs(x: Array, y: Array, part: str, name: str) -> Array:
-    if not x.ndim or not y.ndim or len(x) != len(y) or not len(x):
-        raise UserError(
-            f"data '{name}': x_{part} has shape {x.shape} and y_{part} {y.shape}; both need the same number of samples"
-        )
-    if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
-        raise UserError(f"data '{name}': x_{part} must hold finite numbers")
-    return x
-
-
-def _labels(y: Array, name: str) -> Array:
-    """Integer labels (n,), from integers, whole floats, (n, 1), or one-hot rows."""
-    if not np.issubdtype(y.dtype, np.number) or not np.isfinite(y).all() or (y < 0).any() or (y != np.floor(y)).any():
+def class_labels(y: tuple[Array, ...], name: str) -> Array:
+    """Integer labels (n,), from integers, whole floats, (n, 1), or one-hot rows. Raises UserError for others."""
+    (given,) = y
+    if not given.size:
+        raise UserError(f"data '{name}' has no labels: an array of shape {given.shape}")
+    if not np.isfinite(given).all() or (given < 0).any() or (given != np.floor(given)).any():
         raise UserError(f"data '{name}': labels must be whole numbers from 0, or one-hot rows")
-    rows = y.reshape(len(y), -1)
+    if given.size and given.max() >= MOST_CLASSES:
+        raise UserError(f"data '{name}' has labels up to {int(given.max()):,}; they must be numbers of classes, from 0")
+    rows = given.reshape(len(given), -1)
     if rows.shape[1] == 1:
         return np.asarray(rows[:, 0], np.int64)
-    if y.ndim > 2 or (rows.max(axis=1) != 1).any() or (rows.sum(axis=1) != 1).any():
+    if given.ndim > 2 or (rows.max(axis=1) != 1).any() or (rows.sum(axis=1) != 1).any():
         raise UserError(
-            f"data '{name}': labels of shape {y.shape} must be one-hot, with a single 1 in each row; "
+            f"data '{name}': labels of shape {given.shape} must be one-hot, with a single 1 in each row; "
             "or give one whole number per sample"
         )
     return np.asarray(rows.argmax(axis=1), np.int64)
 
 
-def _arrays(source: str) -> Sequence[Any]:
-    if source == "digits":
-        return _digits()
-    if source in KNOWN:
-        return _known(source)
-    if source.endswith(".npz"):
-        return _npz(Path(source))
-    arrays = _named_function(source, function_of)()
-    if isinstance(arrays, np.ndarray):
-        return (arrays,)
-    if not isinstance(arrays, tuple | list):
-        raise UserError(f"{source}() must return the arrays {', '.join(KEYS)}; it returned {type(arrays).__name__}")
-    return arrays
+CLASSES = Targets(class_labels, are_classes=True)
 
 
-def _named_function(source: str, use: Callable[[str, str], T]) -> T:
-    """What ``use`` makes of a function's name and of what is possible. Raises UserError where it is no such name."""
-    if not re.fullmatch(FUNCTION, source):
-        raise one_of("data", source, ["digits", *KNOWN, "FILE.npz", "package.module:function"])
-    return use(source, f"data may be {POSSIBLE}")
-
-
-def _digits() -> tuple[Array, ...]:
-    """scikit-learn's 1,797 handwritten digits, (n, 8, 8, 1) with values 0 to 16; a fixed fifth is the test part."""
-    from sklearn.datasets import load_digits
+def _split(
+    x: Arrays, y: Arrays, part: str, share: float, seed: int, name: str, by_class: bool
+) -> dict[str, tuple[Arrays, Arrays]]:
+    """What is left of the training part, and a part split off from it: stratified if every class has two samples."""
     from sklearn.model_selection import train_test_split
 
-    digits = load_digits()
-    images = digits.images.astype(np.float32)[..., np.newaxis]
-    x_train, x_test, y_train, y_test = train_test_split(
-        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
-    )
-    return x_train, y_train, x_test, y_test
-
-
-def _known(name: str) -> tuple[Array, ...]:
-    if file := _own_file(name):
-        return _npz(file)
-    import keras
-
-    try:
-        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    except Exception as error:
+    if not 0 < share < 1:
+        raise UserError(f"the {part} part must be a fraction between 0 and 1; got {share}")
+    count = count_of(x)
+    counts = np.unique(each(y)[0], return_counts=True)[1] if by_class else np.array([count])
+    n_split = math.ceil(share * count)
+    if min(n_split, count - n_split) < len(counts):
+        verb = "validate" if part == VALIDATION else part
         raise UserError(
-            f"cannot download '{name}': {error}; put {name}.npz into a folder and set RANKLINE_DATA to it"
-        ) from error
-    return x_train, y_train, x_test, y_test
+            f"data '{name}': {share:.0%} of {count} training samples are too few to {verb} {len(counts)} "
+            f"classes on; give more, or your own x_{part} and y_{part}"
+        )
+    kept, taken = train_test_split(
+        np.arange(count),
+        test_size=n_split,
+        random_state=seed,
+        stratify=each(y)[0] if by_class and counts.min() > 1 else None,
+    )
+    return {one: (rows_of(x, index), rows_of(y, index)) for one, index in ((TRAIN, kept), (part, taken))}
 
 
-def _own_file(name: str) -> Path | None:
-    """The file of a known set in the folder of RANKLINE_DATA, where there is one."""
-    folder = os.environ.get("RANKLINE_DATA")
-    file = Path(folder or "") / f"{name}.npz"
-    return file if folder and file.exists() else None
+def _scaled(x: tuple[Array, ...], y: tuple[Array, ...], part: str, name: str, scaling: Scaling) -> Arrays:
+    """The inputs of a part, scaled and checked: as many samples in every array, all finite."""
+    _check_one_input(x, name, scaling)
+    for number, one in enumerate(x):
+        if not len(one) or any(len(other) != len(one) for other in y):
+            shapes = ", ".join(str(labels.shape) for labels in y)
+            raise UserError(
+                f"data '{name}': x_{part} has shape {one.shape} and y_{part} {shapes}; both need the same number of "
+                "samples, at least 1"
+            )
+        if len(one) != len(x[0]):
+            raise UserError(f"data '{name}': input {number} has {len(one)} samples, the first {len(x[0])}")
+    scaled = [scaling.apply(one) for one in x]
+    if not all(np.isfinite(one).all() for one in scaled):
+        raise UserError(f"data '{name}': x_{part} must hold finite numbers")
+    return joined(scaled)
 
 
-def _npz(path: Path, may_lack_labels: bool = False) -> tuple[Array, ...]:
-    """The arrays of a file in three parts where it has a validation part, else in two; or ``x_train`` alone."""
-    with _plain_arrays(path):
-        keys = _keys(path, may_lack_labels)
-        with np.load(path, allow_pickle=False) as file:
-            return tuple(file[key] for key in keys)
+def _check_one_input(x: tuple[Array, ...], name: str, scaling: Scaling) -> None:
+    if len(x) > 1 and scaling != Scaling():
+        raise UserError(
+            f"--rescale, --mean and --std are for a model with one input; data '{name}' has {len(x)}: scale its arrays"
+        )
 
 
-def _keys(path: Path, may_lack_labels: bool) -> Sequence[str]:
-    """The names of the arrays that a file is read for. Raises UserError where it lacks one of them."""
-    with zipfile.ZipFile(path) as file:  # a lone .npy array, which NumPy reads too, is no such file
-        held = [name.removesuffix(".npy") for name in file.namelist()]
-    keys: Sequence[str] = KEYS_IN_THREE_PARTS if {"x_validation", "y_validation"} & set(held) else KEYS
-    if may_lack_labels and "x_train" in held and not set(keys) <= set(held):
-        return ("x_train",)
-    if missing := [key for key in keys if key not in held]:
-        raise UserError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(held)}")
-    return keys
-
-
-@contextmanager
-def _plain_arrays(path: Path) -> Iterator[None]:
-    """Errors of reading an .npz file as UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}; possible data: {POSSIBLE}") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not an .npz file of plain arrays ({error})") from error
+def _check_shapes(parts: Sequence[Arrays], name: str) -> None:
+    for arrays in zip(*map(each, parts), strict=True):
+        if len(shapes := {one.shape[1:] for one in arrays}) > 1:
+            raise UserError(f"data '{name}' has samples of several shapes: {', '.join(map(str, sorted(shapes)))}")

@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from rankline.src.compress.data.sets import Data, load_inputs
+from rankline.src.compress.data.calibration import training_inputs
+from rankline.src.compress.data.sets import Data, Named
 from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.fit.error_tables import MeasuredErrors, store_spectra
 from rankline.src.compress.methods import DECOMPOSITIONS, get
@@ -58,7 +59,7 @@ def measure_errors(
         )
     matrices = {}
     if calibrate is not None:
-        inputs = _inputs(calibrate, samples)
+        inputs = _inputs(trained, calibrate, samples)
         paths = _calibrated(trained, database, name, methods)
         found = covariances(trained, inputs, list(paths.values()))
         matrices = {layer: found[path].matrix for layer, path in paths.items() if path in found}
@@ -83,9 +84,10 @@ def _calibrated(
     return found
 
 
-def _inputs(calibrate: Any, samples: int) -> Any:
-    if isinstance(calibrate, str | Path):
-        calibrate = load_inputs(str(calibrate))
-    if isinstance(calibrate, Data):
-        calibrate = calibrate.x_train
+def _inputs(model: keras.Model, calibrate: Any, samples: int) -> Any:
+    """An array for a model with one input, else batches."""
+    if isinstance(calibrate, str | Path | Data | Named):
+        given = str(calibrate) if isinstance(calibrate, Path) else calibrate
+        arrays = [one[:samples] for one in training_inputs(model, given, samples)]
+        return arrays[0] if len(arrays) == 1 else [arrays]
     return calibrate[:samples] if hasattr(calibrate, "shape") else calibrate

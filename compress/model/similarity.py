@@ -23,9 +23,6 @@ LARGEST_BATCH = 128
 KEPT_BYTES = 2**30
 """Memory for the original's feature maps kept during a search; those beyond are recomputed for every trial."""
 
-INPUT = 0
-"""The index of the call that is the model's input."""
-
 TAIL = (
     keras.layers.Activation,
     keras.layers.BatchNormalization,
@@ -64,21 +61,22 @@ class Reference:
         self,
         original: keras.Model,
         paths: Collection[str],
-        samples: NDArray[Any],
+        samples: NDArray[Any] | Sequence[NDArray[Any]],
         batch_size: int | None = None,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """paths: the layers that may be compared; samples: (n, ...) inputs of the model; batch_size: by default as many
-        samples as ``MAP_BYTES`` allows."""
+        """paths: the layers that may be compared; samples: (n, ...) inputs of the model, of several a list;
+        batch_size: by default as many samples as ``MAP_BYTES`` allows."""
         self.original = original
-        self.samples = samples
+        self.samples = [samples] if isinstance(samples, np.ndarray) else list(samples)
         self.calls = trace(original)
+        self.inputs = {index for index, call in enumerate(self.calls) if not call.inputs}
         self.size = batch_size or fitting_batch(self.calls)
         self.places = {index: call.path for index, call in enumerate(self.calls) if call.path in paths}
         self.tails = {index: _tail(self.calls, index) for index in self.places}
         self.place_of_end = {tail[-1] if tail else index: index for index, tail in self.tails.items()}
         self.room = kept_bytes
-        kept = {*map(self._source, self.places), *self.place_of_end} - {INPUT}
+        kept = {*map(self._source, self.places), *self.place_of_end} - self.inputs
         self.bytes_per_sample = 4 * sum(map(self._elements, kept))
         self.kept: dict[int, dict[int, NDArray[Any]]] = {}
 
@@ -108,33 +106,34 @@ class Reference:
                 sums[places[place]] += _cosines(output, waiting.pop(place))
                 counts[places[place]] += len(output)
 
-        for start in range(0, len(self.samples), self.size):
+        count = len(self.samples[0])
+        for start in range(0, count, self.size):
             self._pass(start, receive)
         return {path: total / counts[path] for path, total in sums.items()}
 
     def _pass(self, start: int, receive: Callable[[int, Any, Any], None]) -> None:
         """Passes a batch's maps to ``receive`` in the order of the calls: the call's index, its input, its output."""
         wanted = {*self.places, *self.place_of_end}
-        batch = keras.ops.convert_to_tensor(self.samples[start : start + self.size])
+        batch = [keras.ops.convert_to_tensor(one[start : start + self.size]) for one in self.samples]
         if start in self.kept:
-            maps = {INPUT: batch, **self.kept[start]}
+            maps = {**dict(zip(sorted(self.inputs), batch, strict=True)), **self.kept[start]}
             for index in sorted(wanted):
                 given = maps[self._source(index)] if index in self.places else None
                 receive(index, given, maps.get(index))
             return
-        size = self.bytes_per_sample * len(batch)
+        size = self.bytes_per_sample * len(batch[0])
         seen: dict[int, Any] = {}
 
         def receive_and_keep(index: int, given: Sequence[Any], output: Any) -> None:
             receive(index, given[0], output)
             if size > self.room:
                 return
-            if index in self.places and self._source(index) != INPUT:
+            if index in self.places and self._source(index) not in self.inputs:
                 seen[self._source(index)] = given[0]
             if index in self.place_of_end:
                 seen[index] = output
 
-        feature_maps(self.original, [batch], wanted, receive_and_keep)
+        feature_maps(self.original, batch, wanted, receive_and_keep)
         if size <= self.room:
             self.room -= size
             self.kept[start] = {key: keras.ops.convert_to_numpy(map_) for key, map_ in seen.items()}

@@ -10,11 +10,12 @@ import keras
 from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.layers.tt_matrix import TTMatrix
 from rankline.src.compress.training.fine_tuning import Score
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import METRICS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
-from rankline.src.dse.numbers import change, percent, points
+from rankline.src.dse.numbers import change
 from rankline.src.dse.plan import Plan
 
 
@@ -32,8 +33,18 @@ class Card:
     after: TrialRecord
     notes: Sequence[str]
 
-    def text(self, model: keras.Model, plan: Plan, test: Score | None, original_test: Score | None) -> str:
-        """Markdown: the change in costs and scores, the data, and the factorized layers."""
+    def text(
+        self,
+        model: keras.Model,
+        plan: Plan,
+        test: Score | None,
+        original_test: Score | None,
+        measure: Measure = ACCURACY,
+    ) -> str:
+        """Markdown: the change in costs and scores, the data, and the factorized layers.
+
+        measure: what the models are judged by.
+        """
         lines = [
             f"# {self.title}, compressed",
             "",
@@ -42,7 +53,7 @@ class Card:
             "| | original | compressed | change |",
             "|---|---|---|---|",
             *self._costs(),
-            *self._scores(test, original_test),
+            *self._scores(test, original_test, measure),
             "",
             *_uncounted(model),
             *(line for note in self.notes for line in (note, "")),
@@ -56,17 +67,13 @@ class Card:
         rows = [(one.titled(one.heading, before), one.of(before), one.of(after)) for one in METRICS.values()]
         return [f"| {name} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |" for name, was, now in rows]
 
-    def _scores(self, test: Score | None, original_test: Score | None) -> list[str]:
+    def _scores(self, test: Score | None, original_test: Score | None, measure: Measure) -> list[str]:
         rows = [
-            ("validation accuracy", self.before.accuracy, self.after.accuracy),
-            (
-                "test accuracy of the saved file",
-                None if original_test is None else original_test.accuracy,
-                None if test is None else test.accuracy,
-            ),
+            (f"validation {measure.name}", measure.of(self.before), measure.of(self.after)),
+            (f"test {measure.name} of the saved file", _value(original_test, measure), _value(test, measure)),
         ]
         return [
-            f"| {name} | {percent(was)} | {percent(now)} | {points(now - was)} |"
+            f"| {name} | {measure.text(was)} | {measure.text(now)} | {measure.change(was, now)} |"
             for name, was, now in rows
             if was is not None and now is not None
         ]
@@ -76,6 +83,12 @@ def _uncounted(model: keras.Model) -> list[str]:
     """Which layers' FLOPs are missing in the costs; empty if none are."""
     names = uncounted(describe(model).layers)
     return [f"At least: {uncounted_sentence(names)}.", ""] if names else []
+
+
+def _value(score: Score | None, measure: Measure) -> float | None:
+    if score is None:
+        return None
+    return score.accuracy if measure.is_accuracy else score.metric
 
 
 def how_to_load(model: keras.Model) -> list[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import keras
 
-from rankline.src.compress.data.sets import Array
+from rankline.src.compress.data.arrays import Array
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.files import saved_and_loaded
 from rankline.src.compress.runs.card import Card
 from rankline.src.compress.runs.recorder import Recorder
 from rankline.src.compress.training.fine_tuning import Score, evaluate
+from rankline.src.db.records.measure import record_test
 from rankline.src.db.records.runs import finish_run
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.plan import Plan, write_plan
@@ -75,14 +76,18 @@ class Delivery:
             raise RuntimeError(f"{path} has {counted.params:,} params and {counted.flops:,} FLOPs, not those on record")
         delivered = Delivered(path, self._tested(loaded), self.original_test, path.stat().st_size)
         write_plan(plan, path.with_suffix(".plan.json"))
-        write_text(path.with_suffix(".md"), card.text(model, plan, delivered.test, delivered.original_test))
+        text = card.text(model, plan, delivered.test, delivered.original_test, self.recorder.job.measure)
+        write_text(path.with_suffix(".md"), text)
         return delivered
 
     def close(self, status: str, delivered: Delivered | None) -> None:
         """Closes the run's record with the scores of the delivered model (None: several models, so no score)."""
         test, before = None if delivered is None else delivered.test, self.original_test
+        job = self.recorder.job
+        if not job.measure.is_accuracy and before is not None:
+            record_test(job.database.engine, self.recorder.run, None if test is None else test.metric, before.metric)
         finish_run(
-            self.recorder.job.database.engine,
+            job.database.engine,
             self.recorder.run,
             status,
             None if test is None else test.accuracy,
@@ -91,5 +96,8 @@ class Delivery:
         )
 
     def _tested(self, model: keras.Model) -> Score | None:
-        data = self.recorder.job.data
-        return None if data is None else evaluate(model, data.x_test, data.y_test)
+        job = self.recorder.job
+        if job.data is None:
+            return None
+        own = None if job.task.classifies else job.metric
+        return evaluate(model, job.data.x_test, job.data.y_test, metric=own, task=job.task)

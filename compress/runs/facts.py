@@ -11,10 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from rankline.src.compress.data.arrays import each
 from rankline.src.compress.data.classifier import frozen_layers
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.compress.training.fine_tuning import ScoreFunction
+from rankline.src.compress.training.losses import score_name
+from rankline.src.db.records.measure import SCORE
 from rankline.src.dse.keras_model.graph import trace
 
 VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
@@ -33,7 +35,8 @@ def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
     """A run's settings, environment and request, as plain values."""
     return {
         **asdict(settings),
-        **({} if job.metric is None else {"own_metric": _name(job.metric)}),
+        **({} if job.metric is None else {"own_metric": score_name(job.metric)}),
+        **score_facts(job),
         "data": job.labelled.name,
         "preparation": job.labelled.preparation,
         "frozen": frozen_layers(job.model),
@@ -42,13 +45,20 @@ def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
+def score_facts(job: Job) -> dict[str, Any]:
+    """What the models are judged by, where that is no accuracy, and how they are trained."""
+    return {} if job.measure.is_accuracy else {SCORE: job.measure.as_dict(), "task": job.task.told}
+
+
 def key_of(job: Job, settings: Settings) -> str:
     """Hash of the model's layers and weights, the data, and all settings that decide what is tried.
 
     It is the same for a model in memory and for that model loaded from a file.
     """
     decisive = {name: value for name, value in asdict(settings).items() if name not in BUDGET}
-    judged_by = None if job.metric is None else _name(job.metric)
+    judged_by: Any = None if job.metric is None else score_name(job.metric)
+    if not job.measure.is_accuracy:
+        judged_by = [judged_by, job.task.told]
     found = hashlib.blake2b(json.dumps([decisive, judged_by], sort_keys=True).encode(), digest_size=16)
     weighted = (call.path for call in trace(job.model) if getattr(call.layer, "weights", ()))
     found.update(" ".join(weighted).encode())
@@ -56,11 +66,7 @@ def key_of(job: Job, settings: Settings) -> str:
         found.update(f"{weight.name} {weight.shape}".encode())
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
     for part in ("x_train", "y_train", "x_validation", "y_validation"):
-        array = np.ascontiguousarray(getattr(job.labelled, part))
-        found.update(f"{part} {array.shape} {array.dtype}".encode())
-        found.update(array.data)
+        for array in map(np.ascontiguousarray, each(getattr(job.labelled, part))):
+            found.update(f"{part} {array.shape} {array.dtype}".encode())
+            found.update(array.data)
     return found.hexdigest()
-
-
-def _name(metric: ScoreFunction) -> str:
-    return getattr(metric, "__name__", type(metric).__name__)

@@ -10,8 +10,10 @@ import keras
 
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.runs.watch import ignore_trial
-from rankline.src.compress.training.fine_tuning import ScoreFunction
+from rankline.src.compress.training.losses import ScoreFunction, score_name
+from rankline.src.compress.training.task import Task
 from rankline.src.db.database import Database
+from rankline.src.db.records.measure import Measure
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -23,7 +25,8 @@ class Job:
 
     on_trial: called with each recorded trial; callbacks: Keras callbacks for every fine-tuning; metric: the user's
     own score, of labels and outputs, used instead of the settings' metric, higher is better; request: the recorded
-    request for the run; progress: called as the work on a trial advances.
+    request for the run; progress: called as the work on a trial advances; task: what the model is trained for and
+    judged by.
     """
 
     model: keras.Model
@@ -35,6 +38,23 @@ class Job:
     metric: ScoreFunction | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = no_progress
+    task: Task = field(default_factory=Task)
+
+    @property
+    def measure(self) -> Measure:
+        """What people are shown of the models: their accuracy, or another score."""
+        own = None if self.task.classifies else self._own
+        return own or self.task.measure
+
+    @property
+    def judged_by(self) -> Measure | None:
+        """The score that decides in place of the settings' accuracy or loss; None if there is none."""
+        return self._own or (None if self.task.measure.is_accuracy else self.task.measure)
+
+    @property
+    def _own(self) -> Measure | None:
+        """The user's own score, which a drop is in the units of."""
+        return None if self.metric is None else Measure(score_name(self.metric), is_drop_relative=False)
 
     @property
     def labelled(self) -> Data:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from rankline.src.compress.data.arrays import each
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.run import Run
@@ -76,19 +77,21 @@ class Recorder:
         clock, model, data = Clock(), self.job.model, self.job.data
         score = self.judged(model)
         limited = settings if settings is not None and settings.metric == "accuracy" else None
-        if limited is not None and self.job.metric is None and score is not None and data is not None:
-            warn_of_guesses(model, score, data.y_validation, limited.max_drop)
+        if limited is not None and self.job.judged_by is None and score is not None and data is not None:
+            warn_of_guesses(model, score, each(data.y_validation)[0], limited.max_drop)
         return self.record(ORIGINAL, cost_of(model), clock, score)
 
     def tuned(self, model: keras.Model, how: FineTuning, seed: int) -> None:
         """Fine-tunes a model in place. Raises DivergedError."""
         callbacks = [*self.job.callbacks, EpochProgress(self.progress)]
-        fine_tune(model, self.job.train, self.job.validation, how, seed, callbacks)
+        fine_tune(model, self.job.train, self.job.validation, how, seed, callbacks, self.job.task)
 
     def judged(self, model: keras.Model) -> Score | None:
         """A model's score on the validation part; None without labels. Raises DivergedError."""
         self.progress("judging", 0, 0)
-        return None if self.job.data is None else evaluate(model, *self.job.validation, metric=self.job.metric)
+        if self.job.data is None:
+            return None
+        return evaluate(model, *self.job.validation, metric=self.job.metric, task=self.job.task)
 
     def record(
         self,

@@ -48,7 +48,7 @@ class Stopped:
 
     def check(self) -> None:
         """Raises UserError if its model, data or file can't be opened by the recorded names."""
-        from rankline.src.compress.data.sets import check_data  # NumPy, which an unknown run needn't wait for
+        from rankline.src.compress.data.sources import check_data  # NumPy, which an unknown run needn't wait for
 
         check_model(self.model)
         check_data(self.data)

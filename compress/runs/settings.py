@@ -15,6 +15,7 @@ from rankline.src.dse.layer import conv, dense
 from rankline.src.dse.metric import METRICS
 
 if TYPE_CHECKING:
+    from rankline.src.db.records.measure import Measure
     from rankline.src.db.records.runs import TrialRecord
 
 JUDGED_BY = ("accuracy", "loss")
@@ -28,8 +29,9 @@ class Settings:
 
     - ``objective``: the metric to lower, such as params or flops
     - ``conv_method``, ``dense_method``: the methods for convolutions and for dense layers
-    - ``metric``: accuracy or loss, by which trials are judged
-    - ``max_drop``: the most that it may get worse
+    - ``metric``: accuracy or loss, by which trials are judged; where there is no accuracy, its place is taken by the
+      score of the model's task
+    - ``max_drop``: the most that it may get worse; of a score that is no accuracy, a fraction of the original's value
     - ``step``: how much of the objective's reduction a layer gives back at a time
     - ``max_solutions``: configurations tried at each level
     - ``tolerance``: how far above a level of the objective's reduction a configuration may lie
@@ -112,16 +114,26 @@ class Settings:
         if not 0 <= self.seed < 2**31:
             raise UserError(f"seed must be from 0 to {2**31 - 1:,}; got {self.seed}")
 
-    def merit(self, trial: TrialRecord, own_metric: bool = False) -> float:
-        """The score of a trial, higher is better: the user's own metric, the accuracy, or minus the loss."""
-        value = trial.metric if own_metric else getattr(trial, self.metric)
-        if value is None:
-            return float("-inf")
-        return float(value) if own_metric or self.metric == "accuracy" else -float(value)
+    def merit(self, trial: TrialRecord, by: Measure | None = None) -> float:
+        """The score of a trial, higher is better. by: a score in place of the settings' accuracy or loss."""
+        if (by := self._decisive(by)) is not None:
+            value = by.goodness(trial)
+        elif self.metric == "accuracy":
+            value = trial.accuracy
+        else:
+            value = None if trial.loss is None else -trial.loss
+        return -math.inf if value is None else float(value)
 
-    def is_good(self, trial: TrialRecord, original: TrialRecord, own_metric: bool = False) -> bool:
+    def is_good(self, trial: TrialRecord, original: TrialRecord, by: Measure | None = None) -> bool:
         """Whether a trial is at most ``max_drop`` worse than the original."""
-        return self.merit(trial, own_metric) >= self.merit(original, own_metric) - self.max_drop - 1e-9
+        before, decisive = self.merit(original, by), self._decisive(by)
+        is_relative = decisive is not None and decisive.is_drop_relative
+        allowed = self.max_drop * abs(before) if is_relative else self.max_drop
+        return self.merit(trial, by) >= before - allowed - 1e-9
+
+    def _decisive(self, by: Measure | None) -> Measure | None:
+        """The score, unless the loss is asked for in place of a task's score."""
+        return None if by is not None and by.is_drop_relative and self.metric == "loss" else by
 
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> Settings:

@@ -57,11 +57,10 @@ def hybrid(
     ``max_trials`` and ``max_minutes`` apply to each search. ``on_part`` and ``jobs``: see ``searched``. Raises
     UserError as ``search`` does, and KeyboardInterrupt, after which the results so far are reused next time.
     """
-    own = job.metric is not None
     pairs, skipped = pairs_of(job, settings, conv_methods, dense_methods)
     parts = searched(job, pairs, on_part, jobs)
     passed = [part for part in parts if part.status == SUCCESS]
-    nearest = max(parts, key=lambda part: settings.merit(part.chosen, own))
+    nearest = max(parts, key=lambda part: settings.merit(part.chosen, job.judged_by))
     layers = _best_layers(passed or [nearest], settings.objective)
     values = {
         **facts_of(job, settings),
@@ -119,6 +118,6 @@ def _tuned(
             recorder.record(FAILED, cost_of(made), clock, None, measured)
             break
         trial = recorder.record(TRIED, cost_of(made), clock, score, measured)
-        good = settings.is_good(trial, original, job.metric is not None)
+        good = settings.is_good(trial, original, job.judged_by)
         clock = Clock()
     return made, good

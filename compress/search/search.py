@@ -193,10 +193,10 @@ class _Search:
             changed = [path for path in plan if self.last is not None and plan[path] != before.get(path)]
             self._advance(changed or plan)
             return False
-        own, merit = self.job.metric is not None, self.settings.merit
-        good = self.settings.is_good(record, self.trials[0], own)
+        by, merit = self.job.judged_by, self.settings.merit
+        good = self.settings.is_good(record, self.trials[0], by)
         self.last = record.number
-        if self.best is None or good or merit(record, own) > merit(self.trials[self.best], own):
+        if self.best is None or good or merit(record, by) > merit(self.trials[self.best], by):
             self.best = record.number
         self.models = {number: model for number, model in self.models.items() if number in (self.last, self.best)}
         if not good:
@@ -256,7 +256,7 @@ class _Search:
 
     def _loss(self, model: keras.Model) -> float:
         score = self.recorder.judged(model)
-        return math.inf if score is None else score.loss
+        return math.inf if score is None or score.loss is None else score.loss
 
     def _layers(self, plan: Plan, alike: Mapping[str, float]) -> tuple[LayerRecord, ...]:
         """Every target's choice; layers that are the original again have no method."""

@@ -20,6 +20,7 @@ import keras
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from rankline.src.compress.data.arrays import each
 from rankline.src.compress.data.memory import available_bytes
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.model.files import save_model
@@ -30,7 +31,9 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import OnPart
 from rankline.src.compress.search.pair_search import PairSearch, part_of
 from rankline.src.compress.search.worker import deaf_to_the_terminal, end_with
-from rankline.src.compress.training.fine_tuning import DivergedError, ScoreFunction
+from rankline.src.compress.training.fine_tuning import DivergedError
+from rankline.src.compress.training.losses import ScoreFunction
+from rankline.src.compress.training.task import Task
 from rankline.src.db.backends.location import sqlite_path
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import INTERRUPTED, RUNNING, TrialRecord, finish_run
@@ -85,6 +88,7 @@ class _Sent:
     network: str
     callbacks: Sequence[keras.callbacks.Callback]
     metric: ScoreFunction | None
+    task: Task
     objects: Mapping[str, Any]
 
 
@@ -104,7 +108,9 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         objects = dict(keras.saving.get_custom_objects())
         location = sqlite_path(job.database.location)
         assert location is not None
-        sent = _Sent(str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, objects)
+        sent = _Sent(
+            str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, job.task, objects
+        )  # fmt: skip
         try:
             # As many threads as in this process: sums depend on how they are split.
             threads, first = os.cpu_count(), {"initializer": end_with, "initargs": (os.getpid(),)}
@@ -131,7 +137,9 @@ def _outcome(sent: _Sent, settings: Settings) -> Outcome:
     trials: list[TrialRecord] = []
     with keras.saving.custom_object_scope(sent.objects), closing(open_database(sent.database)) as database:
         model = load_model(sent.model)
-        job = Job(model, sent.data, database, sent.network, trials.append, sent.callbacks, sent.metric)
+        job = Job(
+            model, sent.data, database, sent.network, trials.append, sent.callbacks, sent.metric, task=sent.task
+        )  # fmt: skip
         return part_of(job, settings), trials
 
 
@@ -147,7 +155,7 @@ def _check_sendable(job: Job) -> None:
     """Raises UserError if the job can't be sent to another process."""
     if sqlite_path(job.database.location) is None:
         raise UserError("parallel searches need a database in an SQLite file, and this is not one; leave out jobs")
-    for what, value in (("callbacks", job.callbacks), ("metric", job.metric)):
+    for what, value in (("callbacks", job.callbacks), ("metric", job.metric), ("task", job.task)):
         try:
             cloudpickle.dumps(value)
         except Exception as error:  # whatever a foreign object raises
@@ -158,7 +166,8 @@ def _check_sendable(job: Job) -> None:
 
 def _fitting(job: Job) -> int:
     """How many searches fit into memory at once, at least one."""
-    arrays = (value for value in vars(job.labelled).values() if hasattr(value, "nbytes"))
+    parts = (getattr(job.labelled, f"{side}_{part}") for side in "xy" for part in ("train", "validation", "test"))
+    arrays = (array for part in parts for array in each(part))
     weights = sum(weight.size * 4 for weight in map(keras.ops.convert_to_numpy, job.model.weights))
     # The data is copied once for training; the weights are held by the original, two trials and Adam's moments.
     needed = PROCESS_BYTES + MAP_BYTES + KEPT_BYTES + sum(array.nbytes for array in arrays) + 8 * weights

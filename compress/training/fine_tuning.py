@@ -1,19 +1,22 @@
-"""Training, one-shot fine-tuning and evaluation of classifiers."""
+"""Training, one-shot fine-tuning and evaluation of models."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
+from rankline.src.compress.data.arrays import Array, Arrays, count_of, each, rows_of
 from rankline.src.compress.data.classifier import is_binary, output_activation
-from rankline.src.compress.data.sets import Array
 from rankline.src.compress.fit.batch_norm import reestimate_if_better
+from rankline.src.compress.training.losses import ScoreFunction, loss_of, loss_value
 from rankline.src.compress.training.settings import FineTuning
+from rankline.src.compress.training.task import Task
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import peak_elements, trace
 
@@ -22,9 +25,6 @@ NORM_SAMPLES = 1000
 
 NORM_BYTES = 2**30
 """... or as many as have feature maps that fit into this many bytes."""
-
-ScoreFunction = Callable[[Array, Array], float]
-"""The user's own score, of labels and the model's outputs; higher is better."""
 
 
 class DivergedError(UserError):
@@ -37,39 +37,44 @@ class GuessWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy as a fraction, the mean loss, and the user's own metric."""
+    """A classifier's accuracy as a fraction, the mean loss, and the score or the user's own metric; None where there is
+    none."""
 
-    accuracy: float
-    loss: float
+    accuracy: float | None
+    loss: float | None
     metric: float | None = None
 
 
 def fine_tune(
     model: keras.Model,
-    train: tuple[Array, Array],
-    validation: tuple[Array, Array],
+    train: tuple[Arrays, Arrays],
+    validation: tuple[Arrays, Arrays],
     settings: FineTuning,
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    task: Task | None = None,
 ) -> None:
     """Trains the model in place; the same seed gives the same weights. A model of frozen layers isn't changed.
 
-    BatchNorm moments are then re-estimated on training samples if that lowers the validation loss; callbacks, which
-    have ended by then, don't see this.
+    task: what it is trained for, by default as a classifier. BatchNorm moments are then re-estimated on training
+    samples if that lowers the validation loss; callbacks, which have ended by then, don't see this.
 
     Raises DivergedError if no epoch has a finite loss.
     """
     if settings.epochs == 0 or not model.trainable_weights:
         return
     keras.utils.set_random_seed(seed)
-    _compile(model, settings.learning_rate)
+    _compile(model, settings.learning_rate, task or Task())
     monitor = {"monitor": "val_loss", "mode": "min"}
-    size = _shared_out(settings.batch_size, len(validation[0]), model)
+    size = _shared_out(settings.batch_size, count_of(validation[0]), model)
+    x, y = _as_taken(model, *train)
+    held_out = _as_taken(model, *validation)
     history = model.fit(
-        *train,
-        validation_data=validation,
+        x,
+        y,
+        validation_data=held_out,
         epochs=settings.epochs,
-        batch_size=_shared_out(settings.batch_size, len(train[0]), model),
+        batch_size=_shared_out(settings.batch_size, count_of(train[0]), model),
         validation_batch_size=size,
         verbose=0,
         callbacks=[
@@ -84,41 +89,111 @@ def fine_tune(
             "check the data's range (--rescale, --mean, --std) or lower the learning rate"
         )
     reestimate_if_better(
-        model, lambda: [_some(model, train[0], seed)], lambda: float(model.evaluate(*validation, size, verbose=0)[0])
+        model,
+        lambda: each(_some(model, train[0], seed)),
+        lambda: float(np.ravel(model.evaluate(*held_out, size, verbose=0))[0]),
     )
 
 
-def _some(model: keras.Model, x: Array, seed: int) -> Array:
+def _some(model: keras.Model, x: Arrays, seed: int) -> Arrays:
     """The samples, in order, on which BatchNorm moments are re-estimated."""
-    count = min(NORM_SAMPLES, NORM_BYTES // (4 * peak_elements(trace(model))), len(x))
-    return x[np.sort(np.random.default_rng(seed).choice(len(x), max(count, 1), replace=False))]
+    total = count_of(x)
+    count = min(NORM_SAMPLES, NORM_BYTES // (4 * peak_elements(trace(model))), total)
+    return rows_of(x, np.sort(np.random.default_rng(seed).choice(total, max(count, 1), replace=False)))
 
 
 def evaluate(
-    model: keras.Model, x: Array, y: Array, batch_size: int = 256, metric: ScoreFunction | None = None
+    model: keras.Model,
+    x: Arrays,
+    y: Arrays,
+    batch_size: int = 256,
+    metric: ScoreFunction | None = None,
+    task: Task | None = None,
 ) -> Score:
-    """Accuracy, loss and ``metric`` on labelled samples.
+    """Accuracy, loss and score on labelled samples. task: by default that of a classifier; metric: the user's own
+    score, used instead of the task's.
 
-    Raises DivergedError if the model's outputs or the metric are NaN or infinite.
+    Raises DivergedError if the model's outputs or the score are NaN or infinite.
     """
-    outputs = model.predict(x, batch_size=_shared_out(batch_size, len(x), model), verbose=0)
-    if not np.isfinite(outputs).all():
+    task = task or Task()
+    if not task.classifies:
+        return _evaluated(model, x, y, batch_size, metric, task)
+    (labels,) = each(y)
+    outputs = model.predict(inputs_for(model, x), batch_size=_shared_out(batch_size, count_of(x), model), verbose=0)
+    _check_finite(model, [outputs])
+    predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
+    # Per sample, because Keras divides its mean by the number of ``tf.distribute`` devices in scope.
+    loss = keras.ops.mean(_loss(model, reduction=None)(labels.reshape(-1, 1), outputs))
+    own = None if metric is None else float(metric(labels, outputs))
+    if metric is None and task.scored is not None:
+        measured = task.scored.metric.made()
+        one_hot = outputs.shape[-1] > 1 and task.scored.metric.takes_one_hot
+        measured.update_state(np.eye(outputs.shape[-1])[labels] if one_hot else labels, outputs)
+        own = _value_of(measured)
+    return Score(float((predicted == labels).mean()), float(keras.ops.convert_to_numpy(loss)), _finite(own, model))
+
+
+def _evaluated(
+    model: keras.Model, x: Arrays, y: Arrays, batch_size: int, metric: ScoreFunction | None, task: Task
+) -> Score:
+    """The loss and the score of a model that is no classifier, batch by batch, so that outputs needn't fit into memory
+    at once."""
+    scored = None if task.scored is None else task.scored.metric.made()
+    total, count, kept = 0.0, count_of(x), []
+    losses = [loss_of(one) for one in task.losses]
+    for start in range(0, count, batch_size):
+        index = slice(start, start + batch_size)
+        targets = each(rows_of(y, index))
+        outputs = keras.tree.flatten(model.predict_on_batch(inputs_for(model, rows_of(x, index))))
+        _check_finite(model, outputs)
+        pairs = zip(losses, task.weights, targets, outputs, strict=False)
+        total += len(targets[0]) * sum(weight * loss_value(loss, one, made) for loss, weight, one, made in pairs)
+        if scored is not None and task.scored is not None:
+            scored.update_state(targets[task.scored.output], outputs[task.scored.output])
+        if metric is not None:
+            kept.append((targets[0], outputs[0]))
+    loss = total / count if task.losses else None
+    value = loss if scored is None else _value_of(scored)
+    if metric is not None:
+        value = float(metric(*(np.concatenate(some) for some in zip(*kept, strict=True))))
+    return Score(None, loss, _finite(value, model))
+
+
+def _value_of(metric: Any) -> float:
+    """The value of a metric; the mean of its values where it has one for each class."""
+    return float(np.mean(keras.ops.convert_to_numpy(metric.result())))
+
+
+def _check_finite(model: keras.Model, outputs: Sequence[Array]) -> None:
+    if not all(np.isfinite(one).all() for one in outputs):
         raise DivergedError(
             f"model '{model.name}' gives NaN or infinite outputs; check its weights and the data's range"
         )
-    predicted = outputs[:, 0] > 0.5 if is_binary(model) else outputs.argmax(axis=-1)
-    # Per sample, because Keras divides its mean by the number of ``tf.distribute`` devices in scope.
-    loss = keras.ops.mean(_loss(model, reduction=None)(y.reshape(-1, 1), outputs))
-    own = None if metric is None else float(metric(y, outputs))
-    if own is not None and not np.isfinite(own):
-        raise DivergedError(f"the metric of model '{model.name}' is {own}; it must be a finite number")
-    return Score(float((predicted == y).mean()), float(keras.ops.convert_to_numpy(loss)), own)
+
+
+def _finite(score: float | None, model: keras.Model) -> float | None:
+    if score is not None and not np.isfinite(score):
+        raise DivergedError(f"the metric of model '{model.name}' is {score}; it must be a finite number")
+    return score
+
+
+def inputs_for(model: keras.Model, x: Arrays) -> Any:
+    """The inputs in the structure that a model takes."""
+    arrays = each(x)
+    return arrays[0] if len(arrays) == 1 else keras.tree.pack_sequence_as(model.input, list(arrays))
+
+
+def _as_taken(model: keras.Model, x: Arrays, y: Arrays) -> tuple[Any, Any]:
+    """Inputs and labels in the structure that a model takes and gives."""
+    targets = each(y)
+    packed = targets[0] if len(targets) == 1 else keras.tree.pack_sequence_as(model.output, list(targets))
+    return inputs_for(model, x), packed
 
 
 def warn_of_guesses(model: keras.Model, score: Score, labels: Array, max_drop: float) -> None:
     """Issues a GuessWarning if always guessing the commonest label stays within ``max_drop`` of the accuracy."""
     commonest = float(np.bincount(labels).max() / len(labels))
-    if score.accuracy - max_drop <= commonest:
+    if score.accuracy is not None and score.accuracy - max_drop <= commonest:
         warnings.warn(
             f"model '{model.name}' has an accuracy of {score.accuracy:.1%}, of which {100 * max_drop:g} points may be "
             f"lost, and the commonest label alone gives {commonest:.1%}: a model that knows nothing would do; check "
@@ -141,8 +216,17 @@ def _shared_out(batch_size: int, count: int, model: keras.Model) -> int:
     return batch_size
 
 
-def _compile(model: keras.Model, learning_rate: float) -> None:
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=_loss(model), metrics=["accuracy"])
+def _compile(model: keras.Model, learning_rate: float, task: Task) -> None:
+    optimizer = keras.optimizers.Adam(learning_rate)
+    if task.classifies:
+        model.compile(optimizer=optimizer, loss=_loss(model), metrics=["accuracy"])
+    elif len(task.losses) == 1:
+        model.compile(optimizer=optimizer, loss=loss_of(task.losses[0]))
+    else:
+        losses, weights = (
+            keras.tree.pack_sequence_as(model.output, list(some)) for some in (map(loss_of, task.losses), task.weights)
+        )
+        model.compile(optimizer=optimizer, loss=losses, loss_weights=weights)
 
 
 def _loss(model: keras.Model, reduction: str | None = "sum_over_batch_size") -> keras.losses.Loss:

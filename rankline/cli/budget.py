@@ -25,7 +25,7 @@ from rankline.cli.output import (
     write_json,
 )
 from rankline.cli.quiet import load_keras
-from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
+from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS, METRICS
 from rankline.src.dse.numbers import percent, si
@@ -45,8 +45,8 @@ def budget(
         typer.Option(
             "--calibrate",
             "--data",
-            help="Data as compress takes it, of whose training part samples are drawn, or x_train alone without "
-            "labels; labels only tell the accuracy.",
+            help="Data as compress takes it, of whose training part samples are drawn, or inputs alone (an .npz or "
+            ".npy file, a folder of pictures, a function); labels only tell the accuracy or the score.",
             metavar="DATA",
         ),
     ],
@@ -99,6 +99,8 @@ def budget(
     ] = None,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate for that.")] = 1e-4,
     batch_size: Annotated[int, typer.Option(help="Samples a training step for that.")] = 32,
+    loss: LossOption = None,
+    score: ScoreOption = None,
     db: DatabaseOption = DEFAULT_DATABASE,
     name: NameOption = None,
     rescale: RescaleOption = "1",
@@ -121,7 +123,8 @@ def budget(
         raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
     from rankline.src.compress.budget.limits import budgets_of
     from rankline.src.compress.budget.settings import BudgetSettings
-    from rankline.src.compress.data.sets import check_data
+    from rankline.src.compress.data.sources import check_data
+    from rankline.src.compress.data.takes import saved_takes
     from rankline.src.compress.model.destination import check_folder, check_target
     from rankline.src.compress.search.patterns import check_patterns
     from rankline.src.compress.training.settings import FineTuning
@@ -143,27 +146,27 @@ def budget(
     budgets_of({metric: keep.get(f"keep_{metric}") for metric in METRICS}, shares)
     (check_target if shares is None else check_folder)(out)
     check_patterns(check_model(model), settings.include, settings.exclude)
-    check_data(calibrate, may_lack_labels=True)
+    check_data(calibrate, may_lack_labels=True, takes=saved_takes(model))
     check_database(db)
     tell_replaced(out, ".plan.json", ".md")
     load_keras()
     from rankline.api import budget as run_budget
     from rankline.cli.present.budget import budget_summary, write_budget
     from rankline.cli.present.progress import bar
-    from rankline.src.compress.data.calibration import named
     from rankline.src.compress.data.classifier import ScaleWarning
+    from rankline.src.compress.data.sets import DataWarning, Named
     from rankline.src.compress.fit.covariance import CalibrationWarning
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.methods.cp import ConvergenceWarning
     from rankline.src.reports.report.sweep import write_sweep
 
     with (
-        warnings_as_notes(CalibrationWarning, ConvergenceWarning, ScaleWarning),
+        warnings_as_notes(CalibrationWarning, ConvergenceWarning, DataWarning, ScaleWarning),
         bar("", "reading the data") as progress,
     ):
         done = run_budget(
             model,
-            named(calibrate, scaling),
+            Named(calibrate, scaling),
             db,
             **keep,
             sweep=shares,
@@ -171,6 +174,8 @@ def budget(
             settings=settings,
             fit_settings=FitSettings(norms=norms, seed=seed),
             name=name,
+            loss=loss,
+            score=score,
             on_trial=_told,
             progress=progress,
         )
@@ -223,5 +228,7 @@ def _told(trial: TrialRecord) -> None:
     """A line about a model that was made."""
     what = "original" if trial.number == 0 else f"model {trial.number}"
     accuracy = "" if trial.accuracy is None else f"  accuracy {percent(trial.accuracy):>7}"
+    if trial.accuracy is None and trial.metric is not None:
+        accuracy = f"  score {trial.metric:.4g}"
     costs = f"params {si(trial.cost.params):>6}  {FLOPS.titled('FLOPs', trial.cost)} {si(trial.cost.flops):>6}"
     note(f"{what:>9}{accuracy}  {costs}  {trial.seconds:5.1f} s")

@@ -24,7 +24,7 @@ from rankline.cli.output import (
     write_json,
 )
 from rankline.cli.quiet import load_keras
-from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
+from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
 
 GOES_ON_WITH = ("resume", "db", "max_trials", "max_minutes", "as_json", "as_csv")
@@ -36,7 +36,10 @@ def compress(
     model: Annotated[str | None, typer.Argument(help=MODEL_HELP, metavar="MODEL")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="digits, mnist, fashion_mnist, cifar10, cifar100, a .npz file, or package.module:function."),
+        typer.Option(
+            help="digits, mnist, fashion_mnist, cifar10, cifar100, a .npz file, a folder of class folders of pictures, "
+            "or package.module:function."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The .keras file to write; its plan and a model card lie next to it.")
@@ -71,8 +74,18 @@ def compress(
             autocompletion=completion.methods,
         ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What is judged by: accuracy or loss.")] = "accuracy",
-    max_drop: Annotated[float, typer.Option(help="Most points of accuracy to lose (of the loss: hundredths).")] = 1.5,
+    metric: Annotated[
+        str, typer.Option(help="What is judged by: accuracy (where there is none, the score) or loss.")
+    ] = "accuracy",
+    loss: LossOption = None,
+    score: ScoreOption = None,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            help="Most points of accuracy to lose; of another score, percent of its value; with --metric loss, "
+            "hundredths."
+        ),
+    ] = 1.5,
     step: Annotated[float, typer.Option(help="Points of reduction that a layer gives back at a time.")] = 5.0,
     max_sol: Annotated[int, typer.Option(help="Configurations tried a level.")] = 1,
     include: Annotated[
@@ -170,9 +183,10 @@ def compress(
         Approach(**asked).settings(settings)
         check_target(out)
         check_patterns(check_model(model), settings.include, settings.exclude)
-        from rankline.src.compress.data.sets import check_data  # NumPy, which an unknown run needn't wait for
+        from rankline.src.compress.data.sources import check_data  # NumPy, which an unknown run needn't wait for
+        from rankline.src.compress.data.takes import saved_takes
 
-        check_data(data)
+        check_data(data, takes=saved_takes(model))
         check_database(db)
         tell_replaced(out, ".plan.json", ".md")
     load_keras()
@@ -181,18 +195,21 @@ def compress(
     from rankline.cli.present.progress import bar, tell_search, tell_trial
     from rankline.cli.present.summary import summary, write_summary
     from rankline.src.compress.data.classifier import ScaleWarning
-    from rankline.src.compress.data.sets import load
+    from rankline.src.compress.data.sets import DataWarning, Named
     from rankline.src.compress.training.fine_tuning import GuessWarning
     from rankline.src.db.records.runs import INTERRUPTED
 
-    with warnings_as_notes(GuessWarning, ScaleWarning), bar("", "reading the model and the data") as progress:
+    with (
+        warnings_as_notes(DataWarning, GuessWarning, ScaleWarning),
+        bar("", "reading the model and the data") as progress,
+    ):
         told: dict[str, Any] = {"on_trial": tell_trial, "progress": progress}
         if resume is not None:
             done = run_on(resume, db, max_trials=max_trials, max_minutes=max_minutes, **told)
         else:
             done = run_compression(
-                str(model), load(str(data), scaling, split_seed=split_seed), db, name=name, out=out, settings=settings,
-                on_part=tell_search, **asked, **told,
+                str(model), Named(str(data), scaling, split_seed=split_seed), db, name=name, out=out, settings=settings,
+                on_part=tell_search, loss=loss, score=score, **asked, **told,
             )  # fmt: skip
     found = summary(done)
     if as_json:

@@ -52,8 +52,8 @@ def explore(
     calibrate: Annotated[
         str | None,
         typer.Option(
-            help="The same with the errors of the layers' outputs on this data: as compress takes it, or x_train alone "
-            "without labels.",
+            help="The same with the errors of the layers' outputs on this data: as compress takes it, or inputs alone "
+            "(an .npz or .npy file, a folder of pictures, a function).",
             metavar="DATA",
         ),
     ] = None,
@@ -98,9 +98,10 @@ def explore(
         check_model(sources[0])
     given, scaling = sizes(input_shape), scaling_of(rescale, mean, std)
     if calibrate is not None:
-        from rankline.src.compress.data.sets import check_data
+        from rankline.src.compress.data.sources import check_data
+        from rankline.src.compress.data.takes import saved_takes
 
-        check_data(calibrate, may_lack_labels=True)
+        check_data(calibrate, may_lack_labels=True, takes=saved_takes(sources[0]))
     check_database(db)
     load_keras_for(sources[0])
     from rankline.cli.present.progress import bar

@@ -10,10 +10,8 @@ from rankline.cli.present.table import rounded, share
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    from numpy.typing import NDArray
 
-    from rankline.src.compress.data.sets import Scaling
+    from rankline.src.compress.data.scaling import Scaling
     from rankline.src.compress.fit.error_tables import MeasuredErrors
     from rankline.src.db.database import Database
 
@@ -21,15 +19,20 @@ UNTRAINED = ("app:", "zoo:")
 """What these name is built with random weights."""
 
 
-def calibration_inputs(model: keras.Model, data: str, samples: int, scaling: Scaling) -> NDArray[np.float32]:
-    """The first training inputs of the data. Raises UserError where the model doesn't take them."""
-    from rankline.src.compress.data.sets import load_inputs
+def calibration_inputs(model: keras.Model, data: str, samples: int, scaling: Scaling) -> Any:
+    """The first training inputs of the data: an array, or a batch of one for each input of a model with several.
+
+    Raises UserError where the model doesn't take them.
+    """
+    from rankline.src.compress.data.calibration import training_inputs
+    from rankline.src.compress.data.sets import DataWarning, Named
     from rankline.src.compress.fit.covariance import check_samples
 
-    inputs = load_inputs(data, scaling)[:samples]
-    check_samples(model, [inputs])
-    note(f"calibrating on {len(inputs):,} inputs of {data}")
-    return inputs
+    with warnings_as_notes(DataWarning):
+        inputs = [one[:samples] for one in training_inputs(model, Named(data, scaling), samples)]
+    check_samples(model, inputs)
+    note(f"calibrating on {len(inputs[0]):,} inputs of {data}")
+    return inputs[0] if len(inputs) == 1 else [inputs]
 
 
 def look(

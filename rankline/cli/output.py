@@ -9,13 +9,16 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rankline.cli import completion
 from rankline.cli.present.table import drawn, for_machines
 from rankline.src.dse.errors import UserError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 def _one_format(context: typer.Context, value: bool) -> bool:
@@ -129,12 +132,18 @@ def _tell_others(first: str, *others: str) -> None:
         note(f"note: and {len(others)} more like: {first}")
 
 
-def numbers(text: str, what: str) -> tuple[float, ...]:
-    """Comma-separated numbers. Raises typer.BadParameter that names what they are for."""
+def number(text: str) -> Fraction:
+    """A number or a quotient of two, such as 1/127.5. Raises ValueError or ZeroDivisionError."""
     from fractions import Fraction
 
+    above, slash, below = text.partition("/")
+    return Fraction(above) / Fraction(below) if slash else Fraction(above)
+
+
+def numbers(text: str, what: str) -> tuple[float, ...]:
+    """Comma-separated numbers. Raises typer.BadParameter that names what they are for."""
     try:
-        return tuple(float(Fraction(part)) for part in text.split(","))
+        return tuple(float(number(part)) for part in text.split(","))
     except (ValueError, ZeroDivisionError):
         raise typer.BadParameter(f"{what} takes numbers separated by commas; got '{text}'") from None
 

@@ -69,7 +69,7 @@ def runs(
             _methods(row),
             row.status,
             row.trials,
-            share(row.accuracy),
+            _tested(row),
             row.seed,
             row.started,
         ]
@@ -90,23 +90,27 @@ def show(
 
     Example: [bold]rankline runs show 1[/bold]
     """
+    from rankline.src.db.records.measure import measure_of
     from rankline.src.reports.report.comparison import setting_text
 
     database = _open(db)
     found = database.trials(run)
+    (owner,) = [row for row in database.runs() if row.id == run]
+    measure = measure_of(owner.settings)
     if as_json:
         write_json([row.as_dict() for row in found])
         return
     flops = FLOPS.titled("FLOPs", found[0].cost) if found else "FLOPs"
     columns = [
-        "trial", "status", "made by", "validation accuracy", "loss", "params", flops, "seconds", "of these making it",
+        "trial", "status", "made by", f"validation {measure.name}", "loss", "params", flops, "seconds",
+        "of these making it",
     ]  # fmt: skip
     rows = [
         [
             row.number,
             row.status,
             setting_text(row.made_by) if row.made_by else None,
-            share(row.accuracy),
+            share(row.accuracy) if measure.is_accuracy else rounded(measure.of(row), 4),
             rounded(row.loss, 4),
             row.cost.params,
             row.cost.flops,
@@ -150,7 +154,7 @@ def compare(
         return
     titles = [f"run {one}", f"run {other}"]
     found = compared(database, one, other)
-    models = [*([name, *map(share, values)] for name, *values in found.accuracies), *found.sizes]
+    models = [*([name, *map(share, values)] for name, *values in found.accuracies), *found.scores, *found.sizes]
     if as_csv:
         parts = {"setting": found.settings, "model": models, "layer": found.layers}
         write_csv(["what", "name", *titles], ([what, *row] for what, some in parts.items() for row in some))
@@ -213,6 +217,14 @@ def _network_layers(database: Database, run: int) -> list[LayerRow]:
     """The layers of a run's network."""
     (network,) = [row.network for row in database.runs() if row.id == run]
     return database.layers(network)
+
+
+def _tested(row: RunRow) -> Any:
+    """The accuracy of the written model on the test part; of another score its name and value."""
+    from rankline.src.db.records.measure import measure_of, tested
+
+    measure, value = measure_of(row.settings), tested(row).after
+    return share(value) if measure.is_accuracy or value is None else f"{measure.name} {measure.text(value)}"
 
 
 def _methods(row: RunRow) -> str:

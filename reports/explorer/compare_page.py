@@ -49,7 +49,10 @@ def register(app: ExplorerDash, database: Database) -> None:
         titles = [f"run {a}", f"run {b}"]
         parts: list[Any] = [html.Div([_path(database, number) for number in (a, b)], className="two")]
         for title, rows in (
-            ("Their models", [*([name, *map(percent, some)] for name, *some in found.accuracies), *found.sizes]),
+            (
+                "Their models",
+                [*([name, *map(percent, some)] for name, *some in found.accuracies), *found.scores, *found.sizes],
+            ),
             ("Where their settings differ", found.settings),
             ("Each layer", found.layers),
         ):

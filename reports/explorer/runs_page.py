@@ -8,12 +8,13 @@ from typing import Any
 from dash import Dash, Input, Output, dcc, html
 
 from rankline.src.db.database import Database
+from rankline.src.db.records.measure import measure_of, tested
 from rankline.src.db.records.runs import RUNNING, RunRow, TrialRecord
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import change, percent, si
 from rankline.src.reports.explorer.parts import graph, hint, link, table
-from rankline.src.reports.report.outcome import best_trial, outcome
+from rankline.src.reports.report.outcome import outcome
 from rankline.src.reports.report.run_figures import drawn_path, drawn_similarity
 
 TITLE = "Runs"
@@ -76,7 +77,7 @@ def _runs(database: Database) -> Any:
             str(row.started)[:19].replace("T", " "),
             row.status,
             row.trials,
-            percent(row.accuracy),
+            _tested(row),
             str(row.settings.get("objective", "")),
         ]
         for row in runs[::-1]
@@ -84,11 +85,17 @@ def _runs(database: Database) -> Any:
     return table(columns, rows, "runs")
 
 
+def _tested(row: RunRow) -> str:
+    """The accuracy of the written model on the test part; of another score its name and value."""
+    measure, value = measure_of(row.settings), tested(row).after
+    return measure.text(value) if measure.is_accuracy or value is None else f"{measure.name} {measure.text(value)}"
+
+
 def _shown(database: Database, run: RunRow) -> list[Any]:
     trials = database.trials(run.id)
     network = database.network(run.network)
     result = outcome(run, trials, network, database.layers(run.network))
-    best = best_trial(trials)
+    best, measure = result.best, result.measure
     status = f"{run.network}, started {str(run.started)[:19].replace('T', ' ')} UTC, seed {run.seed}: "
     parts: list[Any] = [html.P([status, html.B(run.status)], id="status")]
     if run.status == RUNNING:
@@ -99,7 +106,7 @@ def _shown(database: Database, run: RunRow) -> list[Any]:
         [
             ("▸ " if best is not None and trial.number == best.number else "") + str(trial.number),
             trial.status,
-            percent(trial.accuracy),
+            measure.text(measure.of(trial)),
             si(trial.cost.params),
             change(1 - trial.cost.params / network.cost.params),
             si(trial.cost.flops),
@@ -109,7 +116,7 @@ def _shown(database: Database, run: RunRow) -> list[Any]:
         for trial in trials
     ]
     flops = FLOPS.titled("FLOPs", network.cost)
-    columns = ["trial", "status", "validation accuracy", "params", "change", flops, "change", "seconds"]
+    columns = ["trial", "status", f"validation {measure.name}", "params", "change", flops, "change", "seconds"]
     parts.append(table(columns, rows, f"trials of run {run.id}", key="trials"))
     for drawn in (drawn_path(result), drawn_similarity(result)):
         if drawn is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.reports.figures.palette import INK, PAPER, look
 from rankline.src.reports.figures.theme import blank
 
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
 TEST, VALIDATION, DAMAGE = look("tucker"), look("cp"), look("svd")
 
 
-def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
-    """Accuracy in percent against the share of a cost that is kept; the predicted damage if no accuracy is known.
+def sweep_curve(points: pd.DataFrame, metric: str, measure: Measure = ACCURACY) -> go.Figure:
+    """Accuracy in percent, or another score, against the share of a cost that is kept; the predicted damage if none is
+    known.
 
-    metric: the title of the cost. ``points`` has the columns kept (the share of it), test, validation (accuracies,
-    fractions or None) and damage; the original is the point at 1 without damage.
+    metric: the title of the cost; measure: what is judged by. ``points`` has the columns kept (the share of it), test,
+    validation (accuracies as fractions, scores or None) and damage; the original is the point at 1 without damage.
     """
     known = points[["test", "validation"]].notna().any(axis=None)
-    y_title = "accuracy (%)" if known else "predicted damage"
+    y_title = measure.axis if known else "predicted damage"
     figure = blank("", f"{metric} kept (%)", y_title, height=400)
     figure.update_xaxes(tickformat="~g")
     figure.update_yaxes(tickformat="~g")
@@ -35,10 +37,10 @@ def sweep_curve(points: pd.DataFrame, metric: str) -> go.Figure:
     made = points[points["damage"].notna()]
     for part, style in (("test", TEST), ("validation", VALIDATION)):
         if made[part].notna().any():
-            figure.add_trace(_trace(made, part, part, style.colour, style.symbol))
+            figure.add_trace(_trace(made, part, part, style.colour, style.symbol, measure.scale))
     original = points[points["damage"].isna()]
     part = "test" if points["test"].notna().any() else "validation"
-    star = _trace(original, part, f"original, {part}", PAPER, "star")
+    star = _trace(original, part, f"original, {part}", PAPER, "star", measure.scale)
     star.marker.update(size=15, line={"color": INK, "width": 1.5})
     figure.add_trace(star)
     return figure

@@ -8,7 +8,7 @@ from rankline.src.db.records.networks import NetworkRow, SpaceRow
 from rankline.src.db.records.runs import CHOSEN, SUCCESS, RunRow
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
-from rankline.src.dse.numbers import change, count, points, si
+from rankline.src.dse.numbers import change, count, si
 from rankline.src.reports.report.layers import ReportedLayer
 from rankline.src.reports.report.outcome import Outcome
 
@@ -45,8 +45,11 @@ def answer(
 def _gain(result: Outcome) -> str:
     whole, tried = result.changes[0], len(result.tried)
     saved = {metric: change(whole.reduction(metric)) for metric in ("params", "flops", "memory")}
-    cost = f"at {points(result.accuracy_change)} of validation accuracy."
-    if result.best is not None and result.best.accuracy is None:
+    cost = f"at {result.change} of validation {result.measure.name}."
+    if not result.measure.is_accuracy and result.value is not None:
+        before, after = map(result.measure.text, (result.original_value, result.value))
+        cost = f"validation {result.measure.name} {before} → {after}."
+    elif result.best is not None and result.value is None:
         cost = "no accuracy is known: there were no labels."
     return (
         f"Run {result.run.id} {_end(result)} after {tried} trial{'s' if tried != 1 else ''}: "
@@ -88,8 +91,12 @@ def _short(result: Outcome) -> list[str]:
     if best is None or best.status == CHOSEN:
         return []
     if is_under_budget(result.run):
-        which = "the last" if best.accuracy is None else "the most accurate"
+        which = "the last" if result.value is None else _best_of(result)
         return [f"The numbers are those of trial {best.number}, {which}."]
     return [
-        f"No trial was within the drop allowed; the numbers are those of the most accurate one, trial {best.number}."
+        f"No trial was within the drop allowed; the numbers are those of {_best_of(result)} one, trial {best.number}."
     ]
+
+
+def _best_of(result: Outcome) -> str:
+    return "the most accurate" if result.measure.is_accuracy else "the best"

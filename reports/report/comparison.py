@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankline.src.db.database import Database
+from rankline.src.db.records.measure import SCORE, Measure, measure_of
 from rankline.src.db.records.runs import CHOSEN, FELL_SHORT, LayerRecord, RunRow, TrialRecord
 from rankline.src.dse.cost import total
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS
 
-UNCOMPARED = ("key", "skipped", "request", "made_by", "damages")
+UNCOMPARED = ("key", "skipped", "request", "made_by", "damages", SCORE)
 """Settings that are shown elsewhere, or mean nothing to people."""
 
 Line = Sequence[Any]
@@ -31,6 +32,16 @@ class Side:
     test_accuracy: float | None
     trial: TrialRecord
 
+    @property
+    def measure(self) -> Measure:
+        """What its models are judged by."""
+        return measure_of(self.settings)
+
+    @property
+    def test_value(self) -> float | None:
+        """The value of the written model on the test part."""
+        return self.test_accuracy if self.measure.is_accuracy else self.settings[SCORE].get("test")
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**vars(self), "trial": self.trial.as_dict()}
@@ -38,10 +49,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of a name and the two runs' values; ``accuracies`` are fractions, ``sizes`` are of the delivered models."""
+    """Rows of a name and the two runs' values: ``accuracies`` as fractions, ``scores`` of runs that have none, and
+    ``sizes`` of the delivered models."""
 
     settings: Sequence[Line]
     accuracies: Sequence[Line]
+    scores: Sequence[Line]
     sizes: Sequence[Line]
     layers: Sequence[Line]
 
@@ -63,7 +76,10 @@ def compared(database: Database, one: int, other: int) -> Comparison:
         accuracies=[
             ["validation accuracy", *(one_side.trial.accuracy for one_side in sides)],
             ["test accuracy", *(one_side.test_accuracy for one_side in sides)],
-        ],
+        ]
+        if any(one_side.measure.is_accuracy for one_side in sides)
+        else [],
+        scores=_scores(sides),
         sizes=[
             ["params", *(one_side.trial.cost.params for one_side in sides)],
             [FLOPS.titled("FLOPs", total(costs)), *(cost.flops for cost in costs)],
@@ -71,6 +87,20 @@ def compared(database: Database, one: int, other: int) -> Comparison:
         ],
         layers=[[name, *(_choice(some.get(name)) for some in choices)] for name in layers],
     )
+
+
+def _scores(sides: Sequence[Side]) -> list[Line]:
+    """The values of scores that are no accuracies, each in a row of its own name."""
+    rows: list[Line] = []
+    for measure in dict.fromkeys(one.measure for one in sides if not one.measure.is_accuracy):
+        same = [one if one.measure == measure else None for one in sides]
+        rows.append([f"validation {measure.name}", *(one and _digits(measure.of(one.trial)) for one in same)])
+        rows.append([f"test {measure.name}", *(one and _digits(one.test_value) for one in same)])
+    return rows
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
 
 
 def side(database: Database, run: int) -> Side:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rankline.src.db.database import Database
+from rankline.src.db.records.measure import ACCURACY, Measure, Tested, measure_of, tested
 from rankline.src.db.records.networks import LayerRow, NetworkRow
 from rankline.src.db.records.runs import CHOSEN, ORIGINAL, RUNNING, TRIED, RunRow, TrialRecord
 from rankline.src.dse.cost import Cost, total
@@ -36,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run, its trials, and the best trial: the chosen one, else the most accurate; None without any."""
+    """A run, its trials, and the best trial: the chosen one, else that with the best score; None without any."""
 
     run: RunRow
     trials: Sequence[TrialRecord]
@@ -50,18 +51,29 @@ class Outcome:
         return [trial for trial in self.trials if trial.status != ORIGINAL]
 
     @property
-    def test_change(self) -> float | None:
-        """Test accuracy of the written model minus the original's, as a fraction; None if either is unknown."""
-        before, after = self.run.original_accuracy, self.run.accuracy
-        return None if before is None or after is None else float(after - before)
+    def measure(self) -> Measure:
+        """What its models are judged by."""
+        return measure_of(self.run.settings)
 
     @property
-    def accuracy_change(self) -> float | None:
-        """Validation accuracy after minus before, as a fraction; None if either is unknown."""
-        if self.original is None or self.best is None:
-            return None
-        before, after = self.original.accuracy, self.best.accuracy
-        return None if before is None or after is None else after - before
+    def test(self) -> Tested:
+        """The values of the written model and of the original on the test part."""
+        return tested(self.run)
+
+    @property
+    def value(self) -> float | None:
+        """The value of the best trial on validation data; None if there is none."""
+        return None if self.best is None else self.measure.of(self.best)
+
+    @property
+    def original_value(self) -> float | None:
+        """That of the original."""
+        return None if self.original is None else self.measure.of(self.original)
+
+    @property
+    def change(self) -> str:
+        """The difference of the two, in words."""
+        return self.measure.change(self.original_value, self.value)
 
     @property
     def seconds(self) -> float:
@@ -93,17 +105,17 @@ def choose(database: Database, network: str | None, run: int | None) -> tuple[Ne
 def outcome(run: RunRow, trials: Sequence[TrialRecord], network: NetworkRow, layers: Sequence[LayerRow]) -> Outcome:
     """The outcome of a run, from its rows and those of its network and layers."""
     original = next((trial for trial in trials if trial.status == ORIGINAL), None)
-    best = best_trial(trials)
+    best = best_trial(trials, measure_of(run.settings))
     changes = [] if best is None else _changes((original or network).cost, best, layers)
     return Outcome(run, trials, original, best, changes)
 
 
-def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The chosen trial; if there is none, the most accurate one, which a run that fell short writes; without any
-    accuracy the last one."""
+def best_trial(trials: Sequence[TrialRecord], measure: Measure = ACCURACY) -> TrialRecord | None:
+    """The chosen trial; if there is none, the one with the best accuracy or score, which a run that fell short writes;
+    without any the last one."""
     tried = [trial for trial in trials if trial.status != ORIGINAL]
     chosen = [trial for trial in tried if trial.status == CHOSEN]
-    known = [(trial.accuracy, trial) for trial in tried if trial.accuracy is not None]
+    known = [(value, trial) for trial in tried if (value := measure.goodness(trial)) is not None]
     most_accurate = [trial for _, trial in sorted(known, key=lambda pair: -pair[0])]
     made = [trial for trial in tried if trial.status == TRIED][::-1]
     return next(iter(chosen or most_accurate or made), None)

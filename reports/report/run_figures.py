@@ -13,28 +13,28 @@ from rankline.src.reports.report.outcome import Outcome
 
 
 def drawn_path(result: Outcome) -> Drawn | None:
-    """Accuracy against params, trial by trial; None if no accuracy is known."""
+    """Accuracy, or another score, against params, trial by trial; None if none is known."""
     import pandas as pd
 
     from rankline.src.reports.figures.run_path import run_path
 
-    if not any(trial.accuracy is not None for trial in result.tried):
+    measure = result.measure
+    if not any(measure.of(trial) is not None for trial in result.tried):
         return None
     best = result.best.number if result.best else None
     rows = [
         {
             "number": trial.number,
             "status": CHOSEN if trial.number == best else trial.status,
-            "accuracy": trial.accuracy,
+            "accuracy": measure.of(trial),
             "params": trial.cost.params,
         }
         for trial in result.trials
-        if trial.accuracy is not None
+        if measure.of(trial) is not None
     ]
-    baseline = result.original.accuracy if result.original else None
     frame = pd.DataFrame(rows, columns=["number", "status", "accuracy", "params"])
-    figure = run_path(frame, baseline, result.run.settings.get("max_drop"))
-    return Drawn("run-path", "Validation accuracy against params, trial by trial", figure)
+    figure = run_path(frame, result.original_value, result.run.settings.get("max_drop"), measure)
+    return Drawn("run-path", f"Validation {measure.name} against params, trial by trial", figure)
 
 
 def drawn_similarity(result: Outcome) -> Drawn | None:
@@ -87,10 +87,10 @@ def drawn_curve(result: Outcome) -> Drawn | None:
         return None
     of = _metric(swept[0].made_by)
     whole = of.of(result.original.cost)
-    rows = [(of.of(one.cost) / whole, None, one.accuracy, one.made_by["damage"]) for one in swept]
-    rows = [*sorted(rows, key=lambda row: row[0]), (1.0, None, result.original.accuracy, None)]
+    rows = [(of.of(one.cost) / whole, None, result.measure.of(one), one.made_by["damage"]) for one in swept]
+    rows = [*sorted(rows, key=lambda row: row[0]), (1.0, None, result.original_value, None)]
     frame = pd.DataFrame(rows, columns=["kept", "test", "validation", "damage"], dtype=float)
-    return Drawn("sweep-curve", "What is left at each share of the cost", sweep_curve(frame, of.title))
+    return Drawn("sweep-curve", "What is left at each share of the cost", sweep_curve(frame, of.title, result.measure))
 
 
 def _metric(made_by: Mapping[str, Any]) -> Metric:

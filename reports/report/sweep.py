@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from rankline.src.db.records.measure import Measure, measure_of
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.metric import FLOPS, METRICS
 from rankline.src.dse.network_cost import uncounted_sentence
@@ -22,10 +23,11 @@ COLUMNS = (
     "FLOPs",
     "params",
     "predicted damage",
-    "validation accuracy",
-    "test accuracy",
+    "validation {}",
+    "test {}",
     "fitting (s)",
 )
+"""With the name of what is judged by in the braces."""
 
 LEAST_IMPORTANT = ("fitting (s)", "params", "FLOPs")
 
@@ -33,22 +35,23 @@ Found = Mapping[str, Any]
 """The summary of a sweep, with its ``original`` and its ``points``."""
 
 
-def columns_of(found: Found) -> list[str]:
-    """COLUMNS, with FLOPs "at least" where those of some layers are unknown."""
+def sweep_columns(found: Found) -> list[str]:
+    """The titles of the columns, with FLOPs "at least" where those of some layers are unknown."""
     known = Cost(0, 0, 0, is_whole=not found["uncounted"])
-    return [FLOPS.titled(title, known) if title == FLOPS.title else title for title in COLUMNS]
+    titles = [FLOPS.titled(title, known) if title == FLOPS.title else title for title in COLUMNS]
+    return [title.format(measure_of(found).name) for title in titles]
 
 
 def sweep_rows(found: Found) -> list[list[Any]]:
-    """Rows of COLUMNS: one for each budget, the smallest first, and one for the original."""
-    original = found["original"]
-    rows = [_row(point) for point in found["points"]]
-    accuracies = [_accuracy(original[name]) for name in ("validation_accuracy", "test_accuracy")]
+    """The rows: one for each budget, the smallest first, and one for the original."""
+    original, measure = found["original"], measure_of(found)
+    rows = [_row(point, measure) for point in found["points"]]
+    accuracies = _judged(original, measure)
     whole = percent(1.0)
     return [*rows, ["original", whole, whole, original["flops"], original["params"], None, *accuracies, None]]
 
 
-def _row(point: Found) -> list[Any]:
+def _row(point: Found, measure: Measure) -> list[Any]:
     return [
         f"{METRICS[metric_name(point)].title} {share_of(point):g}",
         percent(point["kept"]["flops"]),
@@ -56,13 +59,20 @@ def _row(point: Found) -> list[Any]:
         point["flops"],
         point["params"],
         f"{point['damage']:.3g}",
-        *(_accuracy(point[name]) for name in ("validation_accuracy", "test_accuracy")),
+        *_judged(point, measure),
         f"{point['fit_seconds']:.1f}",
     ]
 
 
-def _accuracy(value: float | None) -> str | None:
-    return None if value is None else percent(value)
+def _judged(point: Found, measure: Measure) -> list[str | None]:
+    """The values on the validation and the test part, as text."""
+    values = [point[key] for key in keys_of(measure)]
+    return [None if value is None else measure.text(value) for value in values]
+
+
+def keys_of(measure: Measure) -> list[str]:
+    """Where a summary has the values on the validation and the test part."""
+    return [f"{part}_{'accuracy' if measure.is_accuracy else 'score'}" for part in ("validation", "test")]
 
 
 def metric_name(point: Found) -> str:
@@ -84,16 +94,7 @@ def as_csv(found: Found) -> str:
     """The points as CSV, a line each."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = (
-        "params",
-        "fm",
-        "flops",
-        "memory_bytes",
-        "damage",
-        "gap",
-        "validation_accuracy",
-        "test_accuracy",
-    )
+    names = ("params", "fm", "flops", "memory_bytes", "damage", "gap", *keys_of(measure_of(found)))
     writer.writerow(["metric", "keep", *names, "fit_seconds", "file", "is_whole"])
     for point in found["points"]:
         values = [point[name] for name in (*names, "fit_seconds", "file")]
@@ -107,18 +108,18 @@ def page(found: Found) -> str:
 
     from rankline.src.reports.figures.sweep_curve import sweep_curve
 
-    metric, original = metric_name(found["points"][0]), found["original"]
+    metric, original, measure = metric_name(found["points"][0]), found["original"], measure_of(found)
+    validation, test = keys_of(measure)
     rows: list[Sequence[Any]] = [
-        (point["kept"][metric], point["test_accuracy"], point["validation_accuracy"], point["damage"])
-        for point in found["points"]
+        (point["kept"][metric], point[test], point[validation], point["damage"]) for point in found["points"]
     ]
-    rows.append((1.0, original["test_accuracy"], original["validation_accuracy"], None))
+    rows.append((1.0, original[test], original[validation], None))
     frame = pd.DataFrame(rows, columns=["kept", "test", "validation", "damage"], dtype=float)
     shown = environment().get_template("sweep.html")
     return shown.render(
         found=found,
-        columns=columns_of(found),
+        columns=sweep_columns(found),
         uncounted=uncounted_sentence(found["uncounted"]) if found["uncounted"] else None,
         rows=sweep_rows(found),
-        curve=sweep_curve(frame, METRICS[metric].title),
+        curve=sweep_curve(frame, METRICS[metric].title, measure),
     )

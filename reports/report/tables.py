@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rankline.src.db.records.measure import ACCURACY
 from rankline.src.db.records.networks import SpaceRow
 from rankline.src.db.records.runs import LayerRecord
 from rankline.src.dse.methods import METHODS
@@ -125,14 +126,15 @@ def _plan(content: Content) -> Table:
 
 
 def _trials(content: Content) -> Table:
-    keys = ("number", "status", "accuracy", "loss", "params", "flops", "seconds")
+    keys = ("number", "status", "loss", "params", "flops", "seconds")
     trials = content.outcome.trials if content.outcome else ()
     flops = FLOPS.titled("FLOPs", content.network.cost)
-    rows = [{key: trial[key] for key in keys} for trial in trials]
+    measure = content.outcome.measure if content.outcome else ACCURACY
+    rows = [{**{key: trial[key] for key in keys}, "accuracy": measure.of(trial)} for trial in trials]
     columns = (
         counted("number", "trial"),
         Column("status", "status"),
-        Column("accuracy", "accuracy, validation", percent, number=True),
+        Column("accuracy", f"{measure.name}, validation", measure.text, number=True),
         Column("loss", "loss", decimals, number=True),
         counted("params", "params"),
         counted("flops", flops),

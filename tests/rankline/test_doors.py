@@ -115,7 +115,7 @@ DATA = {
     "digit": "unknown data 'digit'; did you mean 'digits'?",
     "absent.npz": "there is no file absent.npz; possible data: digits, mnist",
     "text.npz": "text.npz is not an .npz file of plain arrays",
-    "other.npz": "other.npz lacks x_train, y_train, x_test, y_test; it holds x",
+    "other.npz": "other.npz lacks x_train, y_train, x_test, y_test; it holds song, words",
     "nets:digits": "unknown function in nets 'digits'. Possible: large, small",
     "absent_nets:small": "absent_nets:small: no module 'absent_nets' in ",
 }
@@ -221,7 +221,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("doors")
     nested().save(path / "net.keras")
     nested(with_operation=False).save(path / "net.h5")
-    np.savez(path / "other.npz", x=np.zeros(2))
+    np.savez(path / "other.npz", song=np.zeros(2), words=np.zeros(2))
     (path / "weights.keras").write_bytes((path / "other.npz").read_bytes())
     np.savez(path / "inputs.npz", x_train=np.zeros((2, 8, 8, 1)))
     (path / "text.npz").write_text("no arrays\n")

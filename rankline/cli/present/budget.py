@@ -10,13 +10,16 @@ from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
 from rankline.src.compress.budget.run import Budgeted, Point
+from rankline.src.compress.training.fine_tuning import Score
+from rankline.src.db.records.measure import SCORE, measure_of
+from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import FLOPS, MEMORY, METRICS, PARAMS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
-from rankline.src.dse.numbers import percent, points
+from rankline.src.dse.numbers import percent
 from rankline.src.dse.plan import plan_to_json
-from rankline.src.reports.report.sweep import LEAST_IMPORTANT, columns_of, sweep_rows
+from rankline.src.reports.report.sweep import LEAST_IMPORTANT, sweep_columns, sweep_rows
 from rankline.src.reports.report.sweep import as_csv as sweep_csv
 
 UNITS = {
@@ -46,6 +49,7 @@ def budget_summary(done: Budgeted) -> dict[str, Any]:
         "damage_unit": UNITS[settings["value"]],
         "fine_tuned": settings["fine_tuning"] is not None,
         "labels": done.calibration.data is not None,
+        **({} if measure_of(settings).is_accuracy else {SCORE: measure_of(settings).as_dict()}),
         "uncounted": uncounted(describe(done.original).layers),
         "skipped": dict(done.skipped),
         "seconds": dict(done.seconds),
@@ -53,6 +57,7 @@ def budget_summary(done: Budgeted) -> dict[str, Any]:
             **_costs(done.total),
             "validation_accuracy": done.before.accuracy,
             "test_accuracy": None if done.test is None else done.test.accuracy,
+            **_scores(done, done.before, done.test),
         },
         "points": [_point(done, one) for one in done.points],
     }
@@ -69,12 +74,20 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "solver": allocation.solver,
         "validation_accuracy": point.trial.accuracy,
         "test_accuracy": None if point.test is None else point.test.accuracy,
+        **_scores(done, point.trial, point.test),
         "file": None if point.file is None else str(point.file),
         "bytes_on_disk": None if point.file is None else point.file.stat().st_size,
         "fit_seconds": point.fit_seconds,
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
     }
+
+
+def _scores(done: Budgeted, trial: TrialRecord, test: Score | None) -> dict[str, Any]:
+    """The values of a score that is no accuracy."""
+    if measure_of(done.settings).is_accuracy:
+        return {}
+    return {"validation_score": trial.metric, "test_score": None if test is None else test.metric}
 
 
 def _costs(cost: Cost) -> dict[str, int | bool]:
@@ -128,17 +141,20 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
 
 
 def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
-    """One line: what is kept, and the change in accuracy."""
+    """One line: what is kept, and the change in accuracy or score."""
     metrics = dict.fromkeys((*point["keep"], "flops", "params"))
     known = "known " if found["uncounted"] else ""
     kept = " and ".join(
         f"{percent(point['kept'][metric])} of the {'' if metric == 'params' else known}{METRICS[metric].title}"
         for metric in metrics
     )
-    before, after = found["original"]["test_accuracy"], point["test_accuracy"]
+    measure = measure_of(found)
+    key = "test_accuracy" if measure.is_accuracy else "test_score"
+    before, after = found["original"][key], point[key]
     line = f"run {found['run']}: {kept} kept"
     if before is not None and after is not None:
-        line += f", test accuracy {percent(before)} → {percent(after)} ({points(after - before)})"
+        told = f"{measure.text(before)} → {measure.text(after)} ({measure.change(before, after)})"
+        line += f", test {measure.name} {told}"
     return f"{line}, {'fine-tuned' if found['fine_tuned'] else 'without training'}"
 
 
@@ -174,7 +190,7 @@ def _write_sweep(found: dict[str, Any], as_csv: bool) -> None:
     if as_csv:
         print(sweep_csv(found), end="")
     else:
-        write_table(title, columns_of(found), sweep_rows(found), least_important=LEAST_IMPORTANT)
+        write_table(title, sweep_columns(found), sweep_rows(found), least_important=LEAST_IMPORTANT)
     gap = max(point["gap"] for point in found["points"])
     if gap > EXACT:
         note(f"predicted damages are at most {max(0.1, 100 * gap):.1f} % above the least possible")

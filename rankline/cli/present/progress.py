@@ -79,8 +79,11 @@ def tell_trial(record: TrialRecord) -> None:
     """Writes a line about a finished trial."""
     what = "original" if record.number == 0 else f"trial {record.number}"
     made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items())
+    judged = f"accuracy {percent(record.accuracy):>7}"
+    if record.accuracy is None and record.metric is not None:
+        judged = f"score {record.metric:10.4g}"
     note(
-        f"{what:>9}  accuracy {percent(record.accuracy):>7}  params {si(record.cost.params):>6}  "
+        f"{what:>9}  {judged}  params {si(record.cost.params):>6}  "
         f"{FLOPS.titled('FLOPs', record.cost)} {si(record.cost.flops):>6}  {record.seconds:5.1f} s  {made_by}".rstrip()
     )
 

@@ -12,12 +12,14 @@ from typing import Any
 import keras
 
 from rankline.cli.output import note, write_table
-from rankline.cli.present.table import Shown, rounded, share
+from rankline.cli.present.table import Shown, rounded
 from rankline.src.compress.compression import Compression
+from rankline.src.compress.data.arrays import Arrays, rows_of
 from rankline.src.compress.data.classifier import frozen_layers
-from rankline.src.compress.data.sets import Array
 from rankline.src.compress.model.files import save_model
-from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED
+from rankline.src.compress.training.fine_tuning import Score, inputs_for
+from rankline.src.db.records.measure import SCORE, measure_of
+from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED, TrialRecord
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import MEMORY
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
@@ -32,8 +34,8 @@ TRAINED_ON = 0.03
 
 
 def summary(done: Compression) -> dict[str, Any]:
-    """The run's id and status, and for the original and the compressed model: accuracy (fractions), params,
-    FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch.
+    """The run's id and status, and for the original and the compressed model: accuracy (fractions) or another score,
+    params, FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch.
 
     frozen: layers that were not fine-tuned; uncounted: layers whose FLOPs are unknown and not in the sums.
     """
@@ -41,22 +43,25 @@ def summary(done: Compression) -> dict[str, Any]:
         path = Path(folder) / "original.keras"
         save_model(done.original, path)
         original_bytes = path.stat().st_size
-    batch = done.data.x_test[:LATENCY_BATCH]
+    batch = rows_of(done.data.x_test, slice(LATENCY_BATCH))
+    measure, delivered = done.measure, done.delivered
     figures = {
-        "original": (done.run.original, done.original, done.delivered.original_accuracy, original_bytes),
-        "compressed": (done.run.chosen, done.model, done.delivered.accuracy, done.delivered.bytes_on_disk),
+        "original": (done.run.original, done.original, delivered.original_test, original_bytes),
+        "compressed": (done.run.chosen, done.model, delivered.test, delivered.bytes_on_disk),
     }
     return {
         "run": done.run.id,
         "status": done.run.status,
         "trials": len(done.trials) - 1,
+        **({} if measure.is_accuracy else {SCORE: measure.as_dict()}),
         "frozen": frozen_layers(done.original),
         "uncounted": uncounted(describe(done.original).layers),
         "plan": json.loads(plan_to_json(done.plan)),
         **{
             name: {
                 "validation_accuracy": trial.accuracy,
-                "test_accuracy": test,
+                "test_accuracy": test and test.accuracy,
+                **({} if measure.is_accuracy else _scores(trial, test)),
                 "params": trial.cost.params,
                 "flops": trial.cost.flops,
                 "memory_bytes": MEMORY.of(trial.cost),
@@ -69,13 +74,20 @@ def summary(done: Compression) -> dict[str, Any]:
     }
 
 
+def _scores(trial: TrialRecord, test: Score | None) -> dict[str, float | None]:
+    """The values of a score that is no accuracy."""
+    return {"validation_score": trial.metric, "test_score": None if test is None else test.metric}
+
+
 def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
     """Writes the summary as a table or CSV, and remarks on it to standard error."""
     before, after = found["original"], found["compressed"]
     least = ", at least" if found["uncounted"] else ""
+    measure = measure_of(found)
+    validation, test = (f"{part}_{'accuracy' if measure.is_accuracy else 'score'}" for part in ("validation", "test"))
     labels = {
-        "validation_accuracy": "accuracy, validation",
-        "test_accuracy": "accuracy, test",
+        validation: f"{measure.name}, validation",
+        test: f"{measure.name}, test",
         "params": "params",
         "flops": f"FLOPs of a sample{least}",
         "memory_bytes": f"memory of a sample (bytes{least})",
@@ -85,13 +97,14 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
     rows: list[list[Any]] = []
     for key, label in labels.items():
         sides = [before[key], after[key]]
-        if key.endswith("accuracy"):
-            rows.append([label, *map(share, sides), Shown(sides[1] - sides[0], points(sides[1] - sides[0]))])
+        if key in (validation, test):
+            shown = [Shown(side, measure.text(side)) for side in sides]
+            rows.append([label, *shown, Shown(sides[1] - sides[0], measure.change(sides[0], sides[1]))])
         else:
-            change = sides[1] / sides[0] - 1
-            signed = f"{'+' if change > 0 else ''}{percent(change)}"
+            growth = sides[1] / sides[0] - 1
+            signed = f"{'+' if growth > 0 else ''}{percent(growth)}"
             shown = [rounded(side, 1 if key == "latency_ms" else 0) for side in sides]
-            rows.append([label, *shown, Shown(change, signed, sides[1] / sides[0])])
+            rows.append([label, *shown, Shown(growth, signed, sides[1] / sides[0])])
     trials = f"{found['trials']} trial{'' if found['trials'] == 1 else 's'}"
     title = f"run {found['run']}: {found['status']} after {trials}"
     write_table(title, ["", "original", "compressed", "change"], rows, as_csv=as_csv)
@@ -101,7 +114,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
         note(
             f"frozen (trainable=False), so neither they nor their factors were fine-tuned: {', '.join(found['frozen'])}"
         )
-    gap = before["validation_accuracy"] - before["test_accuracy"]
+    gap = before[validation] - before[test] if measure.is_accuracy else 0.0
     if gap > TRAINED_ON:
         note(
             f"the original is {points(gap).lstrip('+')} better on the validation samples than on the test samples: it "
@@ -109,8 +122,11 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
             "and y_validation"
         )
     if found["status"] == FELL_SHORT:
-        lost = points(before["validation_accuracy"] - after["validation_accuracy"])
-        what = f"the best trial loses {lost.lstrip('+')} of validation accuracy, more than --max-drop allows; it"
+        lost = f"loses {measure.change(after[validation], before[validation]).lstrip('+')} of validation accuracy"
+        if not measure.is_accuracy:
+            lost = f"takes the validation {measure.name} from {measure.text(before[validation])} to "
+            lost += measure.text(after[validation])
+        what = f"the best trial {lost}, more than --max-drop allows; it"
         if after["params"] == before["params"]:
             what = "every trial loses more than --max-drop allows; the original"
         note(
@@ -121,12 +137,13 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
         note("INTERRUPTED: what was written is the best trial so far")
 
 
-def latency_s(model: keras.Model, batch: Array) -> float:
+def latency_s(model: keras.Model, batch: Arrays) -> float:
     """Median seconds of one batch through the model, after a warm-up."""
-    model.predict_on_batch(batch)
+    given = inputs_for(model, batch)
+    model.predict_on_batch(given)
     times = []
     for _ in range(LATENCY_RUNS):
         started = perf_counter()
-        model.predict_on_batch(batch)
+        model.predict_on_batch(given)
         times.append(perf_counter() - started)
     return median(times)

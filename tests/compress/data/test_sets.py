@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from rankline.src.compress.data.classifier import fitting
-from rankline.src.compress.data.sets import Data, Scaling, data_from, load
+from rankline.src.compress.data.scaling import Scaling
+from rankline.src.compress.data.sets import Data, data_from, load
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.errors import UserError

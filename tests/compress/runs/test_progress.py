@@ -80,7 +80,7 @@ def test_a_fit_of_trials_tells_of_its_samples_once(trained: keras.Model, few: Da
     fit = DataFit(trained, samples, QUICK.seed, told)
     for _ in range(2):
         fit(factorize(trained, PLAN), PLAN)
-    assert told.of("samples sent back")[-1] == (len(samples), len(samples))
+    assert told.of("samples sent back")[-1] == (len(samples[0]), len(samples[0]))
     assert told.of("layers fitted") == 2 * rising(len(FITTED))
     assert told.labels == ["samples sent back", "layers fitted"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.settings import FineTuning
+from rankline.src.db.records.measure import Measure
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
@@ -75,29 +76,30 @@ def test_one_pattern_may_stand_alone() -> None:
     assert Settings(exclude=["a", "b"]).exclude == ("a", "b")  # type: ignore[arg-type]
 
 
+OWN = Measure("own", is_drop_relative=False)
 ORIGINAL = TrialRecord(0, "original", 0.9, 0.3, Cost(9, 9, 9), 0.1, (), metric=0.5)
 
 
 @pytest.mark.parametrize(
-    ("settings", "own", "good", "bad"),
+    ("settings", "by", "good", "bad"),
     [
-        (Settings(max_drop=0.02), False, {"accuracy": 0.88}, {"accuracy": 0.8799}),
-        (Settings(max_drop=0.0), False, {"accuracy": 0.9}, {"accuracy": 0.8999}),
-        (Settings(max_drop=0.1, metric="loss"), False, {"loss": 0.4, "accuracy": 0.1}, {"loss": 0.4001}),
-        (Settings(max_drop=0.1), True, {"metric": 0.4, "accuracy": 0.1}, {"metric": 0.3999}),
+        (Settings(max_drop=0.02), None, {"accuracy": 0.88}, {"accuracy": 0.8799}),
+        (Settings(max_drop=0.0), None, {"accuracy": 0.9}, {"accuracy": 0.8999}),
+        (Settings(max_drop=0.1, metric="loss"), None, {"loss": 0.4, "accuracy": 0.1}, {"loss": 0.4001}),
+        (Settings(max_drop=0.1), OWN, {"metric": 0.4, "accuracy": 0.1}, {"metric": 0.3999}),
     ],
     ids=["accuracy", "no drop at all", "loss", "own metric"],
 )
 def test_a_trial_is_good_up_to_just_the_drop(
-    settings: Settings, own: bool, good: dict[str, float], bad: dict[str, float]
+    settings: Settings, by: Measure | None, good: dict[str, float], bad: dict[str, float]
 ) -> None:
-    assert settings.is_good(replace(ORIGINAL, **good), ORIGINAL, own)  # type: ignore[arg-type]
-    assert not settings.is_good(replace(ORIGINAL, **bad), ORIGINAL, own)  # type: ignore[arg-type]
-    assert settings.merit(replace(ORIGINAL, **good), own) > settings.merit(replace(ORIGINAL, **bad), own)  # type: ignore[arg-type]
+    assert settings.is_good(replace(ORIGINAL, **good), ORIGINAL, by)  # type: ignore[arg-type]
+    assert not settings.is_good(replace(ORIGINAL, **bad), ORIGINAL, by)  # type: ignore[arg-type]
+    assert settings.merit(replace(ORIGINAL, **good), by) > settings.merit(replace(ORIGINAL, **bad), by)  # type: ignore[arg-type]
 
 
 def test_a_trial_that_diverged_has_no_merit() -> None:
     diverged = replace(ORIGINAL, accuracy=None, loss=None, metric=None)
-    for settings, own in ((Settings(), False), (Settings(metric="loss"), False), (Settings(), True)):
-        assert settings.merit(diverged, own) == float("-inf")
-        assert not settings.is_good(diverged, ORIGINAL, own)
+    for settings, by in ((Settings(), None), (Settings(metric="loss"), None), (Settings(), OWN)):
+        assert settings.merit(diverged, by) == float("-inf")
+        assert not settings.is_good(diverged, ORIGINAL, by)

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from rankline.src.compress.data.sets import Array, Data
+from rankline.src.compress.data.arrays import Array
+from rankline.src.compress.data.sets import Data
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.method import Decomposition
 from rankline.src.compress.model.cost import cost_of
@@ -22,7 +23,8 @@ from rankline.src.compress.runs.run import Run, plan_of
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.data_fit import DataFit, samples_of
 from rankline.src.compress.search.search import search
-from rankline.src.compress.training.fine_tuning import DivergedError, ScoreFunction
+from rankline.src.compress.training.fine_tuning import DivergedError
+from rankline.src.compress.training.losses import ScoreFunction
 from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FAILED, FELL_SHORT, ORIGINAL, SUCCESS
