@@ -26,6 +26,7 @@ from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of, out_
 from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metrics
 from rankline.src.compress.fit.refit import FitSettings, Start, refit
 from rankline.src.compress.model.forward_pass import ForwardPass
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.surgery import factorize, refusal
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
@@ -77,9 +78,9 @@ class CalibratedModel:
         if not samples or not len(samples[0]):
             raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
         check_samples(model, samples)
-        self.model, self.samples, self.settings = model, samples, how
-        self.progress = progress
+        self.samples, self.settings, self.progress = samples, how, progress
         shape = describe(model)
+        self.model = model = split(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
         self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)

@@ -12,6 +12,7 @@ from rankline.src.compress.data.sets import Data, load_inputs
 from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.fit.error_tables import MeasuredErrors, store_spectra
 from rankline.src.compress.methods import DECOMPOSITIONS, get
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.surgery import refusal
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.errors import UserError
@@ -54,6 +55,7 @@ def measure_errors(
             f"network '{name}' is not explored (the database has: {', '.join(known) or 'none'}); give its name, or "
             f"explore it first with: rankline explore MODEL --name {name}"
         )
+    trained = split(trained)
     matrices = {}
     if calibrate is not None:
         inputs = _inputs(calibrate, samples)
