@@ -104,7 +104,8 @@ def _positions(forward: ForwardPass, fitted_layers: Mapping[str, FittedLayer], c
     """The share of each layer's patches that its covariance uses: as many as a fit does."""
     shares = {}
     for path, fitted in fitted_layers.items():
-        positions = prod(size or 1 for size in forward.calls[fitted.end].out_shapes[0]) // fitted.weights_shape[1]
+        shapes = [forward.calls[end].out_shapes[0] for end in fitted.ends]
+        positions = sum(prod(size or 1 for size in shape) for shape in shapes) // fitted.weights_shape[1]
         shares[path] = min(1.0, rows_wanted(fitted.weights_shape[0]) / (positions * count))
     return shares
 

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.methods import DECOMPOSITIONS, get
 from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.surgery import find_layer, refusal
 from rankline.src.db.database import Database
 from rankline.src.db.records.error_tables import OUTPUTS, WEIGHTS, store_errors, stored_digests
@@ -140,6 +141,7 @@ def _jobs(
 ) -> list[_Job]:
     chosen = {get(name).name for name in methods or DECOMPOSITIONS}
     rows = {row.name: row for row in database.layers(network)}
+    model = split(model)
     kernels: dict[str, NDArray[np.float32]] = {}
     jobs = []
     for space in database.spaces(network):

@@ -55,11 +55,11 @@ def measure_errors(
             f"network '{name}' is not explored (the database has: {', '.join(known) or 'none'}); give its name, or "
             f"explore it first with: rankline explore MODEL --name {name}"
         )
-    trained = split(trained)
     matrices = {}
     if calibrate is not None:
         inputs = _inputs(calibrate, samples)
-        found = covariances(trained, inputs, _calibrated(trained, database, name, methods))
+        parts = split(trained)
+        found = covariances(parts, inputs, _calibrated(parts, database, name, methods))
         matrices = {path: one.matrix for path, one in found.items()}
     return store_spectra(trained, database, name, methods, matrices, progress)
 

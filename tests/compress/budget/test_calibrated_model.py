@@ -244,12 +244,12 @@ def test_layers_out_of_reach_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
     one = CalibratedModel(model, samples_of(model, 40), methods=FIRST, exclude=["out"])
     assert one.paths == ["fine", "head"]
     assert list(one.skipped) == ["twice", "grouped", "out", "depthwise", "wide"]
-    assert one.skipped["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
+    assert one.skipped["twice"] == "it is called several times, and one call gets what depends on another"
     assert "grouped convolution (groups 2)" in one.skipped["grouped"]
     assert one.skipped["out"] == "left out by include or exclude"
     assert "depthwise" in one.skipped["depthwise"].lower()
     assert one.skipped["wide"] == "its patches have 32 dimensions, and layers are fitted up to 31"
-    with pytest.raises(UserError, match=r"twice: it is called at 2 places, .*; .*: left out by include"):
+    with pytest.raises(UserError, match=r"twice: it is called several times, .*; .*: left out by include"):
         CalibratedModel(model, samples_of(model, 40), methods=FIRST, include=["twice"])
 
 
