@@ -37,7 +37,7 @@ from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import metric
-from rankline.src.dse.network_cost import network_cost
+from rankline.src.dse.network_cost import counted_cost, network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -82,6 +82,7 @@ class CalibratedModel:
         shape = describe(model)
         self.model = model = split(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
+        self.costs = {layer.name: counted_cost(layer) for layer in shape.layers}
         self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))

@@ -37,8 +37,8 @@ def output_metrics(
 ) -> dict[str, Reals]:
     """G (F, F) of each layer, by path, from one backward pass; samples: an array for each input of the model.
 
-    v is drawn anew for each sample; the calls of a shared layer add up; MIXED is added. G is zero for a layer that the outputs don't depend on. progress:
-    called with the samples that are done.
+    v is drawn anew for each sample; the calls of a shared layer add up; MIXED is added. G is zero for a layer that the
+    outputs don't depend on. progress: called with the samples that are done.
     """
     rng = np.random.default_rng(seed)
     passed = 0
@@ -50,7 +50,7 @@ def output_metrics(
 
         def projected(taps: list[Any], batch: list[Any] = batch, weights: list[Any] = weights) -> Any:
             added = dict(zip(ends, taps, strict=True))
-            values = forward.run(forward.start(batch), forward.inner, lambda end, y: y + added[end])
+            values = forward.run(forward.start(batch), forward.inner, lambda index, y: y + added[index])
             logits = [keras.ops.cast(one, "float32") for one in forward.logits(values)]
             if not weights:
                 weights += [keras.ops.convert_to_tensor(rng.normal(size=one.shape), one.dtype) for one in logits]

@@ -91,8 +91,8 @@ def refit(
     - ``progress``: called after each layer
 
     A layer that is called several times is fitted to all calls at once. Layers that ``out_of_reach`` names are not
-    fitted; the moments of a BatchNorm after them are re-estimated, unless it is shared. Raises UserError for too little memory and for NaN or infinite
-    activations.
+    fitted; the moments of a BatchNorm after them are re-estimated, unless it is shared. Raises UserError for too little
+    memory and for NaN or infinite activations.
     """
     calls = trace(model)
     forward = ForwardPass(calls, fitted_layers_of(calls))

@@ -22,10 +22,9 @@ def found(model: keras.Model) -> tuple[list[Call], dict[str, FittedLayer]]:
 
 def facts(model: keras.Model) -> dict[str, tuple[str | None, bool, bool]]:
     """The BatchNorm, whether there is a residual sum, and whether a ReLU follows, by path."""
-    calls, fitted_layers = found(model)
     return {
         path: (None if fitted.normalization is None else fitted.normalization.name, fitted.add is not None, fitted.relu)
-        for path, fitted in fitted_layers.items()
+        for path, fitted in fitted_layers_of(trace(model)).items()
     }
 
 
