@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import keras
 
@@ -10,6 +11,7 @@ from rankline.src.compress.baselines.importance import CRITERIA
 from rankline.src.compress.baselines.pruning import prune
 from rankline.src.compress.baselines.under_drop import Family, Made, smallest_under_drop
 from rankline.src.compress.baselines.vbmf import vbmf_plan
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.surgery import factor_names, factorize_and_measure
 from rankline.src.compress.runs.facts import facts_of
 from rankline.src.compress.runs.job import Job
@@ -32,6 +34,7 @@ def vbmf(job: Job, settings: Settings) -> Run:
 
     Raises UserError for a name or pattern that matches no layer.
     """
+    job = replace(job, model=split(job.model))
     names = [row.name for row in job.database.layers(job.network)]
     layers = chosen_layers(names, settings)
     left_out = {name: "left out by include or exclude" for name in names if name not in layers}

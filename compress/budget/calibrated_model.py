@@ -28,6 +28,7 @@ from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metri
 from rankline.src.compress.fit.refit import FitSettings, Start, refit
 from rankline.src.compress.methods import get
 from rankline.src.compress.model.forward_pass import ForwardPass
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.surgery import factorize, refusal
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
@@ -39,12 +40,15 @@ from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import metric
-from rankline.src.dse.network_cost import network_cost
+from rankline.src.dse.network_cost import counted_cost, network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
 NAMED = 5
 """Layers that ``by_reason`` names for each reason."""
+
+PLAIN_WITHIN = 0.02
+"""How much more damage a choice may do that plain Keras loads, as a share of the least."""
 
 LEFT_OUT = "left out by include or exclude"
 
@@ -80,10 +84,11 @@ class CalibratedModel:
         if not samples or not len(samples[0]):
             raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
         check_samples(model, samples)
-        self.model, self.samples, self.settings = model, samples, how
-        self.progress = progress
+        self.samples, self.settings, self.progress = samples, how, progress
         shape = describe(model)
+        self.model = model = split(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
+        self.costs = {layer.name: counted_cost(layer) for layer in shape.layers}
         self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
@@ -152,25 +157,47 @@ class CalibratedModel:
         }
 
     def allocate(self, budgets: Mapping[str, Keep], solver: str = "exact") -> Allocation:
-        """The choice with the least damage within the budgets (see ``limits`` and ``allocate.allocate``)."""
-        possible = [one.name for one in self.wanted]
-        for name in budgets:
-            if name not in possible:
-                raise one_of("budget", name, possible)
-        return allocate(self.options, self.limits(budgets), self.kept, solver)
+        """The choice with the least damage within the budgets (see ``limits`` and ``allocate.allocate``).
+
+        Where one that plain Keras loads does little more damage, at most PLAIN_WITHIN, it is chosen instead.
+        """
+        (found,) = self.sweep([budgets], solver)
+        return found
 
     def sweep(self, budgets: Sequence[Mapping[str, Keep]], solver: str = "exact") -> list[Allocation]:
-        """The choice for each budget, from the smallest to the largest.
+        """The choice for each budget as ``allocate`` makes it, from the smallest to the largest.
 
         A choice that isn't proven optimal can be worse than that of a smaller budget, which fits too and is then used.
         """
+        possible = [one.name for one in self.wanted]
+        if unknown := [name for one in budgets for name in one if name not in possible]:
+            raise one_of("budget", unknown[0], possible)
         found: list[Allocation] = []
         for one in budgets:
-            new = self.allocate(one, solver)
+            new = allocate(self.options, self.limits(one), self.kept, solver)
             if found and found[-1].damage < new.damage:
                 new = replace(found[-1], bound=min(new.bound, found[-1].damage))
             found.append(new)
-        return found
+        return [self._preferred(best, self.limits(one), solver) for best, one in zip(found, budgets, strict=True)]
+
+    def _preferred(self, best: Allocation, limits: Mapping[str, int], solver: str) -> Allocation:
+        """The best choice, or one without layers of our own that is nearly as good."""
+        if not any(self._needs_own_layers(path, one) for path, one in best.options.items()):
+            return best
+        stock = {
+            path: [one for one in some if not self._needs_own_layers(path, one)] for path, some in self.options.items()
+        }
+        try:
+            plain = allocate(stock, limits, self.kept, solver)
+        except UserError:  # stock layers alone don't fit the budget
+            return best
+        if plain.damage > (1 + PLAIN_WITHIN) * best.damage:
+            return best
+        return replace(plain, bound=min(best.bound, plain.damage))
+
+    def _needs_own_layers(self, path: str, option: Option) -> bool:
+        layer, choice = self.forward.fitted_layers[path].layer, option.configuration
+        return choice is not None and get(choice.method).needs_own_layers(layer)
 
     def _known(self, plan: Plan) -> dict[str, Sequence[Any]]:
         """The factors of a plan's choices that pricing already computed, roughly where the method can."""

@@ -152,7 +152,7 @@ def _positions(forward: ForwardPass, fitted_layers: Mapping[str, FittedLayer], c
     """The share of each layer's patches that its covariance uses: as many as a fit does."""
     shares = {}
     for path, fitted in fitted_layers.items():
-        positions = forward.calls[fitted.end].out_elements // fitted.weights_shape[1]
+        positions = sum(forward.calls[end].out_elements for end in fitted.ends) // fitted.weights_shape[1]
         shares[path] = min(1.0, rows_wanted(fitted.weights_shape[0]) / (positions * count))
     return shares
 

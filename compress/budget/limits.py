@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import Metric, metric
+from rankline.src.dse.numbers import percent
 from rankline.src.dse.space import Branch, spaces_of
 
 if TYPE_CHECKING:
     from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
 
 
-def least_possible(engine: CalibratedModel, metric: Metric) -> int:
-    """The least of a metric that the whole model can have, with layers that may change at rank one if that is less."""
-    saved = 0
-    for path in engine.paths:
-        spaces = spaces_of(engine.layers[path], engine.methods)
-        saved += max(
-            (_saved(space.original, branch, metric) for space in spaces for branch in space.branches), default=0
+def most_saved(engine: CalibratedModel, metric: Metric) -> dict[str, int]:
+    """The most of a metric that each layer that may change can save, at rank one; 0 where that is not less."""
+    return {
+        path: max(
+            (
+                _saved(space.original, branch, metric)
+                for space in spaces_of(engine.layers[path], engine.methods)
+                for branch in space.branches
+            ),
+            default=0,
         )
-    return metric.of(engine.total) - saved
+        for path in engine.paths
+    }
 
 
 def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
@@ -34,16 +39,32 @@ def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
 
 
 def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
-    """Raises UserError if a budget is below what is possible; called before the statistics, which take long."""
+    """Raises UserError if a budget is below what is possible, with the layers that stay as they are and why; called
+    before the statistics, which take long."""
     for name, limit in engine.limits(keep).items():
-        if limit < (least := least_possible(engine, metric(name))):
-            whole = metric(name).of(engine.total)
+        saved, whole = most_saved(engine, metric(name)), metric(name).of(engine.total)
+        if limit < (least := whole - sum(saved.values())):
             least_share = -(-10_000 * least // whole) / 100
-            percent = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 else ""
+            meant = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 else ""
             raise UserError(
                 f"a budget of {limit:,} {name} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
-                f"with these methods and layers; the least is {least:,} ({least_share:.2f} %){percent}"
+                f"with these methods and layers; the least is {least:,} ({least_share:.2f} %){meant}"
+                f"{_unchanged(engine, metric(name), saved)}"
             )
+
+
+def _unchanged(engine: CalibratedModel, metric: Metric, saved: Mapping[str, int]) -> str:
+    """The layers that can't be made smaller, those with the most of the metric first, as the end of a sentence."""
+    from rankline.src.compress.budget.calibrated_model import by_reason  # needs Keras, which takes seconds
+
+    reasons = engine.skipped | dict.fromkeys(
+        (path for path, most in saved.items() if not most), "no rank of these methods makes it smaller"
+    )
+    costs = {name: metric.of(engine.costs[name]) for name in reasons}
+    named = {name: reasons[name] for name in sorted(costs, key=lambda name: -costs[name]) if costs[name]}
+    if not named:
+        return ""
+    return f"; {percent(sum(costs.values()) / metric.of(engine.total))} are in layers that stay: {by_reason(named)}"
 
 
 def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:

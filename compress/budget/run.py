@@ -137,7 +137,7 @@ def run_budget(
         check_possible(engine, one)
     check_saving(job.model, calibration.samples)
     if settings.fit == "data":
-        check_memory(engine.forward.calls, len(calibration.samples[0]))
+        check_memory(engine.forward, len(calibration.samples[0]))
     job.database.explore_missing(job.model, job.network, engine.methods, job.progress)
     started = perf_counter()
     with each_warning_once():

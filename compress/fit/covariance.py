@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.fit.products import add_products, less_product
 from rankline.src.compress.model.similarity import MAP_BYTES, fitting_batch
-from rankline.src.compress.model.surgery import FACTORIZED
+from rankline.src.compress.model.surgery import refusal_of
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import Call, feature_maps, trace
 from rankline.src.dse.layer import conv_out_size
@@ -246,11 +246,7 @@ def _zeros_around(size: int, extent: int, stride: int, padding: str) -> tuple[in
 
 def _layer_at(calls: Sequence[Call], path: str) -> keras.Layer:
     """The layer at a path. Raises UserError if it has no patches."""
-    layers = {
-        call.path: call.layer
-        for call in calls
-        if type(call.layer) in FACTORIZED and getattr(call.layer, "groups", 1) == 1
-    }
+    layers = {call.path: call.layer for call in calls if refusal_of(call.layer) is None}
     if path not in layers:
         raise one_of("layer", path, list(layers))
     return layers[path]

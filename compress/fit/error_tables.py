@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.methods import DECOMPOSITIONS, get
 from rankline.src.compress.methods.method import Decomposition
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.stored_layers import LayersMissing, missing, paths_in
 from rankline.src.compress.model.surgery import find_layer, refusal
 from rankline.src.db.database import Database
@@ -144,6 +145,7 @@ def _jobs(
     paths = paths_in(model, database.network(network), list(rows.values()))
     if sentence := missing(list(rows.values()), paths):
         warnings.warn(f"{sentence}; they get no errors", LayersMissing, stacklevel=3)
+    model = split(model)
     kernels: dict[str, NDArray[np.float32]] = {}
     jobs = []
     for space in database.spaces(network):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from rankline.src.compress.fit.covariance import LARGEST_PATCH, patches
 from rankline.src.compress.model.duplicate import duplicate
@@ -24,29 +25,26 @@ Reals = NDArray[np.float64]
 class FittedLayer:
     """A layer whose outputs, before its activation, can be fitted to those of the original.
 
-    call: its index among the network's calls; norm: the index of the BatchNorm that is the only user of its outputs;
-    add: that of the residual sum, of maps of equal shape, that is the only user after that; relu: whether a ReLU is
-    the only user of the result. linear: the layer without its activation.
+    calls: its indices among the network's calls; a shared layer has several, and is fitted to all at once;
+    normalization: the BatchNorm that is the only user of its outputs at each of them; ends: the calls that give its
+    outputs, before its own activation: those of the BatchNorm, or its own; add: the index of the residual sum, of maps
+    of equal shape, that is the only user after the end of a layer with one call; relu: whether a ReLU is the only user
+    of the result. linear: the layer without its activation.
     """
 
     path: str
     layer: keras.Layer
-    call: int
-    norm: int | None
+    calls: tuple[int, ...]
+    ends: tuple[int, ...]
     normalization: keras.Layer | None
     add: int | None
     relu: bool
     linear: keras.Layer
 
     @property
-    def end(self) -> int:
-        """The call that gives the layer's outputs, before its own activation."""
-        return self.call if self.norm is None else self.norm
-
-    @property
     def is_centred(self) -> bool:
         """Whether a bias can take up the means, so that the weights needn't fit them."""
-        return self.norm is not None or bool(self.layer.use_bias)
+        return self.normalization is not None or bool(self.layer.use_bias)
 
     @property
     def first_channels(self) -> bool:
@@ -107,54 +105,86 @@ def _floats(x: NDArray[Any]) -> NDArray[Any]:
 
 def out_of_reach(calls: Sequence[Call]) -> dict[str, str]:
     """Why layers cannot be fitted, by path."""
-    uses = Counter(id(call.layer) for call in calls)
-    return {call.path: reason for call in calls if (reason := _reason(call.layer, uses)) is not None}
+    circular = _circular(calls)
+    return {call.path: reason for call in calls if (reason := _reason(call.layer, circular)) is not None}
 
 
-def _reason(layer: keras.Layer, uses: Counter[int]) -> str | None:
+def _reason(layer: keras.Layer, circular: Collection[int]) -> str | None:
     if (refused := refusal_of(layer)) is not None:
         return f"it {refused}"
-    if uses[id(layer)] > 1:
-        return f"it is called at {uses[id(layer)]} places, and only layers that are called once are fitted"
+    if id(layer) in circular:
+        return "it is called several times, and one call gets what depends on another"
     if (dimensions := prod(layer.kernel.shape[:-1])) > LARGEST_PATCH:
         return f"its patches have {dimensions:,} dimensions, and layers are fitted up to {LARGEST_PATCH:,}"
     return None
 
 
+def _places(calls: Sequence[Call]) -> dict[int, list[int]]:
+    """The indices of each layer's calls, by the layer's identity."""
+    places: dict[int, list[int]] = {}
+    for index, call in enumerate(calls):
+        places.setdefault(id(call.layer), []).append(index)
+    return places
+
+
+def _circular(calls: Sequence[Call]) -> set[int]:
+    """The identities of layers that can't be fitted to all their calls at once, because a call needs the fit.
+
+    They are on a cycle of the graph in which each layer that can be factorized is one node, whatever its calls.
+    """
+    places = _places(calls)
+    node = [places[id(call.layer)][0] if refusal_of(call.layer) is None else index for index, call in enumerate(calls)]
+    edges = [(node[source], node[index]) for index, call in enumerate(calls) for source in call.inputs]
+    sources, targets = np.array(edges, int).reshape(-1, 2).T
+    graph = csr_array((np.ones(len(edges)), (sources, targets)), shape=(len(calls), len(calls)))
+    component = connected_components(graph, connection="strong")[1]
+    sizes = np.bincount(component)
+    to_itself = {source for source, target in edges if source == target}
+    return {id(calls[index].layer) for index in set(node) if sizes[component[index]] > 1 or index in to_itself}
+
+
 def fitted_layers_of(calls: Sequence[Call]) -> dict[str, FittedLayer]:
-    """The fitted layers by path, in the order of ``calls`` (see ``graph.trace``): every layer that can be factorized
-    and is called once, with patches of at most LARGEST_PATCH dimensions; ``out_of_reach`` gives the reasons for the
-    others."""
+    """The fitted layers by path, that of a layer's first call, in the order of ``calls`` (see ``graph.trace``).
+
+    They are all layers that can be factorized, with patches of at most LARGEST_PATCH dimensions, unless one of a
+    layer's calls depends on another; ``out_of_reach`` gives the reasons for the others.
+    """
     users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
     for index, call in enumerate(calls):
         for source in call.inputs:
             users[source].append(index)
-    uses = Counter(id(call.layer) for call in calls)
-    found = {}
-    for index, call in enumerate(calls):
-        if _reason(call.layer, uses) is None:
-            found[call.path] = _fitted_layer(calls, users, uses, index)
-    return found
+    places, circular = _places(calls), _circular(calls)
+    return {
+        calls[own[0]].path: _fitted_layer(calls, users, places, own)
+        for own in places.values()
+        if _reason(calls[own[0]].layer, circular) is None
+    }
 
 
-def _fitted_layer(calls: Sequence[Call], users: dict[int, list[int]], uses: Counter[int], index: int) -> FittedLayer:
-    layer = calls[index].layer
-    own = layer.activation not in (None, keras.activations.linear)
+def _fitted_layer(
+    calls: Sequence[Call], users: dict[int, list[int]], places: dict[int, list[int]], own: list[int]
+) -> FittedLayer:
+    layer, ends = calls[own[0]].layer, own
     norm = add = None
+    active = layer.activation not in (None, keras.activations.linear)
     relu = layer.activation is keras.activations.relu or _is_relu(layer.activation)
-    if not own:
-        after = _only_user(calls, users, index)
-        if after is not None and _folds(calls[after].layer, layer) and uses[id(calls[after].layer)] == 1:
-            norm = after
-            after = _only_user(calls, users, norm)
-        if after is not None and type(calls[after].layer) is keras.layers.Add and len(set(calls[after].in_shapes)) == 1:
-            add = after
-            after = _only_user(calls, users, add)
-        relu = after is not None and _is_relu(calls[after].layer)
-    normalization = None if norm is None else calls[norm].layer
-    return FittedLayer(
-        calls[index].path, layer, index, norm, normalization, add, relu, _linear(calls[index]) if own else layer
-    )
+    if not active:
+        after = [_only_user(calls, users, index) for index in own]
+        following = None if after[0] is None else calls[after[0]].layer
+        if following is not None and _folds(following, layer) and places[id(following)] == after:
+            norm, ends = following, places[id(following)]
+            after = [_only_user(calls, users, index) for index in ends]
+        if len(own) == 1 and after[0] is not None and _is_sum(calls[after[0]]):
+            add = after[0]
+            after = [_only_user(calls, users, add)]
+        relu = all(index is not None and _is_relu(calls[index].layer) for index in after)
+    linear = _linear(calls[own[0]]) if active else layer
+    return FittedLayer(calls[own[0]].path, layer, tuple(own), tuple(ends), norm, add, relu, linear)
+
+
+def _is_sum(call: Call) -> bool:
+    """Whether a call is a residual sum of maps of equal shape."""
+    return type(call.layer) is keras.layers.Add and len(set(call.in_shapes)) == 1
 
 
 def _only_user(calls: Sequence[Call], users: dict[int, list[int]], index: int) -> int | None:

@@ -13,6 +13,7 @@ from rankline.src.compress.data.sets import Data, Named
 from rankline.src.compress.fit.covariance import covariances
 from rankline.src.compress.fit.error_tables import MeasuredErrors, store_spectra
 from rankline.src.compress.methods import DECOMPOSITIONS, get
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.stored_layers import paths_in
 from rankline.src.compress.model.surgery import refusal
 from rankline.src.db.database import Database, open_database
@@ -60,22 +61,23 @@ def measure_errors(
     matrices = {}
     if calibrate is not None:
         inputs = _inputs(trained, calibrate, samples)
-        paths = _calibrated(trained, database, name, methods)
-        found = covariances(trained, inputs, list(paths.values()))
+        parts = split(trained)
+        paths = _calibrated(trained, parts, database, name, methods)
+        found = covariances(parts, inputs, list(paths.values()))
         matrices = {layer: found[path].matrix for layer, path in paths.items() if path in found}
     return store_spectra(trained, database, name, methods, matrices, progress)
 
 
 def _calibrated(
-    trained: keras.Model, database: Database, network: str, methods: Sequence[str] | None
+    trained: keras.Model, parts: keras.Model, database: Database, network: str, methods: Sequence[str] | None
 ) -> dict[str, str]:
-    """The path in the model of each layer with a method that can measure the error of its outputs. Raises UserError if
-    there is none."""
+    """The path in the model of each layer with a method that can measure the error of its outputs; parts: the model
+    with its separable convolutions split. Raises UserError if there is none."""
     paths = paths_in(trained, database.network(network), database.layers(network))
     able = [name for name, one in DECOMPOSITIONS.items() if one.uses_covariance]
     asked = {get(name).name for name in methods or able}
     names = {row.layer for row in database.spaces(network) if row.method in asked & set(able)}
-    found = {name: paths[name] for name in sorted(names & set(paths)) if refusal(trained, paths[name]) is None}
+    found = {name: paths[name] for name in sorted(names & set(paths)) if refusal(parts, paths[name]) is None}
     if not found:
         raise UserError(
             "none of these layers and methods can use calibration data; leave it out, or explore the layers "

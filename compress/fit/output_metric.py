@@ -37,31 +37,33 @@ def output_metrics(
 ) -> dict[str, Reals]:
     """G (F, F) of each layer, by path, from one backward pass; samples: an array for each input of the model.
 
-    v is drawn anew for each sample; MIXED is added. G is zero for a layer that the outputs don't depend on. progress:
-    called with the samples that are done.
+    v is drawn anew for each sample; the calls of a shared layer add up; MIXED is added. G is zero for a layer that the
+    outputs don't depend on. progress: called with the samples that are done.
     """
     rng = np.random.default_rng(seed)
     passed = 0
     fitted_layers = forward.fitted_layers
+    ends = {end: fitted for fitted in fitted_layers.values() for end in fitted.ends}
     totals = {path: np.zeros((fitted.layer.kernel.shape[-1],) * 2) for path, fitted in fitted_layers.items()}
     for batch in batches_of(samples, max(1, fitting_batch(forward.calls) // 2), forward.calls):
         weights: list[Any] = []
 
         def projected(taps: list[Any], batch: list[Any] = batch, weights: list[Any] = weights) -> Any:
-            added = dict(zip(fitted_layers, taps, strict=True))
-            values = forward.run(forward.start(batch), forward.inner, lambda one, y: y + added[one.path])
+            added = dict(zip(ends, taps, strict=True))
+            values = forward.run(forward.start(batch), forward.inner, lambda index, y: y + added[index])
             logits = [keras.ops.cast(one, "float32") for one in forward.logits(values)]
             if not weights:
                 weights += [keras.ops.convert_to_tensor(rng.normal(size=one.shape), one.dtype) for one in logits]
             return sum(keras.ops.sum(v * one) for v, one in zip(weights, logits, strict=True))
 
         taps = [
-            keras.ops.zeros(forward.calls[fitted.end].out_shape(len(batch[0])), fitted.layer.compute_dtype)
-            for fitted in fitted_layers.values()
+            keras.ops.zeros(forward.calls[end].out_shape(len(batch[0])), fitted.layer.compute_dtype)
+            for end, fitted in ends.items()
         ]
-        for (path, fitted), found in zip(fitted_layers.items(), gradients(projected, taps), strict=True):
-            rows = fitted.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(totals[path])).astype(np.float64)
-            totals[path] += rows.T @ rows
+        for fitted, found in zip(ends.values(), gradients(projected, taps), strict=True):
+            total = totals[fitted.path]
+            rows = fitted.outputs(keras.ops.convert_to_numpy(found)).reshape(-1, len(total)).astype(np.float64)
+            total += rows.T @ rows
         passed += len(batch[0])
         progress("samples sent back", passed, len(samples[0]))
     return {path: _mixed(total / len(samples[0])) for path, total in totals.items()}
@@ -81,29 +83,37 @@ def logit_errors(
     """
     probed = 0
     found = {path: [0.0] * len(some) for path, some in changes.items()}
-    after = {path: forward.after(forward.fitted_layers[path].end) for path in changes}
+    after = {path: forward.after(forward.fitted_layers[path].ends) for path in changes}
     for batch in batches_of(samples, _holding(forward.calls), forward.calls):
-        before: dict[str, Any] = {}
+        before: dict[int, Any] = {}
 
-        def noted(fitted: FittedLayer, y: Any, before: dict[str, Any] = before) -> Any:
-            before[fitted.path] = y
+        def noted(end: int, y: Any, before: dict[int, Any] = before) -> Any:
+            before[end] = y
             return y
 
         values = forward.run(forward.start(batch), forward.inner, noted)
         for path, some in changes.items():
             fitted = forward.fitted_layers[path]
-            y = fitted.outputs(keras.ops.convert_to_numpy(before[path]))
-            x = fitted.inputs(keras.ops.convert_to_numpy(forward.given(fitted.call, values)[0]))
-            rows = x.reshape(-1, len(some[0][0]))
-            for number, (weights, bias) in enumerate(some):
-                error = (rows @ weights.astype(rows.dtype) + bias.astype(rows.dtype)).reshape(y.shape)
-                changed = fitted.map_of(y + error)
-                tensor = keras.ops.cast(keras.ops.convert_to_tensor(changed), fitted.layer.compute_dtype)
-                new = forward.changed(values, fitted, tensor, after[path])
+            rows = [
+                fitted.inputs(keras.ops.convert_to_numpy(forward.given(call, values)[0])).reshape(-1, len(some[0][0]))
+                for call in fitted.calls
+            ]
+            for number, change in enumerate(some):
+                outputs = {
+                    end: _changed(fitted, before[end], one, *change) for end, one in zip(fitted.ends, rows, strict=True)
+                }
+                new = forward.changed(values, outputs, after[path])
                 found[path][number] += _squared(forward.logits(values), forward.logits(new))
             probed += len(batch[0])
             progress("samples probed", probed, len(samples[0]) * len(changes))
     return {path: [one / len(samples[0]) for one in some] for path, some in found.items()}
+
+
+def _changed(fitted: FittedLayer, before: Any, rows: NDArray[Any], weights: Reals, bias: Reals) -> Any:
+    """A layer's output map after a change; before: the map, rows: the patches of its inputs."""
+    y = fitted.outputs(keras.ops.convert_to_numpy(before))
+    error = (rows @ weights.astype(rows.dtype) + bias.astype(rows.dtype)).reshape(y.shape)
+    return keras.ops.cast(keras.ops.convert_to_tensor(fitted.map_of(y + error)), fitted.layer.compute_dtype)
 
 
 def _squared(one: Sequence[Any], other: Sequence[Any]) -> float:

@@ -28,7 +28,7 @@ from rankline.src.compress.fit.moments import Moments, Regression, moments
 from rankline.src.compress.fit.observations import Batches, Rows, rows_of
 from rankline.src.compress.fit.products import NOISE
 from rankline.src.compress.methods import get
-from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
+from rankline.src.compress.model.forward_pass import Change, ForwardPass, batches_of, unchanged
 from rankline.src.compress.model.similarity import fitting_batch, through
 from rankline.src.compress.model.surgery import factor_chain, factorize, find_layer
 from rankline.src.dse.configuration import Configuration
@@ -92,9 +92,9 @@ def refit(
     - ``paths``: the layers to fit, by default all
     - ``progress``: called after each layer
 
-    Layers that are called several times, or whose patches have more than LARGEST_PATCH dimensions, are not fitted; the
-    moments of a BatchNorm after them are re-estimated. Raises UserError for too little memory and for NaN or infinite
-    activations.
+    A layer that is called several times is fitted to all calls at once. Layers that ``out_of_reach`` names are not
+    fitted; the moments of a BatchNorm after them are re-estimated, unless it is shared. Raises UserError for too little
+    memory and for NaN or infinite activations.
     """
     calls = trace(model)
     forward = ForwardPass(calls, fitted_layers_of(calls))
@@ -127,25 +127,28 @@ class _Refit:
         self.output_metrics = output_metrics
         self.settings = settings
         self.paths = set(forward.fitted_layers) if paths is None else set(paths)
+        self.uses = Counter(id(call.layer) for call in forward.calls)
         self.ours: dict[int, Batches] = {}
         self.theirs: dict[int, Batches] = {}
 
     def run(self, samples: Sequence[NDArray[Any]], progress: Progress) -> keras.Model:
         """Walks through the graph and fits every layer."""
-        check_memory(self.calls, len(samples[0]))
+        check_memory(self.forward, len(samples[0]))
         batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
         for number, index in enumerate(self.forward.inputs):
             self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
-        starts = {fitted.call: fitted for fitted in self.forward.fitted_layers.values()}
-        folded = {fitted.norm for fitted in starts.values()}
+        fitted_layers = self.forward.fitted_layers.values()
+        starts = {call: fitted for fitted in fitted_layers for call in fitted.calls}
+        folded = {end for fitted in fitted_layers for end in fitted.ends}
         left = Counter(source for call in self.calls for source in call.inputs)
-        fitted = 0
-        progress("layers fitted", fitted, len(starts))
+        done: set[str] = set()
+        progress("layers fitted", len(done), len(fitted_layers))
         for index in fitting_order(self.calls, self.forward.fitted_layers):
             if index in starts:
-                self._fit(starts[index])
-                fitted += 1
-                progress("layers fitted", fitted, len(starts))
+                if (fitted := starts[index]).path not in done:
+                    self._fit(fitted)
+                    done.add(fitted.path)
+                    progress("layers fitted", len(done), len(fitted_layers))
             elif index not in folded and self.calls[index].inputs:
                 self._pass(index)
             for source in self.calls[index].inputs:
@@ -170,7 +173,7 @@ class _Refit:
             return
         own = self._own(call)
         same = all(self.ours[source] is self.theirs[source] for source in call.inputs)
-        if not same and type(call.layer) is keras.layers.BatchNormalization:
+        if not same and type(call.layer) is keras.layers.BatchNormalization and self.uses[id(call.layer)] == 1:
             own = cast(keras.Layer, find_layer(self.compressed, call.path))
             theirs, ours = ([given[0] for given in side] for side in sides)
             reestimate(own, ours, call.layer, theirs)
@@ -194,34 +197,42 @@ class _Refit:
         return len(next(iter(self.theirs.values())))
 
     def _fit(self, fitted: FittedLayer) -> None:
-        """Fits a layer, and passes both networks' maps through it."""
-        call = self.calls[fitted.call]
-        ((source, output),) = zip(call.inputs, call.sources, strict=True)
-        theirs, ours = ([batch[output] for batch in side[source]] for side in (self.theirs, self.ours))
+        """Fits a layer to all its calls, and passes both networks' maps through it."""
+        inputs = [(self.calls[call].inputs[0], self.calls[call].sources[0]) for call in fitted.calls]
+        theirs, ours = (
+            [batch[output] for source, output in inputs for batch in side[source]] for side in (self.theirs, self.ours)
+        )
         y = [fitted.whole(x) for x in theirs]
-        self.theirs[fitted.end] = [[self.forward.activated(fitted.end, one)] for one in y]
+        self.theirs |= self._by_end(fitted, y, self.forward.activated)
         shortcuts = self._shortcuts(fitted)
-        sources = {source, *(place for place, _ in shortcuts)}
+        sources = {place for place, _ in (*inputs, *shortcuts)}
         choice = self.plan.get(fitted.path)
         layers = self._layers(fitted, choice)
         originals = [fitted.layer] if fitted.normalization is None else [fitted.layer, fitted.normalization]
         same = all(self.ours[one] is self.theirs[one] for one in sources)
         if choice is None and same and all(map(_equal, layers, originals)):
-            self.ours[fitted.end] = self.theirs[fitted.end]
+            self.ours |= {end: self.theirs[end] for end in fitted.ends}
             return
         if fitted.path in self.paths:
-            sides, seed = (self.theirs, self.ours), [self.settings.seed, fitted.call]
+            sides, seed = (self.theirs, self.ours), [self.settings.seed, fitted.calls[0]]
             rows = rows_of(fitted, ours, y, sides, shortcuts, rows_wanted(fitted.weights_shape[0]), seed)
             found, factors, product = self._solved(fitted, choice, rows)
             self._put(fitted, choice, layers, factors, product, found)
-        self.ours[fitted.end] = [[through(layers, x)] for x in ours]
+        self.ours |= self._by_end(fitted, [through(layers, x) for x in ours])
+
+    def _by_end(self, fitted: FittedLayer, outputs: Sequence[Any], made: Change = unchanged) -> dict[int, Batches]:
+        """What is ``made`` of a layer's output maps, those of its first call first, by the calls that end it."""
+        return {
+            end: [[made(end, one)] for one in outputs[number * self.count :][: self.count]]
+            for number, end in enumerate(fitted.ends)
+        }
 
     def _shortcuts(self, fitted: FittedLayer) -> list[tuple[int, int]]:
         """The other terms of the residual sum after a layer, as (call, output); empty if one isn't known yet."""
         if fitted.add is None or not self.settings.residual:
             return []
         call = self.calls[fitted.add]
-        others = [pair for pair in zip(call.inputs, call.sources, strict=True) if pair[0] != fitted.end]
+        others = [pair for pair in zip(call.inputs, call.sources, strict=True) if pair[0] not in fitted.ends]
         known = len(others) == len(call.inputs) - 1 and all(place in self.ours for place, _ in others)
         return others if known else []
 
@@ -257,7 +268,9 @@ class _Refit:
             layers = [find_layer(self.compressed, fitted.path)]
         else:
             layers = factor_chain(self.compressed, fitted.path, choice)
-        return layers if fitted.norm is None else [*layers, find_layer(self.compressed, self.calls[fitted.norm].path)]
+        if fitted.normalization is None:
+            return layers
+        return [*layers, find_layer(self.compressed, self.calls[fitted.ends[0]].path)]
 
     @staticmethod
     def _put(
@@ -269,7 +282,7 @@ class _Refit:
         found: Moments,
     ) -> None:
         """Sets the weights of a layer's replacements, and the bias or BatchNorm that matches the targets' means."""
-        norm = None if fitted.norm is None else layers[-1]
+        norm = None if fitted.normalization is None else layers[-1]
         layers = layers if norm is None else layers[:-1]
         if choice is None:
             layers[0].kernel.assign(np.reshape(factors[0], layers[0].kernel.shape))
@@ -289,10 +302,11 @@ def _equal(one: keras.Layer, other: keras.Layer) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
-def check_memory(calls: Sequence[Call], samples: int) -> None:
+def check_memory(forward: ForwardPass, samples: int) -> None:
     """Raises UserError if the feature maps of both networks take more than MEMORY_SHARE of the free memory; the error
     says how many samples would fit."""
-    each, free = 2 * 4 * peak_elements(calls), available_bytes()
+    order = fitting_order(forward.calls, forward.fitted_layers)
+    each, free = 2 * 4 * peak_elements(forward.calls, order), available_bytes()
     if free is not None and each * samples > MEMORY_SHARE * free:
         raise UserError(
             f"a fit to {samples:,} samples holds {each * samples / 2**30:.1f} GiB of feature maps, and "
@@ -306,15 +320,17 @@ def rows_wanted(dimensions: int) -> int:
 
 
 def fitting_order(calls: Sequence[Call], fitted_layers: Mapping[str, FittedLayer]) -> list[int]:
-    """The calls in topological order, with the other terms of a residual sum before the layer whose outputs they are
-    added to."""
-    ends = {fitted.end for fitted in fitted_layers.values()}
+    """The calls in topological order, with the inputs of all calls of a shared layer before the first of them, and the
+    other terms of a residual sum before the layer whose outputs they are added to."""
+    ends = {end for fitted in fitted_layers.values() for end in fitted.ends}
+    together = {call: fitted.calls for fitted in fitted_layers.values() for call in fitted.calls}
     order: list[int] = []
     done: set[int] = set()
     waiting = [index for index, call in enumerate(calls) if call.is_output or not call.inputs][::-1]
     while waiting:
         index = waiting[-1]
-        needed = sorted(calls[index].inputs, key=lambda source: (source in ends, source))
+        inputs = {source for call in together.get(index, (index,)) for source in calls[call].inputs}
+        needed = sorted(inputs, key=lambda source: (source in ends, source))
         open_ = [source for source in needed if source not in done]
         if open_:
             waiting.append(open_[0])

@@ -19,6 +19,7 @@ from rankline.src.compress.methods.factor import (
     Factor,
     depthwise_factor,
     geometry,
+    is_stock_depthwise,
     last_factor,
     linear_factor,
     placed,
@@ -90,6 +91,9 @@ class CP(Decomposition):
         left, *spatial, right = factors
         columns = reduce(mul, spatial)
         return tl.matmul(tl.reshape(columns, (*tl.shape(columns)[:-1], 1, -1)) * left, right)
+
+    def needs_own_layers(self, layer: keras.Layer) -> bool:
+        return not all(is_stock_depthwise(layer, axis) for axis in spatial_axes(layer)[0])
 
     def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
         left, *spatial, right = factors

@@ -68,11 +68,20 @@ def linear_factor(original: keras.Layer, name: str, kernel: Tensor, moves: Mappi
     return _factor(original, name, kernel, {**(moves or {}), "use_bias": False})
 
 
+def is_stock_depthwise(original: keras.Layer, axis: int) -> bool:
+    """Whether a stock Keras layer can convolve each channel along one axis of the original on all backends.
+
+    There is none in 3-D or with causal padding, and TensorFlow's kernels refuse unequal strides in 2-D (only oneDNN's,
+    on some processors, take them).
+    """
+    moves, axes = geometry(original, [axis]), len(original.kernel_size)
+    return axes < 3 and moves["padding"] != "causal" and (axes == 1 or moves["strides"] == (1, 1))
+
+
 def depthwise_factor(original: keras.Layer, name: str, kernel: Tensor, axis: int) -> Factor:
     """An inner factor that convolves each channel by itself along one spatial axis of the original.
 
-    kernel: (1, .., K_j, .., 1, channels). A stock Keras layer where one works on all backends: TensorFlow has none in
-    3-D or with causal padding, and refuses unequal strides in 2-D.
+    kernel: (1, .., K_j, .., 1, channels). A stock Keras layer where ``is_stock_depthwise``.
     """
     import keras
 
@@ -85,7 +94,7 @@ def depthwise_factor(original: keras.Layer, name: str, kernel: Tensor, axis: int
         "trainable": original.trainable,
         "data_format": original.data_format,
     }
-    if len(sizes) == 3 or moves["padding"] == "causal" or (len(sizes) == 2 and moves["strides"] != (1, 1)):
+    if not is_stock_depthwise(original, axis):
         from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 
         steps = {key: moves[key][axis] for key in ("strides", "dilation_rate")}

@@ -78,6 +78,10 @@ class Decomposition(ABC):
         that is no less."""
         return self
 
+    def needs_own_layers(self, layer: keras.Layer) -> bool:
+        """Whether plain Keras lacks a layer of the chain that replaces ``layer``."""
+        return False
+
     def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:
         """The largest value of each rank. Raises UserError if the tensor shape is not possible."""
         if shape is not None:

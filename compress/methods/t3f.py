@@ -98,6 +98,9 @@ class T3F(Decomposition):
         tensor = tl.transpose(tl.reshape(product, pairs), order)
         return tl.reshape(tensor, (*kernel, prod(inputs), prod(outputs)))
 
+    def needs_own_layers(self, layer: keras.Layer) -> bool:
+        return True
+
     def factor_layers(self, layer: keras.Layer, factors: Sequence[Tensor]) -> list[Factor]:
         from rankline.src.compress.layers.tt_matrix import TTMatrix
 

@@ -18,13 +18,13 @@ from rankline.src.dse.keras_model.graph import Call
 Values = dict[int, list[Any]]
 """The output tensors of calls, by index."""
 
-Change = Callable[[FittedLayer, Any], Any]
-"""Takes a layer and its outputs before any activation; returns the outputs to use instead."""
+Change = Callable[[int, Any], Any]
+"""Takes a call that ends a fitted layer and its outputs before any activation; returns the outputs to use instead."""
 
 SQUASHING = (keras.activations.softmax, keras.activations.sigmoid)
 
 
-def unchanged(fitted: FittedLayer, y: Any) -> Any:
+def unchanged(end: int, y: Any) -> Any:
     """Leaves the outputs unchanged."""
     return y
 
@@ -38,13 +38,13 @@ class ForwardPass:
 
     @cached_property
     def _at(self) -> dict[int, FittedLayer]:
-        """The fitted layers by their first call."""
-        return {fitted.call: fitted for fitted in self.fitted_layers.values()}
+        """The fitted layers by their calls."""
+        return {call: fitted for fitted in self.fitted_layers.values() for call in fitted.calls}
 
     @cached_property
-    def _ending(self) -> dict[int, FittedLayer]:
-        """The fitted layers by their last call."""
-        return {fitted.end: fitted for fitted in self.fitted_layers.values()}
+    def _ends(self) -> set[int]:
+        """The calls that end fitted layers."""
+        return {end for fitted in self.fitted_layers.values() for end in fitted.ends}
 
     @cached_property
     def _last(self) -> set[int]:
@@ -61,8 +61,8 @@ class ForwardPass:
             return list(given)
         else:
             outputs = call.run(given)
-        if (ending := self._ending.get(index)) is not None:
-            outputs = [self.activated(index, change(ending, outputs[0]))]
+        if index in self._ends:
+            outputs = [self.activated(index, change(index, outputs[0]))]
         return outputs
 
     def run(self, values: Values, indices: Iterable[int], change: Change = unchanged) -> Values:
@@ -94,9 +94,10 @@ class ForwardPass:
         """The network's outputs, without a last softmax or sigmoid."""
         return [values[index][0] for index, call in enumerate(self.calls) if call.is_output]
 
-    def changed(self, values: Values, fitted: FittedLayer, y: Any, after: Iterable[int]) -> Values:
-        """The values with a layer's outputs, before any activation, replaced by ``y``; after: the dependent calls."""
-        return self.run({**values, fitted.end: [self.activated(fitted.end, y)]}, after)
+    def changed(self, values: Values, outputs: Mapping[int, Any], after: Iterable[int]) -> Values:
+        """The values with a layer's ``outputs``, before any activation, replaced, by the calls that end it; after: the
+        dependent calls."""
+        return self.run(values | {end: [self.activated(end, y)] for end, y in outputs.items()}, after)
 
     def activated(self, index: int, y: Any) -> Any:
         """A call's outputs after its own layer's activation, if any, except a last softmax or sigmoid."""
@@ -105,13 +106,13 @@ class ForwardPass:
             return y
         return activation(y)
 
-    def after(self, index: int) -> list[int]:
-        """The calls that depend on one, in order."""
-        found = {index}
-        for later in range(index + 1, len(self.calls)):
+    def after(self, ends: Sequence[int]) -> list[int]:
+        """The calls that depend on some, in order."""
+        found = set(ends)
+        for later in range(min(ends) + 1, len(self.calls)):
             if found & set(self.calls[later].inputs):
                 found.add(later)
-        return sorted(found - {index})
+        return sorted(found - set(ends))
 
 
 def squashes(layer: Any) -> bool:

@@ -9,29 +9,26 @@ from rankline.src.compress.methods import known
 from rankline.src.compress.methods.kernel import check_applies
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.keras_model.saved import SavedLayer
+from rankline.src.dse.keras_model.saved import SEPARABLE, SavedLayer
 
 CLASSES = ("Dense", "Conv1D", "Conv2D", "Conv3D")
-"""Classes of Keras; a class that is derived from one may have a call of its own."""
+"""Classes of Keras whose layers are factorized, with those that are derived from them and keep their call."""
 
 L = TypeVar("L")
 
 
-def refusal_by_class(class_name: str, is_stock: bool, groups: int = 1) -> str | None:
-    """Why a layer of a class cannot be factorized; None where it can. is_stock: whether the class is Keras's own."""
-    if not is_stock or class_name not in CLASSES:
+def refusal_by_class(class_name: str, groups: int = 1) -> str | None:
+    """Why a layer of a class of Keras cannot be factorized; None where it can."""
+    if class_name in SEPARABLE:
+        return f"is a {class_name}, of which only the pointwise part is factorized: NAME/pointwise"
+    if class_name not in CLASSES:
         return f"is a {class_name}, and only Dense, Conv1D, Conv2D and Conv3D are factorized"
     return f"is a grouped convolution (groups {groups}), which is kept as it is" if groups > 1 else None
 
 
-def planned(
-    layers: Mapping[str, L], path: str, class_name: Callable[[L], str], refusal: Callable[[L], str | None]
-) -> L:
+def planned(layers: Mapping[str, L], path: str, refusal: Callable[[L], str | None]) -> L:
     """The layer at a path of a plan. Raises UserError where there is none, and where it cannot be factorized."""
     if path not in layers:
-        owner = layers.get(path.removesuffix("/pointwise"))
-        if owner is not None and class_name(owner).startswith("SeparableConv"):
-            raise UserError(f"layer '{path}': separable convolutions aren't factorized yet; take it out of the plan")
         raise one_of("layer", path, [path for path, layer in layers.items() if refusal(layer) is None])
     if reason := refusal(layers[path]):
         raise UserError(f"layer '{path}' {reason}; take it out of the plan")
@@ -47,7 +44,7 @@ def check_plan(plan: Mapping[str, Configuration], saved: Sequence[SavedLayer] | 
         return
     layers = {layer.path: layer for layer in saved}
     for path, choice in plan.items():
-        kernel = planned(layers, path, lambda one: one.class_name, _refusal).kernel
+        kernel = planned(layers, path, _refusal).kernel
         if kernel is not None:
             try:
                 check_applies(choice.method, kernel)
@@ -56,4 +53,5 @@ def check_plan(plan: Mapping[str, Configuration], saved: Sequence[SavedLayer] | 
 
 
 def _refusal(layer: SavedLayer) -> str | None:
-    return refusal_by_class(layer.class_name, layer.is_stock, layer.groups)
+    """Of a class of the user's own, nobody can tell before it is loaded."""
+    return refusal_by_class(layer.class_name, layer.groups) if layer.is_stock else None

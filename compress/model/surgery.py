@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,13 @@ from threadpoolctl import threadpool_limits
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.factor import Factor
 from rankline.src.compress.methods.numerics.tensor import Tensor
-from rankline.src.compress.model.duplicate import duplicate
-from rankline.src.compress.model.planned import CLASSES, planned, refusal_by_class
+from rankline.src.compress.model.planned import planned, refusal_by_class
+from rankline.src.compress.model.rebuild import copied, is_graph, leaves, rebuilt
+from rankline.src.compress.model.separable import split
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.reader import has_other_weights, has_own_call, stock_class
 from rankline.src.dse.progress import Progress, no_progress
-
-FACTORIZED = tuple(getattr(keras.layers, name) for name in CLASSES)
 
 
 def factorize(
@@ -49,7 +49,8 @@ def factorize(
     progress: called after each decomposed layer.
 
     Returns a Functional or Sequential model of the same name and nesting, not compiled. A layer used in several places
-    is replaced by one chain, used in the same places. A factorized output layer gives its output the last factor's
+    is replaced by one chain, used in the same places. A separable convolution whose pointwise part is planned becomes a
+    nested model of its depthwise layer and the chain. A factorized output layer gives its output the last factor's
     name. Raises UserError for a model that is not a graph or not built, and for an invalid entry of the plan.
     """
     return _factorized(model, plan, keep, covariances, known or {}, False, progress)[0]
@@ -74,7 +75,9 @@ def _factorized(
     measure: bool,
     progress: Progress,
 ) -> tuple[keras.Model, dict[str, float]]:
-    layers = dict(_leaves(model))
+    parts = {*plan, *(covariances or {}), *(keep[1] if keep else {})}
+    model, keep = split(model, parts), (split(keep[0], parts), keep[1]) if keep else None
+    layers = dict(leaves(model))
     chosen = _by_layer(layers, plan)
     kept_choices = _by_layer(layers, keep[1]) if keep else {}
     moments = {id(_planned(layers, path)): matrix for path, matrix in (covariances or {}).items()}
@@ -90,15 +93,12 @@ def _factorized(
             kernel = keras.ops.convert_to_numpy(layer.kernel)
             jobs[id(layer)] = _Job(layer, path, choice, kernel, moments.get(id(layer)), known.get(path), measure)
         else:
-            chains[id(layer)] = [_copied(layer)]
+            chains[id(layer)] = [copied(layer)]
     decomposed = _decomposed(jobs, progress)
     chains |= {key: chain for key, (chain, _) in decomposed.items()}
-    result = _Rebuild(chains).model(model)
-    for factor in (factor for chain in chains.values() for factor in chain):
-        factor.layer.set_weights(factor.weights)
-        if isinstance(factor.layer, keras.layers.Normalization):
-            factor.layer.finalize_state()
-    return result, {path: decomposed[id(layers[path])][1] for path in plan if id(layers[path]) in decomposed}
+    return rebuilt(model, chains), {
+        path: decomposed[id(layers[path])][1] for path in plan if id(layers[path]) in decomposed
+    }
 
 
 def factor_names(path: str, choice: Configuration) -> list[str]:
@@ -128,72 +128,18 @@ def find_layer(model: keras.Model, path: str) -> keras.Layer | None:
     """The layer at a path of the model; None if there is none."""
     layer = model
     for name in path.split("/"):
-        inner = layer.layers if layer is not None and _is_graph(layer) else []
+        inner = layer.layers if layer is not None and is_graph(layer) else []
         layer = next((candidate for candidate in inner if candidate.name == name), None)
     return layer
 
 
 def refusal(model: keras.Model, path: str) -> str | None:
-    """Why the layer that a reader lists at a path of a model cannot be factorized; None if it can."""
-    layer = find_layer(model, path)
-    if layer is None:
-        return "is a part of a layer, and only whole layers can be factorized"
-    return refusal_of(layer)
+    """Why the layer that a reader lists at a path of a model cannot be factorized; None if it can.
 
-
-class _Rebuild:
-    """Connects the replacements of all layers as the originals were connected.
-
-    chains: the replacement of each layer, by the original's identity; a layer that is only copied is a chain of one.
+    Parts of separable convolutions are layers of the model that ``separable.split`` returns.
     """
-
-    def __init__(self, chains: Mapping[int, list[Factor]]) -> None:
-        self.chains = chains
-        self.followers = {id(chain[0].layer): [factor.layer for factor in chain[1:]] for chain in chains.values()}
-        self.models: dict[int, keras.Model] = {}
-
-    def model(self, model: keras.Model) -> keras.Model:
-        """The new model for an original one, built once."""
-        if id(model) not in self.models:
-            make = self._sequential if isinstance(model, keras.Sequential) else self._functional
-            result = self.models[id(model)] = make(model)
-            if not model.trainable:
-                result.trainable = False
-        return self.models[id(model)]
-
-    def _sequential(self, model: keras.Sequential) -> keras.Sequential:
-        layers = _inputs(model)
-        for layer in model.layers:
-            first = self._replace(layer)
-            layers += [first, *self.followers.get(id(first), [])]
-        return keras.Sequential(layers, name=model.name)
-
-    def _functional(self, model: keras.Model) -> keras.Model:
-        # The same graph without its compile settings, which clone_model would copy, failing on a custom loss.
-        graph = keras.Model(model.input, model.output, name=model.name)
-        inputs = keras.tree.pack_sequence_as(model.input, [layer.output for layer in _inputs(model)])
-        return keras.models.clone_model(
-            graph, input_tensors=inputs, clone_function=self._replace, call_function=self._call
-        )
-
-    def _replace(self, layer: keras.Layer) -> keras.Layer:
-        """The first layer of a replacement; anything that has none is an operation without weights."""
-        if _is_graph(layer):
-            return self.model(layer)
-        return self.chains[id(layer)][0].layer if id(layer) in self.chains else duplicate(layer)
-
-    def _call(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        outputs = layer(*args, **kwargs)
-        for follower in self.followers.get(id(layer), []):
-            outputs = follower(outputs)
-        return outputs
-
-
-def _inputs(model: keras.Model) -> list[keras.Layer]:
-    """Copies of a model's input layers, taken from the graph, since Sequential models hide theirs."""
-    graph = keras.Model(model.inputs, model.outputs)
-    layers = {id(layer.output): layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)}
-    return [duplicate(layers[id(tensor)]) for tensor in model.inputs]
+    layer = find_layer(model, path)
+    return "is a part of a layer" if layer is None else refusal_of(layer)
 
 
 @dataclass(frozen=True)
@@ -244,17 +190,13 @@ def _decomposed(jobs: Mapping[int, _Job], progress: Progress) -> dict[int, tuple
     }
 
 
-def _copied(layer: keras.Layer) -> Factor:
-    return Factor(duplicate(layer), layer.get_weights())
-
-
 def _copied_from(previous: keras.Model, path: str, choice: Configuration | None) -> list[Factor]:
     """Copies of the layers that replace a layer with the same choice in the previous model."""
     if choice:
-        return [_copied(layer) for layer in factor_chain(previous, path, choice)]
+        return [copied(layer) for layer in factor_chain(previous, path, choice)]
     if (layer := find_layer(previous, path)) is None:
         raise UserError(f"keep: model '{previous.name}' has no layer '{path}'; give it with the plan it was made from")
-    return [_copied(layer)]
+    return [copied(layer)]
 
 
 def _by_layer(layers: Mapping[str, keras.Layer], plan: Mapping[str, Configuration]) -> dict[int, Configuration]:
@@ -269,31 +211,13 @@ def _by_layer(layers: Mapping[str, keras.Layer], plan: Mapping[str, Configuratio
 
 def _planned(layers: Mapping[str, keras.Layer], path: str) -> keras.Layer:
     """The layer at a path of the plan. Raises UserError where it cannot be factorized."""
-    return planned(layers, path, lambda layer: type(layer).__name__, refusal_of)
+    return planned(layers, path, refusal_of)
 
 
 def refusal_of(layer: keras.Layer) -> str | None:
     """Why a layer cannot be factorized; None where it can."""
-    if reason := refusal_by_class(type(layer).__name__, type(layer) in FACTORIZED, getattr(layer, "groups", 1)):
+    if has_own_call(layer):
+        return f"is a {type(layer).__name__}, which has a call of its own"
+    if reason := refusal_by_class(stock_class(layer).__name__, getattr(layer, "groups", 1)):
         return reason
-    return f"is quantized ({layer.quantization_mode})" if layer.quantization_mode else None
-
-
-def _is_graph(layer: keras.Layer) -> bool:
-    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and isinstance(layer, keras.Function))
-
-
-def _leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """Path and layer of all layers that are not models, in the models' order."""
-    if not _is_graph(model):
-        raise UserError(
-            f"model '{model.name}' is a {type(model).__name__}, whose graph isn't known; "
-            "give a Sequential model or keras.Model(inputs, outputs)"
-        )
-    if not hasattr(model, "inputs"):
-        raise UserError(f"model '{prefix}{model.name}' is not built; call it on data, or give it a keras.Input")
-    for layer in model.layers:
-        if _is_graph(layer):
-            yield from _leaves(layer, f"{prefix}{layer.name}/")
-        elif not isinstance(layer, keras.layers.InputLayer):
-            yield f"{prefix}{layer.name}", layer
+    return "is quantized or has LoRA weights" if has_other_weights(layer) else None

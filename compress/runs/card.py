@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
-from rankline.src.compress.layers.tt_matrix import TTMatrix
+from rankline.src.compress.layers.own import own_layers, way_to_load
 from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import TrialRecord
@@ -93,13 +92,8 @@ def _value(score: Score | None, measure: Measure) -> float | None:
 
 def how_to_load(model: keras.Model) -> list[str]:
     """How to load a model with Rankline's own layers in plain Keras; empty if it has none."""
-    if not _has_own_layers(model):
-        return []
-    return ["It has layers that Keras lacks: `import rankline.layers` before `keras.saving.load_model`.", ""]
-
-
-def _has_own_layers(layer: keras.Layer) -> bool:
-    return isinstance(layer, TTMatrix | DepthwiseAlongAxis) or any(map(_has_own_layers, getattr(layer, "layers", ())))
+    own = own_layers(model)
+    return [f"To load it: {way_to_load(own)}.", ""] if own else []
 
 
 def _layers(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from rankline.src.compress.data.arrays import Array
+from rankline.src.compress.layers.own import own_layers
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.files import saved_and_loaded
 from rankline.src.compress.runs.card import Card
@@ -24,13 +25,14 @@ from rankline.src.dse.whole_file import write_text
 
 @dataclass(frozen=True)
 class Delivered:
-    """The written model file (None: the model stays in memory), and the scores of the reloaded model and the original
-    on the test part, if there is one."""
+    """The written model file (None: the model stays in memory), the scores of the reloaded model and the original on
+    the test part, if there is one, and the paths of the layers that plain Keras lacks."""
 
     model: Path | None
     test: Score | None
     original_test: Score | None
     bytes_on_disk: int | None
+    own_layers: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -68,13 +70,14 @@ class Delivery:
         cost: the recorded cost. Raises UserError if the file can't be written, RuntimeError if its outputs differ from
         those of the model in memory, or its cost from the recorded one.
         """
+        own = tuple(own_layers(model))
         if path is None:
-            return Delivered(None, self._tested(model), self.original_test, None)
+            return Delivered(None, self._tested(model), self.original_test, None, own)
         self.recorder.progress("writing", 0, 0)
         loaded = saved_and_loaded(model, path, self.samples)
         if (counted := cost_of(loaded)) != cost:
             raise RuntimeError(f"{path} has {counted.params:,} params and {counted.flops:,} FLOPs, not those on record")
-        delivered = Delivered(path, self._tested(loaded), self.original_test, path.stat().st_size)
+        delivered = Delivered(path, self._tested(loaded), self.original_test, path.stat().st_size, own)
         write_plan(plan, path.with_suffix(".plan.json"))
         text = card.text(model, plan, delivered.test, delivered.original_test, self.recorder.job.measure)
         write_text(path.with_suffix(".md"), text)

@@ -13,6 +13,7 @@ import keras
 
 from rankline.src.compress.approach import CONV_METHODS, DENSE_METHODS
 from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.surgery import factorize_and_measure
 from rankline.src.compress.runs.facts import facts_of
 from rankline.src.compress.runs.job import Job
@@ -57,6 +58,7 @@ def hybrid(
     ``max_trials`` and ``max_minutes`` apply to each search. ``on_part`` and ``jobs``: see ``searched``. Raises
     UserError as ``search`` does, and KeyboardInterrupt, after which the results so far are reused next time.
     """
+    job = replace(job, model=split(job.model))
     pairs, skipped = pairs_of(job, settings, conv_methods, dense_methods)
     parts = searched(job, pairs, on_part, jobs)
     passed = [part for part in parts if part.status == SUCCESS]

@@ -8,9 +8,6 @@ from fnmatch import fnmatchcase
 from rankline.src.dse.errors import one_of
 from rankline.src.dse.keras_model.saved import SavedLayer
 
-PARTS = ("depthwise", "pointwise")
-"""How a reader calls the parts of a separable convolution."""
-
 
 def matching(names: Sequence[str], patterns: Sequence[str], told: Sequence[str] | None = None) -> set[str]:
     """The names that fit one of the patterns. Raises UserError for a pattern that fits none, with those to tell of
@@ -31,7 +28,6 @@ def check_patterns(saved: Sequence[SavedLayer] | None, *patterns: Sequence[str])
     """
     if saved is None:
         return
-    parts = [f"{layer.path}/{part}" for layer in saved for part in PARTS if layer.class_name.startswith("Separable")]
-    told = [layer.path for layer in saved if layer.has_kernel and not layer.class_name.startswith("Separable")]
+    told = [layer.path for layer in saved if layer.has_kernel]
     for some in patterns:
-        matching([*(layer.path for layer in saved), *parts], some, [*told, *parts])
+        matching([layer.path for layer in saved], some, told)

@@ -15,6 +15,7 @@ from dataclasses import replace
 import keras
 
 from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.model.separable import split
 from rankline.src.compress.model.similarity import Reference
 from rankline.src.compress.model.surgery import factorize_and_measure
 from rankline.src.compress.runs.checkpoints import Checkpoints, checkpoints_of
@@ -58,6 +59,7 @@ def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
     return yet.
     """
     _check_weights(job.model)
+    job = replace(job, model=split(job.model))
     targets, skipped = targets_of(job.model, job.database, job.network, settings)
     with _on_record(job, settings, skipped, resume) as recorder:
         checkpoints = checkpoints_of(job.database.location, recorder.run)

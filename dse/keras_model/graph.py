@@ -150,15 +150,20 @@ def _run(node: Any, given: Sequence[Any], layer: Any | None = None) -> list[Any]
     return list(keras.tree.flatten(operation(*args, **kwargs)))
 
 
-def peak_elements(calls: Sequence[Call]) -> int:
-    """The most feature-map elements of one sample that a pass through a model's calls holds at once."""
-    last_use = {source: index for index, call in enumerate(calls) for source in call.inputs}
+def peak_elements(calls: Sequence[Call], order: Sequence[int] | None = None) -> int:
+    """The most feature-map elements of one sample that a pass through a model's calls holds at once.
+
+    order: the calls' indices in topological order, if it isn't their own.
+    """
+    order = range(len(calls)) if order is None else order
+    last_use = {source: index for index in order for source in calls[index].inputs}
     sizes = [call.out_elements for call in calls]
     held = peak = 0
-    for index, call in enumerate(calls):
+    for index in order:
         held += sizes[index]
         peak = max(peak, held)
-        held -= sum(sizes[source] for source in {*call.inputs, index} if last_use.get(source, source) == index)
+        done = {*calls[index].inputs, index}
+        held -= sum(sizes[source] for source in done if last_use.get(source, source) == index)
     return peak
 
 

@@ -82,17 +82,29 @@ def _read(uses: list[Call]) -> list[Layer]:
     layer = uses[0].layer
     if hasattr(layer, "feature_map_elements"):
         return [_read_counting(uses)]
-    own, stock = type(layer), _stock_class(layer)
-    if any(getattr(own, name, None) is not getattr(stock, name, None) for name in ("call", "convolution_op", "kernel")):
-        return [_kept(uses, f"{own.__name__} has a call of its own and is kept as it is")]
-    if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+    if has_own_call(layer):
+        return [_kept(uses, f"{type(layer).__name__} has a call of its own and is kept as it is")]
+    if has_other_weights(layer):
         return [_kept(uses, "a quantized layer or one with LoRA is kept as it is")]
-    return READERS.get(stock.__name__, _read_other)(uses)
+    return READERS.get(stock_class(layer).__name__, _read_other)(uses)
 
 
-def _stock_class(layer: Any) -> type:
+def stock_class(layer: Any) -> type:
     """The Keras class of a layer, or the one that its class derives from."""
     return next(c for c in type(layer).__mro__ if c.__module__.partition(".")[0] == "keras")
+
+
+def has_own_call(layer: Any) -> bool:
+    """Whether a layer computes something else than the Keras class that its class derives from."""
+    own, stock = type(layer), stock_class(layer)
+    return any(
+        getattr(own, name, None) is not getattr(stock, name, None) for name in ("call", "convolution_op", "kernel")
+    )
+
+
+def has_other_weights(layer: Any) -> bool:
+    """Whether a layer's weights are quantized or have LoRA, so that they are not its kernel alone."""
+    return bool(getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False))
 
 
 def _read_dense(uses: list[Call]) -> list[Layer]:
@@ -165,9 +177,9 @@ def _read_counting(uses: list[Call]) -> Layer:
 
 def _read_other(uses: list[Call]) -> list[Layer]:
     layer = uses[0].layer
-    reason = KEPT_BECAUSE.get(_stock_class(layer).__name__, f"no method factorizes a {type(layer).__name__} layer")
+    reason = KEPT_BECAUSE.get(stock_class(layer).__name__, f"no method factorizes a {type(layer).__name__} layer")
     kept = _kept(uses, reason)
-    return [replace(kept, kept_macs=0) if _stock_class(layer).__name__ == "Embedding" else kept]
+    return [replace(kept, kept_macs=0) if stock_class(layer).__name__ == "Embedding" else kept]
 
 
 READERS: dict[str, Callable[[list[Call]], list[Layer]]] = {

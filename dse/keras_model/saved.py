@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 GRAPHS = ("Functional", "Sequential", "Model")
 """Classes whose layers the configuration lists."""
 
+SEPARABLE = {"SeparableConv1D": 1, "SeparableConv2D": 2}
+"""Separable convolutions, which a reader lists as their two parts, with the number of their spatial axes."""
+
 OWN_WAY = "if you trust it, load it in a function of your own and give package.module:function"
 
 
 @dataclass(frozen=True)
 class SavedLayer:
-    """A layer of a saved model that is no model itself.
+    """A layer of a saved model that is no model itself; each of the two parts of a separable convolution.
 
     path: as a reader lists it; class_name: its class; is_stock: whether that is Keras's own; groups: of a convolution;
     kernel: the shape of the kernel of a Dense, Conv1D, Conv2D or Conv3D, None where the file doesn't tell.
@@ -86,7 +90,7 @@ def _layers(listed: list[Any], prefix: str) -> Iterator[SavedLayer]:
         if one["class_name"] in GRAPHS:
             continue  # a class of the user's own may be a model or a layer: it counts as both
         if one["class_name"] != "InputLayer" and not str(one.get("module")).startswith("keras.src.ops"):
-            yield _layer(one, path)
+            yield from _entries(one, path)
 
 
 def _listed(one: Mapping[str, Any]) -> list[Any] | None:
@@ -105,29 +109,41 @@ def _is_named(entry: Any) -> bool:
     return bool(isinstance(config, dict) and (entry.get("name") or config.get("name")))
 
 
-def _layer(one: Mapping[str, Any], path: str) -> SavedLayer:
+def _entries(one: Mapping[str, Any], path: str) -> Iterator[SavedLayer]:
+    """A layer as a reader lists it: a separable convolution as its two parts."""
     config, class_name = one["config"], one["class_name"]
     is_stock = (
         ">" not in str(one.get("registered_name")) and str(one.get("module") or "keras").partition(".")[0] == "keras"
     )
+    if is_stock and class_name in SEPARABLE:
+        axes = SEPARABLE[class_name]
+        kernel = _kernel(one, [1] * axes, config.get("filters"), config.get("depth_multiplier") or 1)
+        yield SavedLayer(f"{path}/depthwise", f"DepthwiseConv{axes}D", is_stock)
+        yield SavedLayer(f"{path}/pointwise", f"Conv{axes}D", is_stock, kernel=kernel)
+        return
     groups = config.get("groups") or 1
-    return SavedLayer(path, class_name, is_stock, groups, _kernel(one, groups) if is_stock else None)
-
-
-def _kernel(one: Mapping[str, Any], groups: int) -> tuple[int, ...] | None:
-    """From what a layer was built on; HDF5 files don't tell it."""
-    config = one["config"]
-    shape = (one.get("build_config") or {}).get("input_shape")
-    if not isinstance(shape, list) or len(shape) < 2:
-        return None
-    channels = shape[1 if config.get("data_format") == "channels_first" else -1]
     sizes, outputs = {
         "Dense": ([], config.get("units")),
         **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), (config.get("kernel_size"), config.get("filters"))),
-    }.get(one["class_name"], (None, None))
-    if sizes is None or not isinstance(channels, int) or not isinstance(outputs, int):
+    }.get(class_name, (None, None))
+    kernel = _kernel(one, sizes, outputs, Fraction(1, groups)) if is_stock and sizes is not None else None
+    yield SavedLayer(path, class_name, is_stock, groups, kernel)
+
+
+def _kernel(
+    one: Mapping[str, Any], sizes: Sequence[int], outputs: Any, share: int | Fraction
+) -> tuple[int, ...] | None:
+    """The kernel's shape, from what a layer was built on; HDF5 files don't tell it.
+
+    share: its input channels for each channel of the layer's input.
+    """
+    shape = (one.get("build_config") or {}).get("input_shape")
+    if not isinstance(shape, list) or len(shape) < 2:
         return None
-    return (*sizes, channels // groups, outputs)
+    channels = shape[1 if one["config"].get("data_format") == "channels_first" else -1]
+    if not isinstance(channels, int) or not isinstance(outputs, int):
+        return None
+    return (*sizes, int(channels * share), outputs)
 
 
 def _config_text(path: Path) -> str | bytes:

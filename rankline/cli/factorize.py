@@ -15,6 +15,7 @@ from rankline.cli.output import (
     JsonOption,
     note,
     sizes,
+    tell_own_layers,
     tell_replaced,
     whole_numbers,
     write_json,
@@ -63,12 +64,14 @@ def factorize(
     tell_replaced(out)
     load_keras()
     from rankline.cli.present.progress import bar
+    from rankline.src.compress.layers.own import own_layers
     from rankline.src.compress.model.by_hand import factorize_by_hand
     from rankline.src.compress.model.files import save_model
 
     with bar("layers", f"decomposing {len(chosen)} layer{'' if len(chosen) == 1 else 's'}") as progress:
         done = factorize_by_hand(load_model(model, given), chosen, given, progress)
         save_model(done.model, out)
+    own = own_layers(done.model)
     if as_json:
         layers = [
             {
@@ -86,7 +89,7 @@ def factorize(
             "is_whole": done.after.is_whole,
             "uncounted": list(done.uncounted),
         }
-        write_json({"file": str(out), "layers": layers, "model": totals})
+        write_json({"file": str(out), "layers": layers, "model": totals, "own_layers": own})
         return
     rows = [
         [
@@ -112,6 +115,7 @@ def factorize(
     )
     if done.uncounted:
         note(uncounted_sentence(done.uncounted))
+    tell_own_layers(own)
     note(f"wrote {out}")
 
 

@@ -93,6 +93,14 @@ def tell_replaced(model: Path | None, *suffixes: str) -> None:
             note(f"{', '.join(there)} will be replaced")
 
 
+def tell_own_layers(own: Sequence[str], file: str | None = None) -> None:
+    """A line about the layers of a written model that plain Keras lacks, if there are any."""
+    if own:
+        from rankline.src.compress.layers.own import way_to_load  # needs Keras, which takes seconds
+
+        note(f"{file}: {way_to_load(own)}" if file else way_to_load(own))
+
+
 @contextmanager
 def warnings_as_notes(*kinds: type[Warning]) -> Iterator[None]:
     """Warnings of these kinds are for people here, not for programmers: without the place in the code. What is said of

@@ -159,6 +159,16 @@ def shared() -> keras.Model:
     return keras.Model([left, right], layers.Dense(5, name="d")(x))
 
 
+def siamese() -> keras.Model:
+    """Two inputs through one nested model, with BatchNorm, and compared."""
+    left, right = keras.Input((6, 6, 4), name="left"), keras.Input((6, 6, 4), name="right")
+    inputs = keras.Input((6, 6, 4))
+    x = layers.ReLU()(normed(inputs, "a"))
+    x = layers.Flatten()(conv(x, "b", strides=2, activation="relu"))
+    base = keras.Model(inputs, layers.Dense(8, name="c")(x), name="base")
+    return keras.Model([left, right], layers.Dense(5, name="d")(keras.ops.abs(base(left) - base(right))))
+
+
 def operations() -> keras.Model:
     """Bare operations, one input twice in one sum, and two outputs."""
     inputs = keras.Input((6, 6, 4))
@@ -203,6 +213,7 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], Plan]] = {
     "spaced": (spaced, {"a": Configuration("spatial_svd", (3,)), "b": TUCKER}),
     "inner": (inner, {"backbone/a": TUCKER, "backbone/b": SVD}),
     "shared": (shared, {"s": SVD, "a": TUCKER, "b": SVD}),
+    "siamese": (siamese, {"base/a": SVD, "base/b": TUCKER, "base/c": SVD}),
     "operations": (operations, {"a": SVD, "b": TUCKER, "d": SVD}),
     "gated": (gated, {"a": SVD, "g": SVD, "b": SVD, "h": SVD}),
     "one norm for two": (one_norm_for_two, {"a": SVD, "b": SVD}),

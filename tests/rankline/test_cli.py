@@ -240,6 +240,7 @@ def test_factorize_decomposes_a_layer_or_those_of_a_plan(run: Run) -> None:
     assert code == 0
     assert layer["params"] == {"before": 2400, "after": 6 * 3 + 25 * 3 * 8 + 8 * 16}
     assert 0 < layer["error"] < 1
+    assert found["own_layers"] == []
     written = keras.saving.load_model("small.keras")
     assert written.count_params() == found["model"]["params"]["after"] == found["model"]["params"]["before"] - 1654
     Path("plan.json").write_text(
@@ -250,6 +251,10 @@ def test_factorize_decomposes_a_layer_or_those_of_a_plan(run: Run) -> None:
     assert "2 layers factorized" in out
     assert "746" in out
     assert "wrote small.keras" in err
+    assert "rankline.layers" not in err
+    by_t3f = ("--layer", "fc1", "--method", "t3f", "--ranks", "2", "--shape", "12x10:20x20")
+    assert "plain Keras lacks layers that it has (fc1_t3f_tt): `import rankline.layers`" in run(*FACTORIZE, *by_t3f)[2]
+    assert json.loads(run(*FACTORIZE, *by_t3f, "--json")[1])["own_layers"] == ["fc1_t3f_tt"]
 
 
 def test_maintenance_and_files_are_told_to_machines_too(explored: Run) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
+from rankline.src.compress.layers.own import own_layers
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.compress.runs.card import how_to_load
 from rankline.src.dse.configuration import Configuration
@@ -22,8 +23,13 @@ def test_a_model_with_own_layers_loads_after_one_import(
     model = keras.Sequential([keras.Input((16,) if method == "t3f" else (4, 4, 4, 2)), layer])
     small = factorize(model, {"a": Configuration(method, ranks, shape)})
     small.save(tmp_path / "small.keras")
-    assert "import rankline.layers" in "".join(how_to_load(small))
-    assert how_to_load(model) == []
+    own = [layer.name for layer in small.layers if not type(layer).__module__.startswith("keras")]
+    assert own_layers(small) == own
+    assert own_layers(keras.Sequential([keras.Input(model.input_shape[1:]), small], name="outer")) == [
+        f"{small.name}/{name}" for name in own
+    ]
+    assert all(name in "".join(how_to_load(small)) for name in ("import rankline.layers", *own))
+    assert how_to_load(model) == own_layers(model) == []
     script = "import keras, sys, rankline.layers; print(keras.saving.load_model(sys.argv[1]).count_params())"
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "small.keras")], capture_output=True, text=True, timeout=120

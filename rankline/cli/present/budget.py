@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rankline.cli.output import note, write_table
+from rankline.cli.output import note, tell_own_layers, write_table
 from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
@@ -77,6 +77,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         **_scores(done, point.trial, point.test),
         "file": None if point.file is None else str(point.file),
         "bytes_on_disk": None if point.file is None else point.file.stat().st_size,
+        "own_layers": list(point.delivered.own_layers),
         "fit_seconds": point.fit_seconds,
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
@@ -129,6 +130,8 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
         note("no accuracy is known: the calibration data has no labels")
     if found["uncounted"]:
         note(f"{uncounted_sentence(found['uncounted'])}: shares are of what is known")
+    for point in found["points"]:
+        tell_own_layers(point["own_layers"], point["file"] if found["is_sweep"] else None)
     # Layers that the user left out need no reason.
     beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
     if beyond:

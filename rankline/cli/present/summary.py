@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from rankline.cli.output import note, write_table
+from rankline.cli.output import note, tell_own_layers, write_table
 from rankline.cli.present.table import Shown, rounded
 from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.arrays import Arrays, rows_of
@@ -57,6 +57,7 @@ def summary(done: Compression) -> dict[str, Any]:
         "frozen": frozen_layers(done.original),
         "uncounted": uncounted(describe(done.original).layers),
         "plan": json.loads(plan_to_json(done.plan)),
+        "own_layers": list(done.delivered.own_layers),
         **{
             name: {
                 "validation_accuracy": trial.accuracy,
@@ -110,6 +111,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
     write_table(title, ["", "original", "compressed", "change"], rows, as_csv=as_csv)
     if found["uncounted"]:
         note(uncounted_sentence(found["uncounted"]))
+    tell_own_layers(found["own_layers"])
     if found["frozen"]:
         note(
             f"frozen (trainable=False), so neither they nor their factors were fine-tuned: {', '.join(found['frozen'])}"

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rankline.src.compress.budget.allocate import Allocation
+from rankline.src.compress.budget.allocate import Allocation, Option
 from rankline.src.compress.budget.calibrated_model import FITS, CalibratedModel, by_reason
 from rankline.src.compress.budget.damage import VALUES
+from rankline.src.compress.budget.limits import check_possible
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.model.cost import cost_of
@@ -119,6 +120,33 @@ def test_a_larger_budget_of_a_sweep_never_does_more_damage(monkeypatch: pytest.M
         assert found_.damage == middle.damage
         assert found_.cost.flops <= share * one.total.flops
         assert found_.bound < middle.bound
+
+
+@pytest.mark.parametrize(("damage", "method"), [(1.0, "svd"), (1.019, "svd"), (1.03, "cp")])
+def test_a_choice_that_plain_keras_loads_is_taken_where_it_does_two_percent_more_damage_at_most(
+    damage: float, method: str
+) -> None:
+    """CP takes a layer of our own where a convolution is strided."""
+    model = keras.Sequential([keras.Input((9, 9, 3)), layers.Conv2D(8, 3, strides=2, name="a")])
+    one = CalibratedModel(model, samples_of(model, 20))
+    half = replace(one.total, flops=one.total.flops // 2)
+    choices = {Configuration("cp", (3,)): 1.0, Configuration("svd", (3,)): damage}
+    one.options = {
+        "a": [Option(None, one.total, 0.0), *(Option(choice, half, value) for choice, value in choices.items())]
+    }
+    found = one.allocate({"flops": 0.5})
+    assert found.plan["a"].method == method
+    assert found.damage == choices[found.plan["a"]]
+    assert found.bound == pytest.approx(1.0)
+    assert one.sweep([{"flops": 0.5}, {"flops": 1.0}])[1].plan == {}
+
+
+def test_a_budget_that_only_layers_of_our_own_fit_takes_them() -> None:
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(16, name="a")])
+    one = CalibratedModel(model, samples_of(model, 20))
+    tiny = replace(one.total, flops=one.total.flops // 8)
+    one.options = {"a": [Option(None, one.total, 0.0), Option(Configuration("t3f", (1,), "4x4:4x4"), tiny, 1.0)]}
+    assert one.allocate({"flops": 0.5}).plan["a"].method == "t3f"
 
 
 def test_two_budgets_are_both_kept() -> None:
@@ -244,13 +272,28 @@ def test_layers_out_of_reach_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
     one = CalibratedModel(model, samples_of(model, 40), methods=FIRST, exclude=["out"])
     assert one.paths == ["fine", "head"]
     assert list(one.skipped) == ["twice", "grouped", "out", "depthwise", "wide"]
-    assert one.skipped["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
+    assert one.skipped["twice"] == "it is called several times, and one call gets what depends on another"
     assert "grouped convolution (groups 2)" in one.skipped["grouped"]
     assert one.skipped["out"] == "left out by include or exclude"
     assert "depthwise" in one.skipped["depthwise"].lower()
     assert one.skipped["wide"] == "its patches have 32 dimensions, and layers are fitted up to 31"
-    with pytest.raises(UserError, match=r"twice: it is called at 2 places, .*; .*: left out by include"):
+    with pytest.raises(UserError, match=r"twice: it is called several times, .*; .*: left out by include"):
         CalibratedModel(model, samples_of(model, 40), methods=FIRST, include=["twice"])
+
+
+def test_a_budget_that_is_too_small_is_told_with_what_stays_the_costliest_first() -> None:
+    inputs = keras.Input((6, 6, 4))
+    twice = layers.Conv2D(4, 3, padding="same", name="twice")
+    x = layers.Flatten()(layers.Conv2D(8, 3, name="grouped", groups=2)(twice(twice(inputs))))
+    x = layers.Dense(1, name="one")(layers.Dense(8, name="left")(layers.Dense(8, name="fine")(x)))
+    model = randomized(keras.Model(inputs, x, name="many"))
+    engine = CalibratedModel(model, samples_of(model, 40), exclude=["left"])
+    message = (
+        r"% are in layers that stay: twice: it is called several times, .*; grouped: a grouped .*; "
+        "left: left out by include or exclude; one: no rank of these methods makes it smaller"
+    )
+    with pytest.raises(UserError, match=message):
+        check_possible(engine, {"flops": 0.1})
 
 
 def test_many_layers_of_one_reason_are_told_together() -> None:

@@ -271,7 +271,7 @@ def test_what_cannot_be_measured_is_answered_with_what_to_do(database: Database,
     assert all(database.solutions(*place).errors is None for place in spaces(database))
 
 
-def test_parts_of_layers_are_passed_over(tmp_path: Path) -> None:
+def test_the_pointwise_part_of_a_separable_convolution_is_measured(tmp_path: Path) -> None:
     model = keras.Sequential(
         [keras.Input(INPUT), keras.layers.SeparableConv2D(4, 3, name="apart"), keras.layers.Conv2D(4, 3, name="whole")],
         name="mixed",
@@ -280,4 +280,5 @@ def test_parts_of_layers_are_passed_over(tmp_path: Path) -> None:
     database.explore(model)
     with pytest.warns(CalibrationWarning):
         made = measure_errors(model, database, calibrate=samples(2))
-    assert {row["layer"] for row in database.spaces()} > {one.layer for one in made} == {"whole"}
+    assert {row["layer"] for row in database.spaces()} == {one.layer for one in made} == {"apart/pointwise", "whole"}
+    assert {(one.method, one.of) for one in made if one.layer == "apart/pointwise"} > {("svd", "outputs")}

@@ -22,10 +22,9 @@ def found(model: keras.Model) -> tuple[list[Call], dict[str, FittedLayer]]:
 
 def facts(model: keras.Model) -> dict[str, tuple[str | None, bool, bool]]:
     """The BatchNorm, whether there is a residual sum, and whether a ReLU follows, by path."""
-    calls, fitted_layers = found(model)
     return {
-        path: (None if fitted.norm is None else calls[fitted.norm].path, fitted.add is not None, fitted.relu)
-        for path, fitted in fitted_layers.items()
+        path: (None if fitted.normalization is None else fitted.normalization.name, fitted.add is not None, fitted.relu)
+        for path, fitted in fitted_layers_of(trace(model)).items()
     }
 
 
@@ -48,12 +47,32 @@ def test_what_is_no_unit_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     calls, fitted_layers = found(model)
     reasons = out_of_reach(calls)
     assert not fitted_layers
-    assert reasons["twice"] == "it is called at 2 places, and only layers that are called once are fitted"
+    assert reasons["twice"] == "it is called several times, and one call gets what depends on another"
     assert reasons["grouped"].startswith("it is a grouped convolution")
     assert reasons["head"] == "its patches have 64 dimensions, and layers are fitted up to 40"
     monkeypatch.setattr("rankline.src.compress.fit.fitted_layer.LARGEST_PATCH", 64)
     assert set(fitted_layers_of(calls)) == {"head"}
     assert "head" not in out_of_reach(calls)
+
+
+def test_a_shared_layer_is_fitted_to_all_its_calls_with_what_follows_at_each() -> None:
+    calls, fitted_layers = found(network("siamese")[0])
+    assert facts(network("siamese")[0]) == {
+        "base/a": ("a_bn", False, True), "base/b": (None, False, True), "base/c": (None, False, False),
+        "d": (None, False, False),
+    }  # fmt: skip
+    for path, fitted in fitted_layers.items():
+        assert [calls[index].path for index in fitted.calls] == [path] * (1 if path == "d" else 2)
+    left, right, both = keras.Input((4,)), keras.Input((4,)), layers.Dense(3, name="both")
+    assert not facts(keras.Model([left, right], [layers.ReLU()(both(left)), both(right)]))["both"][2]
+
+
+def test_layers_that_are_called_in_turn_cannot_be_fitted_at_once() -> None:
+    one, other = layers.Dense(4, name="one"), layers.Dense(4, name="other")
+    left, right = keras.Input((4,)), keras.Input((4,))
+    calls = trace(keras.Model([left, right], [other(one(left)), layers.Dense(2, name="head")(one(other(right)))]))
+    assert set(fitted_layers_of(calls)) == {"head"}
+    assert set(out_of_reach(calls)) >= {"one", "other"}
 
 
 def test_an_activation_of_its_own_ends_the_unit() -> None:
@@ -128,12 +147,12 @@ def test_channels_first_are_turned_and_back() -> None:
     model = keras.Model(inputs, layers.BatchNormalization(axis=1, name="n")(layer(inputs)))
     calls, fitted_layers = found(model)
     fitted = fitted_layers["a"]
-    assert fitted.end == next(index for index, call in enumerate(calls) if call.path == "n")
+    assert fitted.ends == tuple(index for index, call in enumerate(calls) if call.path == "n")
     maps = np.zeros((2, 3, 4, 5))
     assert fitted.outputs(maps).shape == (2, 4, 5, 3)
     assert fitted.map_of(fitted.outputs(maps)).shape == maps.shape
     other = keras.Model(inputs, layers.BatchNormalization(axis=-1)(layer(inputs)))
-    assert found(other)[1]["a"].norm is None
+    assert found(other)[1]["a"].normalization is None
 
 
 def test_the_layer_without_its_activation_has_its_weights() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rankline.src.compress.fit import output_metric as sensitivity
-from rankline.src.compress.fit.fitted_layer import FittedLayer, fitted_layers_of
+from rankline.src.compress.fit.fitted_layer import fitted_layers_of
 from rankline.src.compress.fit.output_metric import MIXED, logit_errors, output_metrics
 from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
 from rankline.src.dse.keras_model.graph import trace
@@ -26,9 +26,10 @@ def passage_of(model: keras.Model) -> ForwardPass:
 def logits_with(forward: ForwardPass, samples: Any, path: str, added: np.ndarray) -> list[np.ndarray]:
     """The logits when something is added to one layer's outputs."""
     (batch,) = batches_of(samples, 1000, forward.calls)
+    ends = forward.fitted_layers[path].ends
 
-    def change(fitted: FittedLayer, y: Any) -> Any:
-        return y + keras.ops.convert_to_tensor(added.astype("float32")) if fitted.path == path else y
+    def change(end: int, y: Any) -> Any:
+        return y + keras.ops.convert_to_tensor(added.astype("float32")) if end in ends else y
 
     logits = forward.logits(forward.run(forward.start(batch), forward.inner, change))
     return [keras.ops.convert_to_numpy(one).astype(np.float64) for one in logits]
@@ -50,7 +51,7 @@ def test_the_metric_is_that_of_numeric_gradients() -> None:
     rng = np.random.default_rng(5)
     vs = [rng.normal(size=(4, size)) for size in (3, 2)]
     for path, fitted in forward.fitted_layers.items():
-        shape = (4, *forward.calls[fitted.end].out_shapes[0])
+        shape = (4, *forward.calls[fitted.ends[0]].out_shapes[0])
         gradient = np.zeros(shape)
         for place in np.ndindex(*shape[1:]):
             step = np.zeros(shape)
@@ -95,7 +96,9 @@ def test_an_output_that_reaches_nothing_has_no_metric() -> None:
     assert not output_metrics(passage_of(model), samples_of(model, 5))["a"].any()
 
 
-@pytest.mark.parametrize("kind", ["identity", "projection", "branches", "tokens", "sound", "inner", "operations"])
+@pytest.mark.parametrize(
+    "kind", ["identity", "projection", "branches", "tokens", "sound", "inner", "shared", "siamese"]
+)
 def test_logit_errors_are_those_of_the_changed_model(kind: str) -> None:
     model, _ = network(kind)
     for place in model._flatten_layers():

@@ -260,7 +260,7 @@ def test_a_sum_is_reached_last_through_a_layer() -> None:
         place = {index: number for number, index in enumerate(order)}
         assert all(place[source] < place[index] for index, call in enumerate(calls) for source in call.inputs)
         (add,) = (index for index, call in enumerate(calls) if isinstance(call.layer, layers.Add))
-        ends = {fitted.end: fitted.call for fitted in fitted_layers.values()}
+        ends = {fitted.ends[0]: fitted.calls[0] for fitted in fitted_layers.values()}
         last = max(calls[add].inputs, key=lambda source: place[source])
         others = [source for source in calls[add].inputs if source != last]
         assert last in ends

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from rankline.src.compress.fit.fitted_layer import FittedLayer, fitted_layers_of
+from rankline.src.compress.fit.fitted_layer import fitted_layers_of
 from rankline.src.compress.model.forward_pass import ForwardPass, batches_of, unchanged
 from rankline.src.dse.keras_model.graph import trace
 from tests.helpers.networks import NETWORKS, network, outputs_of, randomized, samples_of
@@ -54,10 +54,11 @@ def test_a_last_softmax_or_sigmoid_is_left_out(last: keras.Layer | None) -> None
 def test_a_change_is_made_before_the_activation_and_behind_the_batch_norm(kind: str) -> None:
     model, _ = network(kind)
     forward, samples = passage_of(model), samples_of(model, 5)
+    paths = {end: path for path, fitted in forward.fitted_layers.items() for end in fitted.ends}
     seen = {}
 
-    def note(fitted: FittedLayer, y: Any) -> Any:
-        seen[fitted.path] = keras.ops.convert_to_numpy(y)
+    def note(end: int, y: Any) -> Any:
+        seen[paths[end]] = keras.ops.convert_to_numpy(y)
         return y
 
     run(forward, samples, note)
@@ -68,22 +69,22 @@ def test_a_change_is_made_before_the_activation_and_behind_the_batch_norm(kind: 
     assert (seen["b"] < 0).any()
 
 
-@pytest.mark.parametrize("kind", ["identity", "projection", "branches", "shared", "gated"])
+@pytest.mark.parametrize("kind", ["identity", "projection", "branches", "shared", "siamese", "gated"])
 def test_only_what_depends_on_a_changed_unit_is_run_again(kind: str) -> None:
     model, _ = network(kind)
     forward, samples = passage_of(model), samples_of(model, 5)
     (batch,) = batches_of(samples, 100, forward.calls)
-    outputs: dict[str, Any] = {}
+    outputs: dict[int, Any] = {}
 
-    def note(fitted: FittedLayer, y: Any) -> Any:
-        outputs[fitted.path] = y
+    def note(end: int, y: Any) -> Any:
+        outputs[end] = y
         return y
 
     values = forward.run(forward.start(batch), forward.inner, note)
     before = [keras.ops.convert_to_numpy(one) for one in forward.logits(values)]
-    for path, fitted in forward.fitted_layers.items():
-        new = forward.changed(values, fitted, outputs[path] * 1.5, forward.after(fitted.end))
-        wanted = run(forward, samples, lambda one, y, path=path: y * 1.5 if one.path == path else y)
+    for fitted in forward.fitted_layers.values():
+        new = forward.changed(values, {end: outputs[end] * 1.5 for end in fitted.ends}, forward.after(fitted.ends))
+        wanted = run(forward, samples, lambda end, y, ends=fitted.ends: y * 1.5 if end in ends else y)
         for a, b in zip(forward.logits(new), wanted, strict=True):
             assert_same_up_to_rounding(keras.ops.convert_to_numpy(a), b)
     for a, b in zip(forward.logits(values), before, strict=True):

@@ -192,6 +192,18 @@ def test_a_model_with_own_layers_is_saved_loaded_and_counted(tmp_path: Path) -> 
     ))  # fmt: skip
 
 
+def test_a_class_of_the_users_own_that_keeps_the_call_is_factorized_as_what_it_derives_from() -> None:
+    class Own(layers.Conv2D):  # type: ignore[misc]
+        pass
+
+    model = randomized(keras.Sequential([keras.Input((6, 6, 4)), Own(5, 3, name="own")]))
+    (listed,) = read(model)
+    assert listed.kept_because is None
+    result, x = factorize(model, {"own": Configuration("svd", (5,))}), inputs_of(model)
+    assert [type(layer) for layer in result.layers] == [layers.Conv2D] * 2
+    assert_same_up_to_rounding(outputs_of(result, x)[0], outputs_of(model, x)[0])
+
+
 def test_layers_decomposed_side_by_side_are_those_decomposed_alone() -> None:
     model, (_, plan) = residual(), MODELS["residual by CP and TT"]
     together = factorize(model, plan)
@@ -214,9 +226,14 @@ class Subclassed(keras.Model):
         return x
 
 
+class OwnCall(layers.Conv2D):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return super().call(x) ** 2
+
+
 def odd_layers() -> keras.Model:
     start = keras.Input((8, 8, 4))
-    x = layers.SeparableConv2D(4, 3, name="separable")(start)
+    x = OwnCall(4, 3, name="own")(start)
     x = layers.Conv2D(4, 3, groups=2, name="grouped")(x)
     return keras.Model(start, layers.Conv2DTranspose(4, 3, name="transposed")(x), name="odd")
 
@@ -225,8 +242,7 @@ def odd_layers() -> keras.Model:
     ("path", "message"),
     [
         ("conv", "unknown layer 'conv'"),
-        ("separable/pointwise", "separable convolutions aren't factorized yet"),
-        ("separable", "is a SeparableConv2D, and only Dense"),
+        ("own", "is a OwnCall, which has a call of its own"),
         ("transposed", "is a Conv2DTranspose, and only Dense"),
         ("grouped", r"grouped convolution \(groups 2\)"),
     ],

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -249,14 +250,15 @@ def test_a_delivery_that_fails_is_on_record(
 
 def test_layers_that_cannot_be_factorized_are_skipped_with_the_reason(digits: Data, tmp_path: Path) -> None:
     class Own(keras.layers.Dense):
-        pass
+        def call(self, x: Any) -> Any:
+            return super().call(x)
 
     keras.saving.register_keras_serializable()(Own)
-    model = classifier(keras.layers.SeparableConv2D(6, 3, name="separable"), Own(8, name="derived"))
+    model = classifier(keras.layers.SeparableConv2D(8, 3, depth_multiplier=4, name="separable"), Own(8, name="derived"))
     result = compress(model, digits, str(tmp_path / "space.db"), settings=BRIEF)
-    assert set(result.plan) == {"classes"}
-    assert "part of a layer" in result.run.skipped["separable/pointwise"]
-    assert "is a Own" in result.run.skipped["derived"]
+    assert set(result.plan) == {"separable/pointwise", "classes"}
+    assert "depthwise part" in result.run.skipped["separable/depthwise"]
+    assert "Own has a call of its own" in result.run.skipped["derived"]
 
 
 def test_a_trial_that_diverges_is_recorded_and_the_next_one_tried(
