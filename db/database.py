@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
     """The database at a path or SQLAlchemy URL; if there is none, ``explore`` creates it, unless ``create`` is False.
 
-    With ``read_only``, nothing can change it. Raises UserError if it can't be opened, is not a Rankline database, or
+    Runs whose process is gone are closed as interrupted. With ``read_only``, nothing can change it. Raises UserError if it can't be opened, is not a Rankline database, or
     has another schema version.
     """
     create = create and not read_only
-    database = Database(str(location), read_only)
+    database = Database(str(location), read_only, create)
     check_location(database.location, create)
     path = sqlite_path(database.location)
     if path is None or path.exists():
@@ -51,14 +51,17 @@ def open_database(location: str, create: bool = True, read_only: bool = False) -
 class Database:
     """Solution spaces of the layers of networks; see ``open_database``."""
 
-    def __init__(self, location: str, read_only: bool = False) -> None:
+    def __init__(self, location: str, read_only: bool = False, create: bool = True) -> None:
         self.location = location
         self.read_only = read_only
+        self.create = create
 
     @cached_property
     def engine(self) -> Engine:
         """The connection pool; a file that does not exist yet is created when it is first used."""
-        engine = connect(self.location, read_only=self.read_only)
+        engine = connect(self.location, self.create, self.read_only)
+        if not self.read_only:
+            runs.close_dead(engine)
         finalize(self, engine.dispose)  # closing the last connection merges SQLite's log into the file
         return engine
 

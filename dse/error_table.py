@@ -97,7 +97,8 @@ Spectrum = Mapping[str | None, ErrorTable]
 
 
 def to_bytes(spectrum: Spectrum) -> bytes:
-    """The tables as a NumPy archive (.npz, float32), which ``from_bytes`` reads."""
+    """The tables as a NumPy archive (.npz, float32), which ``from_bytes`` reads. Raises UserError on a clock before 1980."""
+    check_clock()
     index = [[shape, len(one.tables), one.certainty, one.spread] for shape, one in spectrum.items()]
     tables = [table.astype(np.float32) for one in spectrum.values() for table in one.tables]
     file = io.BytesIO()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from rankline.src.db.backends.engine import writing
 from rankline.src.db.explore.spaces import Computed, stored_spaces, write_spaces
@@ -164,6 +164,7 @@ def _store_network(
         "params": total.params,
         "fm": total.fm,
         "flops": total.flops,
+        "n_layers": len(layers),
     }
     key = connection.execute(insert(network).values(**values).returning(network.c.id)).scalar_one()
     rows = [
@@ -192,16 +193,12 @@ def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Se
     keys = {row.name: row.id for row in rows}
     wanted = {(keys[layer.name], space) for layer, group in zip(layers, spaces, strict=True) for space in group}
     query = select(layer_space.c.layer, layer_space.c.space, space_table.c.method).join(space_table)
-    linked = {
-        (row.layer, row.space): row.method
-        for row in connection.execute(query.where(layer_space.c.layer.in_(keys.values())))
-    }
+    query = query.join(layer_table).join(network).where(network.c.name == name)
+    linked = {(row.layer, row.space): row.method for row in connection.execute(query)}
     new = wanted - set(linked)
     if not new:
         return
-    ids = {space for _, space in new}
-    methods = connection.execute(select(space_table.c.id, space_table.c.method).where(space_table.c.id.in_(ids)))
-    method_of = {row.id: row.method for row in methods}
+    method_of = {row.id: row.method for row in connection.execute(select(space_table.c.id, space_table.c.method))}
     replaced = {(layer, method_of[space]) for layer, space in new}
     for (layer, space), method in linked.items():
         if (layer, method) in replaced:
@@ -209,3 +206,5 @@ def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Se
             # Error tables only reach as far as the old space's ranks.
             connection.execute(delete(spectrum).where(spectrum.c.layer == layer, spectrum.c.method == method))
     connection.execute(insert(layer_space), [{"layer": layer, "space": space} for layer, space in sorted(new)])
+    count = select(func.count()).select_from(layer_space).join(layer_table).where(layer_table.c.network == network.c.id)
+    connection.execute(update(network).where(network.c.name == name).values(n_links=count.scalar_subquery()))

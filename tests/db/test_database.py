@@ -26,8 +26,8 @@ from rankline.src.db.records.runs import (
     run_settings,
     trials,
 )
-from rankline.src.db.schema import SCHEMA_VERSION
 from rankline.src.db.upgrade import MIGRATIONS, backup, upgrade
+from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError

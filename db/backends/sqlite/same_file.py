@@ -1,0 +1,36 @@
+"""That the file in use is still the one at its path: SQLite goes on writing into a file that was deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine, event
+
+from rankline.src.dse.errors import UserError
+
+
+def watch(engine: Engine, path: Path) -> None:
+    """From the engine's first connection on, raises UserError where another file or none is at ``path``.
+
+    This is looked at whenever a connection is made or taken from the pool, and before a transaction ends.
+    """
+    first: list[tuple[int, int]] = []
+
+    def check(*_: object) -> None:
+        found = _identity(path)
+        if not first and found is not None:
+            first.append(found)
+        if first != [found]:
+            done = "deleted" if found is None else "replaced by another file"
+            raise UserError(f"the database {path} was {done} while it was in use; run the same again")
+
+    for moment in ("connect", "checkout", "commit"):
+        event.listen(engine, moment, check)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
