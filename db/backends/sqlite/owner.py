@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Collection, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from rankline.src.dse.errors import UserError
 MARKS = frozenset({"network", "layer", "layer_space", "space", "line", "rank", "run", "trial"})
 """Tables of every version. A database that has most of them is Rankline's: a damaged one may have lost some."""
 
+_LOCKED = "mode=ro"
+"""How a file is read together with its log, which changes nothing but files beside it."""
+
 Found = tuple[set[str], list[tuple[Any, ...]]]
 """A database's tables, and the rows of its alembic_version."""
 
@@ -25,14 +28,18 @@ def stored_version(path: Path, location: str) -> str | None:
     """The schema version of an SQLite file; None if it has no table. Raises UserError for another program's file, and
     where it can't be read."""
     try:
+        has_log = _has_log(path)
         try:
             tables, stamped = _read(path)
         except sqlite3.Error:
-            if not _has_log(path):
+            if not has_log:
                 raise
-            tables, stamped = _read(path, "mode=ro")  # read while its log was merged into it
-        if not tables and _has_log(path):
+            tables, stamped = _read(path, _LOCKED)  # the log was being merged into it
+        if has_log and not tables:
             tables, stamped = _read_with_log(path)
+        elif has_log and _is_ours(tables):
+            with suppress(sqlite3.Error):
+                tables, stamped = _read(path, _LOCKED)
     except (sqlite3.Error, OSError) as error:
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         hint = "the file is damaged; go back to a backup" if damaged else "give another file with --db"
@@ -47,7 +54,7 @@ def version_of(tables: Collection[str], stamped: Sequence[Sequence[Any]], locati
     """
     if not tables:
         return None
-    if "alembic_version" not in tables or len(MARKS.intersection(tables)) < len(MARKS) / 2:
+    if not _is_ours(tables):
         raise UserError(
             f"{location} is a database of another program (it has the tables {', '.join(sorted(tables)[:5])}); it is no "
             "Rankline database: give a new file with --db"
@@ -75,6 +82,10 @@ def check_version(version: str | None, location: str) -> None:
             f"{location} has schema {version}, newer than the {SCHEMA_VERSION} that this Rankline knows; "
             "install a newer Rankline"
         )
+
+
+def _is_ours(tables: Collection[str]) -> bool:
+    return "alembic_version" in tables and len(MARKS.intersection(tables)) >= len(MARKS) / 2
 
 
 def _read(path: Path, how: str = "mode=ro&immutable=1") -> Found:
