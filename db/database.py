@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 
 from rankline.src.db.backends.engine import connect
 from rankline.src.db.backends.location import check_location, sqlite_path
-from rankline.src.db.explore.network import Explored, explore_layers, spaces_to_explore
+from rankline.src.db.explore.network import Explored, check_costs, check_spaces, explore_layers, spaces_to_explore
 from rankline.src.db.queries.across_methods import best_of_layer, lowest_of, methods_by_layer, pareto_of_layer, totals
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
@@ -93,9 +93,9 @@ class Database:
         spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
         path = sqlite_path(self.location)
         if path is not None and not path.exists():
-            for one in {space.digest: space for group in spaces for space in group}.values():
-                one.check_size()  # before the file is made; the size of stored spaces doesn't matter
-        return explore_layers(
+            check_costs(found.name, found.params, found.layers)  # before the file is made
+            check_spaces(found.name, spaces)
+        done = explore_layers(
             self.engine,
             layers=found.layers,
             spaces=spaces,
@@ -105,6 +105,8 @@ class Database:
             params=found.params,
             progress=progress,
         )
+        self.engine.connect().close()  # raises where the file is no longer there
+        return done
 
     def explore_missing(
         self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = no_progress

@@ -12,12 +12,13 @@ from time import perf_counter
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from rankline.src.db.backends.engine import writing
-from rankline.src.db.explore.spaces import Computed, stored_spaces, write_spaces
+from rankline.src.db.explore.spaces import Computed, Stored, stored_spaces, write_spaces
 from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space, network, spectrum
 from rankline.src.db.schema import space as space_table
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods import METHODS
 from rankline.src.dse.network_cost import known_cost, network_cost
 from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress
@@ -25,6 +26,10 @@ from rankline.src.dse.space import Space, spaces_of
 
 LINES_AT_A_TIME = 100_000
 """The most lines written in one transaction, unless a single space has more."""
+
+
+LARGEST_SUM = 2**62
+"""The most params, FM, FLOPs and, over all methods, configurations of a whole network: twice as many are below 2^63."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,33 @@ class Explored:
 def spaces_to_explore(layers: Sequence[Layer], methods: tuple[str, ...] | None, options: Options) -> list[list[Space]]:
     """The spaces of each layer."""
     return [spaces_of(layer, methods, options) for layer in layers]
+
+
+def check_costs(name: str, params: int, layers: Sequence[Layer]) -> None:
+    """Raises UserError where twice a network's cost would not fit into 64 bits."""
+    whole = network_cost(params, layers)
+    of_layers = sum(known_cost(layer)[0] or 0 for layer in layers)
+    _check_fits(name, "params", max(whole.params, of_layers), LARGEST_SUM)
+    _check_fits(name, "feature-map elements", whole.fm, LARGEST_SUM)
+    _check_fits(name, "FLOPs", whole.flops, LARGEST_SUM)
+
+
+def check_spaces(name: str, spaces: Sequence[Sequence[Space]], stored: Mapping[str, Stored] | None = None) -> None:
+    """Raises UserError where a space that is not stored is too large, or 64 bits would not hold the number of
+    configurations of all layers, whatever methods the network is explored with later."""
+    known = stored or {}
+    for space in {space.digest: space for group in spaces for space in group if space.digest not in known}.values():
+        space.check_size()
+    each = ((known.get(space.digest) or space).n_total for group in spaces for space in group)
+    _check_fits(name, "configurations", sum(each), LARGEST_SUM // len(METHODS))
+
+
+def _check_fits(name: str, what: str, count: int, most: int) -> None:
+    if count >= most:
+        raise UserError(
+            f"'{name}' has {count:.2e} {what}, and at most {most:.2e} fit into the database's 64-bit integers; leave out "
+            "layers, or set max_rank"
+        )
 
 
 def explore_layers(
@@ -66,12 +98,14 @@ def explore_layers(
     digest = _digest(name, layers, input_shape)
     with engine.connect() as connection:
         _check_name(connection, name, digest)
+        is_new = not _is_stored(connection, digest)
+    if is_new:
+        check_costs(name, params, layers)
     distinct = {space.digest: space for group in spaces for space in group}
     with engine.connect() as connection:
         stored = stored_spaces(connection, list(distinct))
     missing = {digest: space for digest, space in distinct.items() if digest not in stored}
-    for space in missing.values():
-        space.check_size()
+    check_spaces(name, spaces, stored)
     ids = {digest: one.id for digest, one in stored.items()} | _compute(engine, missing, progress)
     with writing(engine).begin() as connection:
         _store_network(connection, name, source, digest, input_shape, params, layers)
@@ -143,6 +177,10 @@ def _check_name(connection: Connection, name: str, digest: str) -> None:
         raise UserError(f"the database has another network named '{name}', with other layers; give a new name (--name)")
 
 
+def _is_stored(connection: Connection, digest: str) -> bool:
+    return connection.execute(select(network.c.id).where(network.c.digest == digest)).first() is not None
+
+
 def _store_network(
     connection: Connection,
     name: str,
@@ -153,7 +191,7 @@ def _store_network(
     layers: Sequence[Layer],
 ) -> None:
     _check_name(connection, name, digest)
-    if connection.execute(select(network.c.id).where(network.c.digest == digest)).first():
+    if _is_stored(connection, digest):
         return
     total = network_cost(params, layers)
     values = {

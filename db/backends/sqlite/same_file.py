@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from rankline.src.dse.errors import UserError
 
@@ -24,8 +24,16 @@ def watch(engine: Engine, path: Path) -> None:
             done = "deleted" if found is None else "replaced by another file"
             raise UserError(f"the database {path} was {done} while it was in use; run the same again")
 
-    for moment in ("connect", "checkout", "commit"):
+    def check_commit(connection: Connection) -> None:
+        try:
+            check()
+        except UserError:
+            connection.connection.rollback()  # SQLAlchemy counts the transaction as ended
+            raise
+
+    for moment in ("connect", "checkout"):
         event.listen(engine, moment, check)
+    event.listen(engine, "commit", check_commit)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
