@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
     """The database at a path or SQLAlchemy URL; if there is none, ``explore`` creates it, unless ``create`` is False.
 
-    Runs whose process is gone are closed as interrupted. With ``read_only``, nothing can change it. Raises UserError if it can't be opened, is not a Rankline database, or
-    has another schema version.
+    Runs whose process is gone are closed as interrupted. With ``read_only``, nothing can change it. Raises UserError if
+    it can't be opened, is not a Rankline database, or has another schema version.
     """
     create = create and not read_only
     database = Database(str(location), read_only, create)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy.exc import DBAPIError
 
 from rankline.src.db.backends.engine import connect, schema_version
 from rankline.src.db.records.networks import LayerRow, layer_row
@@ -38,14 +39,17 @@ def problems(connection: Connection) -> Iterator[str]:
     Of an older schema, only pages and references are looked at.
     """
     is_sqlite = connection.dialect.name == "sqlite"
-    if is_sqlite:
-        yield from _damaged_pages(connection)
-    if schema_version(connection, str(connection.engine.url)) == SCHEMA_VERSION:
+    try:
         if is_sqlite:
-            yield from _other_schema(connection)
-        yield from _wrong_counts(connection)
-        yield from _misplaced_rows(connection)
-        yield from _unreadable_rows(connection)
+            yield from _damaged_pages(connection)
+        if schema_version(connection, str(connection.engine.url)) == SCHEMA_VERSION:
+            if is_sqlite:
+                yield from _other_schema(connection)
+            yield from _wrong_counts(connection)
+            yield from _misplaced_rows(connection)
+            yield from _unreadable_rows(connection)
+    except DBAPIError as error:
+        yield str(error.orig)
 
 
 def _damaged_pages(connection: Connection) -> Iterator[str]:
@@ -62,10 +66,10 @@ def _other_schema(connection: Connection) -> Iterator[str]:
     with engine.connect() as fresh:
         expected = _objects(fresh)
     found = _objects(connection)
-    for (kind, name), meaning in expected.items():
-        if (kind, name) not in found:
-            yield f"the {kind} {name} is missing"
-        elif found[kind, name] != meaning:
+    for kind, name in expected.keys() - found.keys():
+        yield f"the {kind} {name} is missing"
+    for kind, name in expected.keys() & found.keys():
+        if found[kind, name] != expected[kind, name]:
             yield f"the {kind} {name} differs from that of schema {SCHEMA_VERSION}"
     for kind, name in found:
         if kind == "trigger":
@@ -76,10 +80,11 @@ def _objects(connection: Connection) -> dict[tuple[str, str], object]:
     """Each table, index, view and trigger, with what it means: a migrated table is written in other words."""
 
     def rows(pragma: str, name: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in connection.exec_driver_sql(f"PRAGMA {pragma}(\"{name.replace(chr(34), '')}\")")]
+        return [tuple(row) for row in connection.exec_driver_sql(f'PRAGMA {pragma}("{name.replace(chr(34), "")}")')]
 
     found: dict[tuple[str, str], object] = {}
-    for kind, name, sql in connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master WHERE sql NOT NULL").all():
+    listed = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master WHERE sql NOT NULL").all()
+    for kind, name, sql in listed:
         if kind == "table":
             keys = {(table, column, other) for _, _, table, column, other, *_ in rows("foreign_key_list", name)}
             indexes = {
@@ -109,9 +114,7 @@ def _wrong_counts(connection: Connection) -> Iterator[str]:
     layers = select(func.count()).where(layer.c.network == network.c.id)
     links = select(func.count()).select_from(layer_space).join(layer).where(layer.c.network == network.c.id)
     for name, n_layers, n_links, found_layers, found_links in connection.execute(
-        select(
-            network.c.name, network.c.n_layers, network.c.n_links, layers.scalar_subquery(), links.scalar_subquery()
-        )
+        select(network.c.name, network.c.n_layers, network.c.n_links, layers.scalar_subquery(), links.scalar_subquery())
     ):
         if n_layers != found_layers:
             yield f"network '{name}' has {found_layers:,} layers, {n_layers:,} on record"
@@ -144,7 +147,7 @@ def _unreadable_rows(connection: Connection) -> Iterator[str]:
     spaces: dict[int, Space] = {}
     for row in connection.execute(select(layer)).mappings():
         try:
-            layers[row["id"]] = layer_row(row)
+            layers[row["id"]] = layer_row(dict(row))
         except (ValueError, TypeError):
             yield f"layer {row['id']} ('{row['name']}') can't be read"
     for row in connection.execute(select(space.c.id, space.c.method, space.c.options)).mappings():

@@ -39,14 +39,15 @@ def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_V
     from alembic.script import ScriptDirectory
 
     check_location(location, create=False)
-    if path := sqlite_path(location):
-        stored_version(path, location)  # before it is opened to be written
+    path = sqlite_path(location)
+    if path is not None and stored_version(path, location) is None:  # before it is opened to be written
+        raise _empty(location)
     engine = bare_engine(location, create=False)
     explain_errors(engine, location)
     with engine.connect() as connection:
         before = schema_version(connection, location)
     if before is None:
-        raise UserError(f"{location} is empty; fill it with: rankline explore MODEL --db {location}")
+        raise _empty(location)
     if before > target:
         raise UserError(f"{location} has schema {before}, newer than {target}; install a newer Rankline")
     if before == target:
@@ -63,6 +64,10 @@ def upgrade(location: str, migrations: Path = MIGRATIONS, target: str = SCHEMA_V
     return Upgraded(before, target, copy)
 
 
+def _empty(location: str) -> UserError:
+    return UserError(f"{location} is empty; fill it with: rankline explore MODEL --db {location}")
+
+
 def backup(location: str, to: Path | None = None) -> Path:
     """A consistent and sound copy of an SQLite database, taken while it may be in use; returns the copy's path.
 
@@ -73,7 +78,8 @@ def backup(location: str, to: Path | None = None) -> Path:
     if path is None:
         raise UserError(f"only SQLite files are copied here; use the database's own backup for {location}")
     check_location(location, create=False)
-    stored_version(path, location)
+    if stored_version(path, location) is None:
+        raise _empty(location)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     target = to or path.with_name(f"{path.stem}-{stamp}.backup{path.suffix}")
     if target.exists():

@@ -15,6 +15,6 @@ def check_clock() -> None:
     now = time.localtime(time.time())  # as zipfile asks
     if now.tm_year not in ZIP_YEARS:
         raise UserError(
-            f"this machine's clock stands at {now.tm_year}-{now.tm_mon:02}-{now.tm_mday:02}, which a .keras or .npz file "
-            f"(ZIP, {ZIP_YEARS[0]} to {ZIP_YEARS[-1]}) can't hold; set the clock"
+            f"this machine's clock stands at {now.tm_year}-{now.tm_mon:02}-{now.tm_mday:02}, and a .keras or .npz file "
+            f"only holds dates from {ZIP_YEARS[0]} to {ZIP_YEARS[-1]}; set the clock"
         )

@@ -69,9 +69,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot write into {folder}: {error.strerror}; name a folder that you can write"
-        ) from error
+        raise UserError(f"cannot write into {folder}: {error.strerror}; name a folder that you can write") from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.runs.checkpoints import clear_finished
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
@@ -137,6 +138,7 @@ def recording(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Reco
     """Starts a recorded run. If the block ends early, that is recorded: Ctrl-C as ``interrupted``, any other exception
     as ``failed``."""
     engine = job.database.engine
+    clear_finished(job.database)
     run = start_run(engine, job.database.network_id(job.network), settings, seed)
     with recorded_end(engine, run):
         yield Recorder(job, run)

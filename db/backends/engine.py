@@ -110,7 +110,7 @@ def is_in_memory(engine: Engine) -> bool:
 
 
 def writing(engine: Engine, waits: bool = True) -> Engine:
-    """The engine for transactions that write: on SQLite they take the write lock at the start, and wait for it or not."""
+    """The engine for transactions that write: on SQLite they take the write lock at the start; waits: for others."""
     return engine.execution_options(writes=True, waits=waits)
 
 

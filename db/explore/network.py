@@ -73,8 +73,8 @@ def check_spaces(name: str, spaces: Sequence[Sequence[Space]], stored: Mapping[s
 def _check_fits(name: str, what: str, count: int, most: int) -> None:
     if count >= most:
         raise UserError(
-            f"'{name}' has {count:.2e} {what}, and at most {most:.2e} fit into the database's 64-bit integers; leave out "
-            "layers, or set max_rank"
+            f"'{name}' has {count:.2e} {what}, and at most {most:.2e} fit into the database's 64-bit integers; leave "
+            "out layers, or set max_rank"
         )
 
 

@@ -36,8 +36,8 @@ class Rows:
 def run_sql(location: str, sql: str, limit_rows: int = LIMIT_ROWS, limit_seconds: float = LIMIT_SECONDS) -> Rows:
     """The rows of one SELECT, at most ``limit_rows`` of them, found within ``limit_seconds``.
 
-    Nothing is written, whatever the statement, which a process of its own runs: it is ended after the limit, even within
-    a slow function. Raises UserError on any other statement, on invalid SQL, if a limit other than ``limit_rows`` is
+    Nothing is written, whatever the statement. A process of its own runs it, and is ended after the limit even within a
+    slow function. Raises UserError on any other statement, on invalid SQL, if a limit other than ``limit_rows`` is
     exceeded, and if ``location`` is not a Rankline database in an SQLite file.
     """
     if limit_rows < 1:

@@ -1,8 +1,8 @@
 """The process that runs a user's own SELECT, so that it can be ended at any moment and bounded in memory.
 
-It reads a request, a JSON line, from standard input, and writes JSON lines: ``["ready"]`` before it runs the statement,
-``["columns", ..]``, a ``["row", ..]`` for each row, and ``["end", whether there were more]``, or ``["error", text]``. It
-ends when its standard input does. It needs the standard library alone, and so starts in some 50 ms.
+It reads a request, a JSON line, from standard input, and writes JSON lines: ``["ready"]`` before it runs the
+statement, ``["columns", ..]``, a ``["row", ..]`` for each row, and ``["end", whether there were more]``, or
+``["error", text]``. It ends when its standard input does. It needs the standard library alone: it starts in 50 ms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 from rankline.src.db.backends.sqlite.authorizer import FUNCTIONS, TABLES, Authorizer
 from rankline.src.db.backends.sqlite.read_only import open_read_only
@@ -54,11 +53,8 @@ def main() -> None:
     except UserError as error:
         _tell("error", str(error))
     except MemoryError:
-        _tell(
-            "error",
-            f"the query needs more than {_HEAP_BYTES // 1_000_000:,} MB of memory; narrow it, e.g. by WHERE, or sort and "
-            "group fewer or shorter values",
-        )
+        most = f"{_HEAP_BYTES // 1_000_000:,} MB"
+        _tell("error", f"the query needs more than {most} of memory; narrow it, or sort and group shorter values")
     sys.stdout.flush()
     os._exit(0)  # without waiting for the thread
 
@@ -97,7 +93,8 @@ def _restrict(connection: sqlite3.Connection) -> list[str]:
     """Sets every limit; returns the names of the file's tables and views."""
     query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND sql NOT LIKE 'CREATE VIRTUAL%'"
     tables = [row[0] for row in connection.execute(query)]
-    for pragma in ("query_only = ON", "trusted_schema = OFF", "temp_store = MEMORY", f"hard_heap_limit = {_HEAP_BYTES}"):
+    in_memory = ("temp_store = MEMORY", f"hard_heap_limit = {_HEAP_BYTES}")
+    for pragma in ("query_only = ON", "trusted_schema = OFF", *in_memory):
         connection.execute(f"PRAGMA {pragma}")
     # SQLite sets these up on first use, which the authorizer would refuse.
     for table in ("json_each", "json_tree"):

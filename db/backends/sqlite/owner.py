@@ -56,8 +56,8 @@ def version_of(tables: Collection[str], stamped: Sequence[Sequence[Any]], locati
         return None
     if not _is_ours(tables):
         raise UserError(
-            f"{location} is a database of another program (it has the tables {', '.join(sorted(tables)[:5])}); it is no "
-            "Rankline database: give a new file with --db"
+            f"{location} is a database of another program (it has the tables {', '.join(sorted(tables)[:5])}); it is "
+            "no Rankline database: give a new file with --db"
         )
     known = [str(row[0]) for row in stamped]
     if len(known) != 1 or not re.fullmatch(r"\d{4}", known[0]):

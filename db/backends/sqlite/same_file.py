@@ -14,15 +14,19 @@ def watch(engine: Engine, path: Path) -> None:
 
     This is looked at whenever a connection is made or taken from the pool, and before a transaction ends.
     """
-    first: list[tuple[int, int]] = []
+    log, index = (path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm"))
+    seen: dict[Path, _Identity] = {}
 
     def check(*_: object) -> None:
         found = _identity(path)
-        if not first and found is not None:
-            first.append(found)
-        if first != [found]:
-            done = "deleted" if found is None else "replaced by another file"
-            raise UserError(f"the database {path} was {done} while it was in use; run the same again")
+        if found is not None and seen.setdefault(path, found) == found:
+            seen[log] = _identity(log)
+            return
+        if seen.get(log) is not None and seen[log] == _identity(log):
+            for left in (log, index):  # SQLite would take the old file's log for that of the new one
+                left.unlink(missing_ok=True)
+        done = "deleted" if found is None else "replaced by another file"
+        raise UserError(f"the database {path} was {done} while it was in use; run the same again")
 
     def check_commit(connection: Connection) -> None:
         try:
@@ -36,7 +40,10 @@ def watch(engine: Engine, path: Path) -> None:
     event.listen(engine, "commit", check_commit)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+_Identity = tuple[int, int] | None
+
+
+def _identity(path: Path) -> _Identity:
     try:
         found = path.stat()
     except FileNotFoundError:
