@@ -81,7 +81,7 @@ DAMAGES = {
     "CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM trial; END": "it has a trigger t",
     "DELETE FROM layer_space": "the layers of network 'net' have 0 spaces, 13 on record",
     "DELETE FROM layer_space WHERE layer = 2": "the layers of network 'net' have 8 spaces",
-    "DELETE FROM layer_space WHERE layer = 3; DELETE FROM layer WHERE id = 3": "network 'net' has 2 layers, 3 on record",
+    "DELETE FROM layer_space WHERE layer = 3; DELETE FROM layer WHERE id = 3": "network 'net' has 2 layers, 3 on reco",
     "DELETE FROM line WHERE id % 16777216 = 1": r"has n_lines 23 on its lines, 24 on record",
     "UPDATE line SET use_hi = use_hi - 1 WHERE use_hi > 2": "has n_useful",
     "UPDATE space SET n_total = n_total + 1 WHERE id = 3": "has n_total",

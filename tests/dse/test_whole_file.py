@@ -47,10 +47,14 @@ def test_a_full_disk_is_told_as_one_with_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_a_block_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    def write() -> None:
+        with whole_file(tmp_path / "a.txt") as partial:
+            partial.write_text("half")
+            raise error
+
     write_text(tmp_path / "a.txt", "before")
-    with pytest.raises((UserError, KeyboardInterrupt)), whole_file(tmp_path / "a.txt") as partial:
-        partial.write_text("half")
-        raise error
+    with pytest.raises((UserError, KeyboardInterrupt)):
+        write()
     assert (tmp_path / "a.txt").read_text() == "before"
     assert names(tmp_path) == ["a.txt"]
 
