@@ -12,13 +12,15 @@ from pathlib import Path
 from threading import TIMEOUT_MAX, Event, Timer
 from typing import IO, Any
 
-import rankline
 from rankline.src.db.backends.location import check_location, sqlite_path
 from rankline.src.db.backends.sqlite.owner import check_version, stored_version
 from rankline.src.dse.errors import UserError
 
 LIMIT_ROWS = 10_000
 LIMIT_SECONDS = 10.0
+
+_ROOT = Path(__file__).parents[4]
+"""The folder of the package ``rankline``: this file is rankline/src/db/queries/sql.py in it."""
 
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from rankline.src.db.queries.sql_process import main; main()"
 """Run without any other folder of modules, such as the current one: it needs the standard library and ours."""
@@ -60,9 +62,8 @@ def run_sql(location: str, sql: str, limit_rows: int = LIMIT_ROWS, limit_seconds
 @contextmanager
 def _process() -> Iterator[subprocess.Popen[bytes]]:
     """A process for one statement, ended with the block; in a session of its own, so that Ctrl-C is ours alone."""
-    root = Path(rankline.__file__).parents[1]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _PROGRAM, str(root)],
+        [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
