@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import Connection, func, select
 
 from rankline.src.db.database import open_database
 from rankline.src.db.schema import IDS_PER_SPACE, line, space
+from rankline.src.db.soundness import problems
 from rankline.src.dse.progress import Progress, no_progress
-from rankline.src.dse.scan.census import Census, census, census_of_intervals
 from rankline.src.dse.space import Space
+
+if TYPE_CHECKING:
+    from rankline.src.dse.scan.census import Census
 
 
 def check_exhaustively(location: str, progress: Progress = no_progress) -> int:
@@ -20,6 +24,8 @@ def check_exhaustively(location: str, progress: Progress = no_progress) -> int:
     Returns the number of configurations visited. Raises UserError as ``check`` does, and RuntimeError if a space
     differs from its lines or was made by another version's formulas.
     """
+    from rankline.src.dse.scan.census import census  # numba: only where every configuration is visited
+
     database = open_database(location, create=False)
     with database.engine.connect() as connection:
         rows = connection.execute(select(space)).mappings().all()
@@ -42,6 +48,8 @@ def check_exhaustively(location: str, progress: Progress = no_progress) -> int:
 
 def _stored_census(connection: Connection, space_id: int) -> Census:
     """The census that a space's stored lines claim."""
+    from rankline.src.dse.scan.census import census_of_intervals
+
     names = ("cap", "better", "use_lo", "use_hi", "p0", "p1", "m0", "m1", "f0", "f1")
     ids = line.c.id.between(space_id * IDS_PER_SPACE, (space_id + 1) * IDS_PER_SPACE - 1)
     rows = connection.execute(select(*(line.c[name] for name in names)).where(ids)).all()
@@ -52,32 +60,11 @@ def _stored_census(connection: Connection, space_id: int) -> Census:
 def check(location: str) -> int:
     """The number of spaces, all of which are consistent.
 
-    Raises UserError if the database can't be opened, RuntimeError if the file is damaged or a space's lines don't add
-    up to its counts.
+    Raises UserError if the database can't be opened, RuntimeError if it is damaged: its pages, its schema, rows that
+    belong to nothing, or counts that its rows don't add up to.
     """
     database = open_database(location, create=False)
-    useful = func.sum(func.coalesce(line.c.use_hi - line.c.use_lo + 1, 0))
-    query = select(
-        line.c.space,
-        func.count().label("n_lines"),
-        func.sum(line.c.cap).label("n_total"),
-        func.sum(line.c.better).label("n_better"),
-        useful.label("n_useful"),
-    ).group_by(line.c.space)
-    names = ("n_lines", "n_total", "n_better", "n_useful")
     with database.engine.connect() as connection:
-        if connection.dialect.name == "sqlite":
-            verdict = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
-            if verdict != "ok":
-                raise RuntimeError(f"{location} is damaged ({verdict}); go back to a backup")
-        counted = {row["space"]: row for row in connection.execute(query).mappings()}
-        stored = connection.execute(select(space)).mappings().all()
-    for row in stored:
-        counts = counted.get(row["id"], dict.fromkeys(names, 0))
-        for name in names:
-            if counts[name] != row[name]:
-                raise RuntimeError(
-                    f"{location}: space {row['id']} ({row['method']}) has {name} {counts[name]:,} on its lines, "
-                    f"{row[name]:,} on record; explore again into a new file"
-                )
-    return len(stored)
+        for problem in problems(connection):
+            raise RuntimeError(f"{location} is damaged: {problem}; go back to a backup")
+        return int(connection.execute(select(func.count()).select_from(space)).scalar_one())

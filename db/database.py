@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 
 from rankline.src.db.backends.engine import connect
 from rankline.src.db.backends.location import check_location, sqlite_path
-from rankline.src.db.explore.network import Explored, explore_layers, spaces_to_explore
+from rankline.src.db.explore.network import Explored, check_costs, check_spaces, explore_layers, spaces_to_explore
 from rankline.src.db.queries.across_methods import best_of_layers, lowest_of, methods_by_layer, pareto_of_layer, totals
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
     """The database at a path or SQLAlchemy URL; if there is none, ``explore`` creates it, unless ``create`` is False.
 
-    With ``read_only``, nothing can change it. Raises UserError if it can't be opened, is not a Rankline database, or
-    has another schema version.
+    Runs whose process is gone are closed as interrupted. With ``read_only``, nothing can change it. Raises UserError if
+    it can't be opened, is not a Rankline database, or has another schema version.
     """
     create = create and not read_only
-    database = Database(str(location), read_only)
+    database = Database(str(location), read_only, create)
     check_location(database.location, create)
     path = sqlite_path(database.location)
     if path is None or path.exists():
@@ -52,14 +52,17 @@ def open_database(location: str, create: bool = True, read_only: bool = False) -
 class Database:
     """Solution spaces of the layers of networks; see ``open_database``."""
 
-    def __init__(self, location: str, read_only: bool = False) -> None:
+    def __init__(self, location: str, read_only: bool = False, create: bool = True) -> None:
         self.location = location
         self.read_only = read_only
+        self.create = create
 
     @cached_property
     def engine(self) -> Engine:
         """The connection pool; a file that does not exist yet is created when it is first used."""
-        engine = connect(self.location, read_only=self.read_only)
+        engine = connect(self.location, self.create, self.read_only)
+        if not self.read_only:
+            runs.close_dead(engine)
         finalize(self, engine.dispose)  # closing the last connection merges SQLite's log into the file
         return engine
 
@@ -93,9 +96,9 @@ class Database:
         spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
         path = sqlite_path(self.location)
         if path is not None and not path.exists():
-            for one in {space.digest: space for group in spaces for space in group}.values():
-                one.check_size()  # before the file is made; the size of stored spaces doesn't matter
-        return explore_layers(
+            check_costs(found.name, found.params, found.layers)  # before the file is made
+            check_spaces(found.name, spaces)
+        done = explore_layers(
             self.engine,
             layers=found.layers,
             spaces=spaces,
@@ -105,6 +108,8 @@ class Database:
             params=found.params,
             progress=progress,
         )
+        self.engine.connect().close()  # raises where the file is no longer there
+        return done
 
     def explore_missing(
         self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = no_progress

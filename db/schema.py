@@ -1,6 +1,7 @@
 """The tables, as SQLAlchemy metadata. Their history is in ``db/migrations``, the views in ``db/views.py``.
 
-Columns named after a table hold its id. Sizes, options and settings are JSON text.
+Columns named after a table hold its id. Sizes, options, settings and a run's process are JSON text.
+``network.n_layers`` and ``n_links`` count its rows of ``layer`` and ``layer_space``, so that lost ones are noticed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import REAL, TypeEngine
-
-SCHEMA_VERSION = "0002"
 
 IDS_PER_SPACE = 2**24
 """The lines of space s have ids from s * IDS_PER_SPACE on: a space is a range of the table and needs no index."""
@@ -46,6 +46,8 @@ network = _table(
     Column("params", _Count, nullable=False),
     Column("fm", _Count, nullable=False),
     Column("flops", _Count, nullable=False),
+    Column("n_layers", Integer, nullable=False, server_default=text("0")),
+    Column("n_links", Integer, nullable=False, server_default=text("0")),
 )
 
 layer = _table(
@@ -134,6 +136,7 @@ run = _table(
     Column("accuracy", _Real),
     Column("loss", _Real),
     Column("original_accuracy", _Real),
+    Column("process", Text),
 )
 
 trial = _table(

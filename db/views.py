@@ -44,6 +44,7 @@ WHERE line.id BETWEEN CAST(space.id AS BIGINT) * {IDS_PER_SPACE} AND CAST(space.
 """
 
 # A level is the params in (below, most], and params <= most holds on a line up to k = (most - p0) / p1.
+# The hundredths of the params are taken in two parts, since 100 * params may pass 64 bits.
 # EXISTS leaves out empty levels: for a comparison with 0, SQLite would count n twice.
 _SOLUTION_STEP = f"""
 CREATE VIEW solution_step AS
@@ -55,8 +56,8 @@ step AS MATERIALIZED (
            layer.name AS layer,
            space.method AS method,
            level.percent AS percent,
-           layer.params * (100 - level.percent) / 100 AS most,
-           layer.params * (99 - level.percent) / 100 AS below,
+           layer.params / 100 * (100 - level.percent) + layer.params % 100 * (100 - level.percent) / 100 AS most,
+           layer.params / 100 * (99 - level.percent) + layer.params % 100 * (99 - level.percent) / 100 AS below,
            CAST(space.id AS BIGINT) * {IDS_PER_SPACE} AS first_line,
            CAST(space.id + 1 AS BIGINT) * {IDS_PER_SPACE} - 1 AS last_line
     FROM layer

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankline.src.dse.clock import check_clock
+
 if TYPE_CHECKING:
     from rankline.src.dse.lines import Integers, Lines
 
@@ -108,7 +110,11 @@ Spectrum = Mapping[str | None, ErrorTable]
 
 
 def to_bytes(spectrum: Spectrum) -> bytes:
-    """The tables as a NumPy archive (.npz, float32), which ``from_bytes`` reads."""
+    """The tables as a NumPy archive (.npz, float32), which ``from_bytes`` reads.
+
+    Raises UserError where the clock stands before 1980.
+    """
+    check_clock()
     index = [[shape, len(one.tables), one.certainty, one.spread, len(one.limits)] for shape, one in spectrum.items()]
     tables = [table.astype(np.float32) for one in spectrum.values() for table in (*one.tables, *one.limits)]
     file = io.BytesIO()

@@ -14,10 +14,14 @@ from rankline.src.dse import methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.formula import INT64_MAX, Polynomials, original_cost
+from rankline.src.dse.formula import Polynomials, original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.options import Options
 from rankline.src.dse.symbols import LayerShape, layer_shape
+
+LARGEST_COUNT = 2**59 - 2**43
+"""The most params, feature-map elements, FLOPs and configurations of a space, so that 64 bits hold every number that is
+made of them: 8 bytes per element x (params + FM) < 2^63. A layer of GPT-3 has 2^29 params and 2^41 FLOPs."""
 
 FORMULA_VERSION = 1
 """Incremented with every change of a formula, cap or rule, so that stored spaces are computed again."""
@@ -76,12 +80,17 @@ class Space:
             branch = Branch(shape, polynomials, caps, tuple(cap // step for cap in caps))
             top = polynomials.cost(caps)
             largest = max(top.params, top.fm, top.flops, self.original.flops, branch.n_total)
-            if 8 * (largest + INT64_MAX // 2**20) > INT64_MAX:
+            if largest > LARGEST_COUNT:
                 raise UserError(
                     f"{self.method} on {self.shape}: the largest configuration counts {largest:.2e}, "
                     "which does not fit into 64-bit integers; set max_rank"
                 )
             branches.append(branch)
+        if (number := sum(branch.n_total for branch in branches)) > LARGEST_COUNT:
+            raise UserError(
+                f"{self.method} on {self.shape} has {number:.2e} configurations, which 64-bit integers can't count; "
+                "set max_rank"
+            )
         return tuple(branches)
 
     @cached_property

@@ -52,6 +52,9 @@ _HOMES = {
 }
 """Where each public name lives, in the order of the reference."""
 
+_FORMER = {"Choice": "Configuration"}
+"""Public names by which something was known before."""
+
 # So that a saved model with our layers loads, in whatever room it is asked for.
 own_layers.REGISTER.append(partial(import_module, "rankline.layers"))
 
@@ -62,6 +65,7 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("rankline")
+    name = _FORMER.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module 'rankline' has no attribute '{name}'")
     module, attribute = _HOMES[name]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rankline.src.dse.clock import check_clock
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.whole_file import check_file
 
 
 def check_target(path: Path) -> None:
@@ -16,6 +18,8 @@ def check_target(path: Path) -> None:
         raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: the folder {path.parent} is read-only; give another")
+    check_file(path)
+    check_clock()
 
 
 def check_folder(folder: Path) -> None:
@@ -25,3 +29,4 @@ def check_folder(folder: Path) -> None:
     first = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not os.access(first, os.W_OK):
         raise UserError(f"cannot write {folder}: the folder {first} is read-only; give another")
+    check_clock()

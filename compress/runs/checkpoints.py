@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from rankline.src.compress.model.files import save_model
 from rankline.src.db.backends.location import sqlite_path
+from rankline.src.db.database import Database
+from rankline.src.db.records.runs import SUCCESS
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 
@@ -67,3 +69,15 @@ def checkpoints_of(location: str, run_id: int) -> Checkpoints | None:
     """The checkpoints of a run in the database at ``location``; None if that is not a file."""
     path = sqlite_path(location)
     return None if path is None else Checkpoints(path.with_name(f"{path.name}.runs") / str(run_id))
+
+
+def clear_finished(database: Database) -> None:
+    """Removes the checkpoints of runs that ended well and were killed before they could do so themselves.
+
+    Those of a hybrid's searches stay: another hybrid may combine them.
+    """
+    for row in database.runs():
+        kept = checkpoints_of(database.location, row.id)
+        if row.status == SUCCESS and row.settings.get("request") and kept is not None and kept.folder.is_dir():
+            with suppress(UserError), kept.locked():
+                kept.remove()

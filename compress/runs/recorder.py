@@ -12,6 +12,7 @@ import keras
 
 from rankline.src.compress.data.arrays import each
 from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.runs.checkpoints import clear_finished
 from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
@@ -140,6 +141,7 @@ def recording(job: Job, settings: Mapping[str, Any], seed: int) -> Iterator[Reco
     """Starts a recorded run. If the block ends early, that is recorded: Ctrl-C as ``interrupted``, any other exception
     as ``failed``."""
     engine = job.database.engine
+    clear_finished(job.database)
     run = start_run(engine, job.database.network_id(job.network), settings, seed)
     with recorded_end(engine, run):
         yield Recorder(job, run)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.src.compress.model.destination import check_target
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.db.records.runs import SUCCESS, run_settings
+from rankline.src.db.records.runs import SUCCESS, close_dead, run_settings
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import check_model
 
@@ -61,6 +61,7 @@ def stopped(engine: Engine, run: int, limits: Mapping[str, Any]) -> Stopped:
 
     Raises UserError for an unknown run, and for one that can't be resumed.
     """
+    close_dead(engine)
     network, recorded, status = run_settings(engine, run)
     request = recorded.get("request") or {}
     if status == SUCCESS:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from rankline.src.db.backends.location import check_location, sqlite_path
-from rankline.src.db.backends.sqlite.read_only import open_read_only
-from rankline.src.db.schema import SCHEMA_VERSION, metadata
+from rankline.src.db.backends.sqlite.owner import check_version, stored_version, version_of
+from rankline.src.db.backends.sqlite.read_only import open_read_only, open_unused
+from rankline.src.db.backends.sqlite.same_file import watch
+from rankline.src.db.schema import metadata
+from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.db.views import views
 from rankline.src.dse.errors import UserError
 
+_PATIENCE = "busy_timeout = 120000"
+
 _PRAGMAS = (
-    "busy_timeout = 120000",
+    _PATIENCE,
     "foreign_keys = ON",
     "journal_mode = WAL",
     "synchronous = NORMAL",
@@ -32,34 +34,42 @@ _ADVICE = {
     "malformed": "the file is damaged; go back to a backup",
     "not a database": "the file is damaged; go back to a backup",
     "full": "make room, and run the same again",
+    "disk I/O": "the disk is full or failing; make room, and run the same again",
 }
 """What to do, by a word in SQLite's message."""
 
 
 def connect(location: str, create: bool = True, read_only: bool = False) -> Engine:
-    """An engine for a database of this version; a missing or empty one is created and stamped, unless ``read_only``.
+    """An engine for a database of this version; a missing or empty one is created and stamped if ``create``.
 
-    An SQLite file in a place that can't be written can still be read. Raises UserError if it can't be opened, is not a
-    Rankline database, or has another schema version.
+    Whose it is is found out before it is opened to be written, so that another program's file stays as it is. An
+    SQLite file in a place that can't be written can still be read. Raises UserError if it can't be opened, is not a
+    Rankline database, has another schema version or lacks a table, and if it is empty and may not be created.
     """
+    create = create and not read_only
+    check_location(location, create)
+    path = sqlite_path(location)
+    if path is not None and path.exists():
+        version = stored_version(path, location)
+        if version is not None or not create:
+            check_version(version, location)
     engine = _reading_engine(location) if read_only else bare_engine(location, create)
     try:
-        version = _version_of(engine, location)
+        tables, version = _inspected(engine, location)
     except DBAPIError as error:
-        path = sqlite_path(location)
         if path is None or not path.exists() or not _is_about_writing(error):
             raise UserError(
                 _advised(location, error.orig) or f"cannot open the database {location}: {error.orig}"
             ) from error
         engine = _read_only_engine(path)
-        version = _version_of(engine, location)
+        tables, version = _inspected(engine, location)
     explain_errors(engine, location)
-    if version is None and read_only:
-        raise UserError(f"the database {location} is empty; add a network with: rankline explore MODEL --db {location}")
-    if version is None:
+    if version is None and create:
         _create(engine)
-    elif version != SCHEMA_VERSION:
-        raise UserError(other_version(location, version))
+        return engine
+    check_version(version, location)
+    if lost := sorted(set(metadata.tables) - tables):
+        raise UserError(f"the database {location} is damaged: the table {lost[0]} is missing; go back to a backup")
     return engine
 
 
@@ -69,7 +79,7 @@ def check_database(location: str) -> None:
     path = sqlite_path(location)
     if path is None:
         bare_engine(location)
-    elif path.exists() and path.stat().st_size:
+    elif path.exists() and stored_version(path, location) is not None:
         connect(location).dispose()
 
 
@@ -84,6 +94,8 @@ def bare_engine(location: str, create: bool = True) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        if path is not None:
+            watch(engine, path)
     return engine
 
 
@@ -97,33 +109,14 @@ def is_in_memory(engine: Engine) -> bool:
     return engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
 
 
-def writing(engine: Engine) -> Engine:
-    """The engine for transactions that write: on SQLite they take the write lock at the start."""
-    return engine.execution_options(writes=True)
+def writing(engine: Engine, waits: bool = True) -> Engine:
+    """The engine for transactions that write: on SQLite they take the write lock at the start; waits: for others."""
+    return engine.execution_options(writes=True, waits=waits)
 
 
 def schema_version(connection: Connection, location: str) -> str | None:
     """The stamped version; None for an empty database. Raises UserError for another program's database."""
-    tables = set(inspect(connection).get_table_names())
-    if "alembic_version" in tables:
-        return known_version(connection.execute(text("SELECT version_num FROM alembic_version")).all(), location)
-    if tables:
-        raise UserError(
-            f"{location} is a database of another program (it has the tables {', '.join(sorted(tables)[:5])}); "
-            "give a new file with --db"
-        )
-    return None
-
-
-def known_version(rows: Sequence[Sequence[Any]], location: str) -> str:
-    """The version in the rows of alembic_version. Raises UserError if there is none."""
-    stamped = [str(row[0]) for row in rows]
-    if len(stamped) != 1 or not re.fullmatch(r"\d{4}", stamped[0]):
-        raise UserError(
-            f"{location} has no schema version (it is stamped {', '.join(stamped) or 'with nothing'}); go back to a "
-            "backup, or give a new file with --db"
-        )
-    return stamped[0]
+    return _looked_at(connection, location)[1]
 
 
 def _create(engine: Engine) -> None:
@@ -137,22 +130,17 @@ def _create(engine: Engine) -> None:
         connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": SCHEMA_VERSION})
 
 
-def other_version(location: str, version: str) -> str:
-    """The message for a database of another schema version."""
-    if version < SCHEMA_VERSION:
-        return (
-            f"{location} has schema {version}, this Rankline needs {SCHEMA_VERSION}; "
-            f"run: rankline db upgrade --db {location}"
-        )
-    return (
-        f"{location} has schema {version}, newer than the {SCHEMA_VERSION} that this Rankline knows; "
-        "install a newer Rankline"
-    )
-
-
-def _version_of(engine: Engine, location: str) -> str | None:
+def _inspected(engine: Engine, location: str) -> tuple[set[str], str | None]:
     with engine.connect() as connection:
-        return schema_version(connection, location)
+        return _looked_at(connection, location)
+
+
+def _looked_at(connection: Connection, location: str) -> tuple[set[str], str | None]:
+    """The tables of a database, and its version."""
+    tables = set(inspect(connection).get_table_names())
+    stamped = "SELECT version_num FROM alembic_version"
+    rows = connection.execute(text(stamped)).all() if "alembic_version" in tables else []
+    return tables, version_of(tables, rows, location)
 
 
 def _reading_engine(location: str) -> Engine:
@@ -166,6 +154,11 @@ def _reading_engine(location: str) -> Engine:
 
 def _read_only_engine(path: Path) -> Engine:
     return create_engine(URL.create("sqlite", database=str(path)), creator=lambda: open_read_only(path))
+
+
+def unused_engine(path: Path) -> Engine:
+    """An engine that reads an SQLite file which nobody else uses, and makes no file beside it."""
+    return create_engine(URL.create("sqlite", database=str(path)), creator=lambda: open_unused(path))
 
 
 def _is_about_writing(error: DBAPIError) -> bool:
@@ -193,5 +186,13 @@ def _set_up_sqlite(connection: object, _: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    begin = "BEGIN IMMEDIATE" if options.get("writes") else "BEGIN"
+    if options.get("waits", True):
+        connection.exec_driver_sql(begin)
+        return
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        connection.exec_driver_sql(begin)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA {_PATIENCE}")

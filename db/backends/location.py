@@ -38,7 +38,12 @@ def check_location(location: str, create: bool = True) -> None:
         if not os.access(path.parent, os.W_OK):
             raise UserError(f"cannot create {path}: the folder {path.parent} is read-only; give another with --db")
         return
-    with path.open("rb") as file:
-        start = file.read(len(_SQLITE_HEADER))
+    if not path.is_file():
+        raise UserError(f"{path} is a pipe or a device; give a file with --db")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE_HEADER))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; give another file with --db") from error
     if start and start != _SQLITE_HEADER:
         raise UserError(f"{path} is not an SQLite database; give another file with --db")

@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from rankline.src.db.backends.engine import writing
-from rankline.src.db.explore.spaces import Computed, stored_spaces, write_spaces
+from rankline.src.db.explore.spaces import Computed, Stored, stored_spaces, write_spaces
 from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space, network, spectrum
 from rankline.src.db.schema import space as space_table
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer
+from rankline.src.dse.methods import METHODS
 from rankline.src.dse.network_cost import known_cost, network_cost
 from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress
@@ -25,6 +26,10 @@ from rankline.src.dse.space import Space, spaces_of
 
 LINES_AT_A_TIME = 100_000
 """The most lines written in one transaction, unless a single space has more."""
+
+
+LARGEST_SUM = 2**62
+"""The most params, FM, FLOPs and, over all methods, configurations of a whole network: twice as many are below 2^63."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,33 @@ class Explored:
 def spaces_to_explore(layers: Sequence[Layer], methods: tuple[str, ...] | None, options: Options) -> list[list[Space]]:
     """The spaces of each layer."""
     return [spaces_of(layer, methods, options) for layer in layers]
+
+
+def check_costs(name: str, params: int, layers: Sequence[Layer]) -> None:
+    """Raises UserError where twice a network's cost would not fit into 64 bits."""
+    whole = network_cost(params, layers)
+    of_layers = sum(known_cost(layer)[0] or 0 for layer in layers)
+    _check_fits(name, "params", max(whole.params, of_layers), LARGEST_SUM)
+    _check_fits(name, "feature-map elements", whole.fm, LARGEST_SUM)
+    _check_fits(name, "FLOPs", whole.flops, LARGEST_SUM)
+
+
+def check_spaces(name: str, spaces: Sequence[Sequence[Space]], stored: Mapping[str, Stored] | None = None) -> None:
+    """Raises UserError where a space that is not stored is too large, or 64 bits would not hold the number of
+    configurations of all layers, whatever methods the network is explored with later."""
+    known = stored or {}
+    for space in {space.digest: space for group in spaces for space in group if space.digest not in known}.values():
+        space.check_size()
+    each = ((known.get(space.digest) or space).n_total for group in spaces for space in group)
+    _check_fits(name, "configurations", sum(each), LARGEST_SUM // len(METHODS))
+
+
+def _check_fits(name: str, what: str, count: int, most: int) -> None:
+    if count >= most:
+        raise UserError(
+            f"'{name}' has {count:.2e} {what}, and at most {most:.2e} fit into the database's 64-bit integers; leave "
+            "out layers, or set max_rank"
+        )
 
 
 def explore_layers(
@@ -66,12 +98,14 @@ def explore_layers(
     digest = _digest(name, layers, input_shape)
     with engine.connect() as connection:
         _check_name(connection, name, digest)
+        is_new = not _is_stored(connection, digest)
+    if is_new:
+        check_costs(name, params, layers)
     distinct = {space.digest: space for group in spaces for space in group}
     with engine.connect() as connection:
         stored = stored_spaces(connection, list(distinct))
     missing = {digest: space for digest, space in distinct.items() if digest not in stored}
-    for space in missing.values():
-        space.check_size()
+    check_spaces(name, spaces, stored)
     ids = {digest: one.id for digest, one in stored.items()} | _compute(engine, missing, progress)
     with writing(engine).begin() as connection:
         _store_network(connection, name, source, digest, input_shape, params, layers)
@@ -143,6 +177,10 @@ def _check_name(connection: Connection, name: str, digest: str) -> None:
         raise UserError(f"the database has another network named '{name}', with other layers; give a new name (--name)")
 
 
+def _is_stored(connection: Connection, digest: str) -> bool:
+    return connection.execute(select(network.c.id).where(network.c.digest == digest)).first() is not None
+
+
 def _store_network(
     connection: Connection,
     name: str,
@@ -153,7 +191,7 @@ def _store_network(
     layers: Sequence[Layer],
 ) -> None:
     _check_name(connection, name, digest)
-    if connection.execute(select(network.c.id).where(network.c.digest == digest)).first():
+    if _is_stored(connection, digest):
         return
     total = network_cost(params, layers)
     values = {
@@ -164,6 +202,7 @@ def _store_network(
         "params": total.params,
         "fm": total.fm,
         "flops": total.flops,
+        "n_layers": len(layers),
     }
     key = connection.execute(insert(network).values(**values).returning(network.c.id)).scalar_one()
     rows = [
@@ -192,16 +231,12 @@ def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Se
     keys = {row.name: row.id for row in rows}
     wanted = {(keys[layer.name], space) for layer, group in zip(layers, spaces, strict=True) for space in group}
     query = select(layer_space.c.layer, layer_space.c.space, space_table.c.method).join(space_table)
-    linked = {
-        (row.layer, row.space): row.method
-        for row in connection.execute(query.where(layer_space.c.layer.in_(keys.values())))
-    }
+    query = query.join(layer_table).join(network).where(network.c.name == name)
+    linked = {(row.layer, row.space): row.method for row in connection.execute(query)}
     new = wanted - set(linked)
     if not new:
         return
-    ids = {space for _, space in new}
-    methods = connection.execute(select(space_table.c.id, space_table.c.method).where(space_table.c.id.in_(ids)))
-    method_of = {row.id: row.method for row in methods}
+    method_of = {row.id: row.method for row in connection.execute(select(space_table.c.id, space_table.c.method))}
     replaced = {(layer, method_of[space]) for layer, space in new}
     for (layer, space), method in linked.items():
         if (layer, method) in replaced:
@@ -209,3 +244,5 @@ def _link(connection: Connection, name: str, layers: Sequence[Layer], spaces: Se
             # Error tables only reach as far as the old space's ranks.
             connection.execute(delete(spectrum).where(spectrum.c.layer == layer, spectrum.c.method == method))
     connection.execute(insert(layer_space), [{"layer": layer, "space": space} for layer, space in sorted(new)])
+    count = select(func.count()).select_from(layer_space).join(layer_table).where(layer_table.c.network == network.c.id)
+    connection.execute(update(network).where(network.c.name == name).values(n_links=count.scalar_subquery()))

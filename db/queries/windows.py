@@ -13,8 +13,8 @@ from rankline.src.dse.metric import METRICS, REDUCTION, Metric, metric
 Number = int | float | str | Fraction
 Bounds = tuple[Number | None, Number | None]
 
-LARGEST = 10**18
-"""Limit of a bound: what is compared with counts in the database must fit into 64 bits."""
+LARGEST = 2**63 - 1
+"""What is compared with counts in the database must fit into 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
     base = metric(name.removesuffix(REDUCTION), bytes_per_element)
     low, high = _pair(name, bounds)
     whole = base.of(original) if name.endswith(REDUCTION) else 1
-    if any(bound is not None and abs(bound) * whole >= LARGEST for bound in (low, high)):
+    if any(bound is not None and abs(bound) * whole > max(LARGEST, 2 * whole) for bound in (low, high)):
         raise UserError(
             f"{name}=({bounds[0]}, {bounds[1]}) is beyond what any count can be; give bounds of the metric's size"
         )
@@ -53,16 +53,21 @@ def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) ->
             f"{'<' if name.endswith(REDUCTION) else '<='} high"
         )
     if not name.endswith(REDUCTION):
-        return Window(base, None if low is None else ceil(low), None if high is None else floor(high), high)
+        return Window(base, _count(low and ceil(low)), _count(high and floor(high)), high)
     if low is not None and low > 1:
         raise UserError(f"{name} starts at {bounds[0]}; reductions are fractions below 1, such as 0.6 for 60 %")
     top = None if low is None else whole * (1 - low)
     return Window(
         base,
-        None if high is None else floor(whole * (1 - high)) + 1,
-        None if top is None else floor(top),
+        None if high is None else _count(floor(whole * (1 - high)) + 1),
+        _count(top and floor(top)),
         top,
     )
+
+
+def _count(bound: int | Fraction | None) -> int | None:
+    """The bound among the numbers that a metric can have: SQL then subtracts counts from it within 64 bits."""
+    return None if bound is None else int(min(max(bound, 0), LARGEST))
 
 
 def error_window(bounds: Bounds) -> tuple[float | None, float | None]:

@@ -119,7 +119,7 @@ def network_ids(engine: Engine) -> dict[str, int]:
 def layers(engine: Engine, network_id: int) -> list[LayerRow]:
     """All layers of a network, in order."""
     found = _rows(engine, select(layer).where(layer.c.network == network_id).order_by(layer.c.position))
-    return [_layer(row) for row in found]
+    return [layer_row(row) for row in found]
 
 
 def layers_named(engine: Engine, name: str, network_id: int | None = None) -> list[tuple[str, LayerRow]]:
@@ -127,7 +127,7 @@ def layers_named(engine: Engine, name: str, network_id: int | None = None) -> li
     query = select(network.c.name.label("owner"), layer).join_from(layer, network).where(layer.c.name == name)
     if network_id is not None:
         query = query.where(layer.c.network == network_id)
-    return [(row.pop("owner"), _layer(row)) for row in _rows(engine, query)]
+    return [(row.pop("owner"), layer_row(row)) for row in _rows(engine, query)]
 
 
 def layer_names(engine: Engine, network_id: int | None = None) -> list[str]:
@@ -159,7 +159,8 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(json.loads(text))
 
 
-def _layer(row: Mapping[str, Any]) -> LayerRow:
+def layer_row(row: Mapping[str, Any]) -> LayerRow:
+    """The layer in a row of the table ``layer``."""
     sizes = {key: _sizes(row[key]) for key in SIZES}
     return LayerRow(**{**row, **sizes, "sequential": bool(row["sequential"])})
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from rankline.src.db.backends.engine import writing
 from rankline.src.db.records.networks import uncounted_layers
@@ -18,10 +19,13 @@ from rankline.src.db.schema import layer, network, run, trial, trial_layer
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.process import Process, this_process
 
 ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
 
 RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED = "running", "success", "fell short", "failed", "interrupted"
+
+STATUSES = (RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED)
 
 MADE_BY = "made_by"
 """Key of a run's settings that holds what else made its trials, by trial number."""
@@ -130,13 +134,14 @@ class TrialRecord(Row):
 
 
 def start_run(engine: Engine, network_id: int, settings: Mapping[str, Any], seed: int) -> int:
-    """Stores a new run with status ``running``; returns its id."""
+    """Stores a new run of this process with status ``running``; returns its id."""
     values = {
         "network": network_id,
         "settings": json.dumps(settings, sort_keys=True),
         "seed": seed,
         "status": RUNNING,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "process": _this_process(),
     }
     with writing(engine).begin() as connection:
         return int(connection.execute(insert(run).values(**values).returning(run.c.id)).scalar_one())
@@ -167,18 +172,34 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
 
 
 def reopen_run(engine: Engine, run_id: int) -> None:
-    """Sets a run that continues back to ``running``."""
+    """Sets a run that continues, in this process, back to ``running``."""
     finish_run(engine, run_id, RUNNING)
+    with writing(engine).begin() as connection:
+        connection.execute(update(run).where(run.c.id == run_id).values(process=_this_process()))
+
+
+def close_dead(engine: Engine) -> None:
+    """Records as interrupted the runs whose process is gone. Readers are told so anyway: where the database can't be
+    written now, it stays as it is."""
+    running = select(run.c.id, run.c.status, run.c.process).where(run.c.status == RUNNING)
+    with engine.connect() as connection:
+        dead = [row.id for row in connection.execute(running) if _status(row.status, row.process) != RUNNING]
+    if not dead:
+        return
+    with suppress(UserError, SQLAlchemyError), writing(engine, waits=False).begin() as connection:
+        closed = update(run).where(run.c.id.in_(dead), run.c.status == RUNNING)
+        connection.execute(closed.values(status=INTERRUPTED))
 
 
 def run_settings(engine: Engine, run_id: int) -> tuple[str, dict[str, Any], str]:
     """A run's network, settings and status. Raises UserError for an unknown run."""
-    query = select(network.c.name, run.c.settings, run.c.status).join_from(run, network).where(run.c.id == run_id)
+    columns = (network.c.name, run.c.settings, run.c.status, run.c.process)
+    query = select(*columns).join_from(run, network).where(run.c.id == run_id)
     with engine.connect() as connection:
         found = connection.execute(query).first()
         if found is None:
             raise _no_run(connection, run_id)
-    return found.name, json.loads(found.settings), found.status
+    return found.name, json.loads(found.settings), _status(found.status, found.process)
 
 
 def choose_trial(engine: Engine, run_id: int, number: int) -> None:
@@ -207,23 +228,30 @@ def finish_run(
 
 @contextmanager
 def recorded_end(engine: Engine, run_id: int) -> Iterator[None]:
-    """Records that a run was interrupted (Ctrl-C) or failed (anything else that is raised inside)."""
+    """Records that a run was interrupted (Ctrl-C) or failed (anything else that is raised inside).
+
+    What was raised is told even where the record can't be written, as on a full disk.
+    """
     try:
         yield
     except BaseException as error:
-        finish_run(engine, run_id, INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
+        with suppress(UserError, SQLAlchemyError):
+            finish_run(engine, run_id, INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED)
         raise
 
 
 def runs(engine: Engine) -> list[RunRow]:
-    """All runs, in the order in which they were started."""
-    names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy")
+    """All runs, in the order in which they were started; one whose process is gone is interrupted."""
+    names = ("id", "status", "started", "seed", "settings", "accuracy", "loss", "original_accuracy", "process")
     columns = [run.c[name] for name in names]
     tried = select(func.count()).where(trial.c.run == run.c.id, trial.c.status != ORIGINAL).scalar_subquery()
     query = select(network.c.name.label("network"), *columns, tried.label("trials")).join_from(run, network)
     with engine.connect() as connection:
         found = _rows(connection, query.order_by(run.c.id))
-    return [RunRow(**{**row, "settings": json.loads(row["settings"])}) for row in found]
+    for row in found:
+        row["status"] = _status(row["status"], row.pop("process"))
+        row["settings"] = json.loads(row["settings"])
+    return [RunRow(**row) for row in found]
 
 
 def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
@@ -255,6 +283,17 @@ def _note_made_by(connection: Connection, run_id: int, record: TrialRecord) -> N
     settings.setdefault(MADE_BY, {})[str(record.number)] = dict(record.made_by)
     values = {"settings": json.dumps(settings, sort_keys=True)}
     connection.execute(update(run).where(run.c.id == run_id).values(**values))
+
+
+def _this_process() -> str:
+    return json.dumps(this_process().as_dict())
+
+
+def _status(status: str, process: str | None) -> str:
+    """A run's status as recorded, unless it is running and its process (unknown in old records) is gone."""
+    if status == RUNNING and process is not None and Process(**json.loads(process)).is_gone:
+        return INTERRUPTED
+    return status
 
 
 def _no_run(connection: Connection, run_id: int) -> UserError:

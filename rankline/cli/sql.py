@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from typing import Annotated, Any
 
@@ -19,6 +20,12 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.src.dse.errors import UserError
+
+MOST_CELLS, MOST_CHARACTERS = 50_000, 1_000_000
+"""What a table for people has at most: rich draws some 10,000 cells a second."""
+
+NARROWEST = 5
+"""Characters that a column takes on a terminal, at the least."""
 
 
 def sql(
@@ -44,9 +51,16 @@ def sql(
             raise UserError(f"several columns are named '{min(repeated)}'; name them apart with AS for --json")
         write_json([dict(zip(found.columns, map(_for_machines, row), strict=True)) for row in found.rows])
     else:
-        rows = [[_for_people(value) for value in row] for row in found.rows]
-        title = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-        write_table(title, found.columns, rows, drop_empty=False)
+        columns = found.columns[: shutil.get_terminal_size().columns // NARROWEST if sys.stdout.isatty() else None]
+        rows, is_cut = _for_people([row[: len(columns)] for row in found.rows])
+        title = "1 row" if len(found.rows) == 1 else f"{len(found.rows):,} rows"
+        write_table(title, columns, rows, drop_empty=False)
+        if len(columns) < len(found.columns):
+            note(f"there is room for {len(columns)} of {len(found.columns)} columns; --csv and --json write all")
+        if len(rows) < len(found.rows):
+            note(f"the first {len(rows):,} rows are drawn; --csv and --json write all")
+        if is_cut:
+            note("long texts are cut; --csv and --json write them whole")
     if found.truncated:
         note(f"there are more rows than the {limit_rows:,} shown; narrow the query, or raise --limit-rows")
 
@@ -65,5 +79,15 @@ def _for_machines(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _for_people(value: Any) -> Any:
-    return f"{len(value):,} bytes" if isinstance(value, bytes) else value
+def _for_people(rows: list[tuple[Any, ...]]) -> tuple[list[list[Any]], bool]:
+    """As many rows as can be drawn in seconds, and whether texts had to be cut for that. Blobs are told by size."""
+    drawn = rows[: max(1, MOST_CELLS // len(rows[0]))] if rows else []
+    longest = MOST_CHARACTERS // (len(drawn) * len(rows[0])) if rows else 0
+    is_cut = any(isinstance(value, str) and len(value) > longest for row in drawn for value in row)
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return f"{len(value):,} bytes"
+        return f"{value[:longest]}…" if isinstance(value, str) and len(value) > longest else value
+
+    return [[shown(value) for value in row] for row in drawn], is_cut

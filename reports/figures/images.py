@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.whole_file import make_folder, whole_file
 from rankline.src.reports.figures.palette import PAPER
 
 if TYPE_CHECKING:
@@ -40,17 +41,10 @@ def write_images(figures: Sequence[Drawn], folder: Path, form: str) -> list[Pict
     """
     browser = check_images(form)
     pictures = [Picture(folder / f"{file_stem(one)}.{form}", one.label) for one in figures]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # In the same folder, so that each file can be moved into place atomically.
-        with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-            drafts = [Path(partial) / one.path.name for one in pictures]
-            _draw([_order(one, path, form) for one, path in zip(figures, drafts, strict=True)], browser)
-            for draft, picture in zip(drafts, pictures, strict=True):
-                os.replace(draft, picture.path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write into {folder}: {reason}; name a folder that you can write") from error
+    make_folder(folder)
+    with ExitStack() as files:
+        drafts = [files.enter_context(whole_file(one.path)) for one in pictures]
+        _draw([_order(one, path, form) for one, path in zip(figures, drafts, strict=True)], browser)
     return pictures
 
 

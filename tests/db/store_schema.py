@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
-from rankline.src.db.schema import SCHEMA_VERSION
+from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense

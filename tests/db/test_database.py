@@ -26,8 +26,8 @@ from rankline.src.db.records.runs import (
     run_settings,
     trials,
 )
-from rankline.src.db.schema import SCHEMA_VERSION
 from rankline.src.db.upgrade import MIGRATIONS, backup, upgrade
+from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
@@ -123,7 +123,8 @@ def test_a_database_of_the_first_schema_is_refused_with_the_command_that_upgrade
         old, new = ({row[1] for row in one.execute("PRAGMA table_xinfo(trial)")} for one in (copy, connection))
         assert new - old == {"construct_seconds", "metric"}
         for table in ("network", "layer", "space", "line", "run", "trial_layer"):
-            query = f"SELECT * FROM {table} ORDER BY 1, 2"
+            columns = ", ".join(row[1] for row in copy.execute(f"PRAGMA table_xinfo({table})"))
+            query = f"SELECT {columns} FROM {table} ORDER BY 1, 2"
             assert connection.execute(query).fetchall() == copy.execute(query).fetchall()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -202,12 +204,87 @@ def test_a_result_that_would_fill_the_memory_is_refused(path: Path, sql: str, me
     assert message in refusal(path, sql)
 
 
+def text(length: int, letter: str = "a") -> str:
+    """SQL for a text of that many letters, short enough for a statement."""
+    return f"substr(replace('{'z' * 400}', 'z', '{letter * 250}'), 1, {length})"
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("one", ["trim(a, b || '{}a')", "a LIKE '%' || c || {}", "a GLOB '*' || c || {}"])
+def test_functions_that_are_slow_on_long_texts_are_stopped_in_time(path: Path, one: str) -> None:
+    """Within one step of SQLite, 190 of which take minutes."""
+    columns = ", ".join(one.format(j) for j in range(190))
+    texts = f"SELECT {text(90_000)} AS a, {text(8_200, 'b')} AS b, {text(900)} || 'b' AS c"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert "stopped after 0.3 seconds" in refusal(path, f"SELECT {columns} FROM ({texts})", limit_seconds=0.3)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT {', '.join(f'length(json_group_array({text(90_000)} || {j}))' for j in range(20))} FROM line, rank",
+        f"{ENDLESS} SELECT x, {text(99_000)} AS v FROM c ORDER BY -x",
+        f"{ENDLESS} SELECT count(DISTINCT {text(99_000)} || x) FROM c",
+        f"WITH s AS MATERIALIZED ({ENDLESS} SELECT x, {text(99_000)} AS v FROM c) SELECT count(*) FROM s",
+    ],
+    ids=["aggregates", "sorting", "distinct", "kept"],
+)
+def test_what_would_fill_the_memory_or_the_disk_on_the_way_is_refused(path: Path, tmp_path: Path, sql: str) -> None:
+    """Sorting and grouping happen in memory, which is bounded."""
+    assert "more than 256 MB of memory" in refusal(path, sql)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 700_000  # kB, over all tests
+
+
+def children() -> set[int]:
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    return {int(one) for one in found.split()}
+
+
+def test_no_process_is_left_behind(path: Path) -> None:
+    before = children()
+    run_sql(str(path), "SELECT 1")
+    refusal(path, "SELECT nothing")
+    refusal(path, f"{ENDLESS} SELECT count(*) FROM c", limit_seconds=0.1)
+    assert children() == before
+
+
+def test_the_process_ends_with_the_one_that_asked_even_if_that_is_killed(path: Path) -> None:
+    script = (
+        "from rankline.src.db.queries.sql import run_sql\n"
+        f"run_sql({str(path)!r}, {ENDLESS + ' SELECT count(*) FROM c'!r}, limit_seconds=60)\n"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", script])
+    listed = Path(f"/proc/{asking.pid}/task/{asking.pid}/children")
+    deadline = time.monotonic() + 30
+    while not (found := listed.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (child,) = found
+    time.sleep(0.2)
+    asking.kill()
+    asking.wait()
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_user_s_own_modules_are_not_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "sqlite3", "rankline", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run_sql(str(path), "SELECT 1").rows == [(1,)]
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_interrupt_ends_a_query(path: Path) -> None:
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    before, before_it = signal.signal(signal.SIGALRM, signal.default_int_handler), children()
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with pytest.raises(KeyboardInterrupt):
             run_sql(str(path), f"{ENDLESS} SELECT count(*) FROM c")
+        assert children() == before_it
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -244,15 +321,21 @@ def test_a_url_of_a_file_works(path: Path, tmp_path: Path) -> None:
     assert run_sql(f"sqlite:///{tmp_path}/plain.db", "SELECT count(*) FROM layer").rows == [(2,)]
 
 
+def obey_permissions() -> None:
+    """Takes from root, and from all that it starts, the right to write anywhere (prctl(2), capabilities(7))."""
+    PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
 def read_without_rights(path: Path) -> str:
     """What a process prints that may read the file's folder and not write to it."""
     script = (
-        "import os\nfrom rankline.src.db.queries.sql import run_sql\n"
-        "if os.geteuid() == 0: os.seteuid(65534)\n"  # root may write anywhere
+        "from rankline.src.db.queries.sql import run_sql\n"
         f"try: print(run_sql({str(path)!r}, 'SELECT count(*) FROM layer').rows)\n"
         "except ValueError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    asked = [sys.executable, "-c", script]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, preexec_fn=obey_permissions)
     return done.stdout.strip()
 
 

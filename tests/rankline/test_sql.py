@@ -71,6 +71,25 @@ def test_the_query_may_come_from_standard_input(run: Run, monkeypatch: pytest.Mo
     assert json.loads(run("-", "--json")[1]) == [{"n": 2}]
 
 
+def test_a_table_of_long_texts_and_many_columns_is_bounded_and_says_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankline.cli.sql.MOST_CHARACTERS", 20_000)
+    text = f"substr(replace('{'z' * 400}', 'z', '{'a' * 250}'), 1, 90000)"
+    code, out, err = run(f"SELECT {', '.join(f'v || {j}' for j in range(20))} FROM (SELECT {text} AS v)")
+    assert code == 0
+    assert 20_000 < len(out) < 30_000
+    assert err == "long texts are cut; --csv and --json write them whole\n"
+
+
+def test_a_table_has_as_many_rows_as_are_drawn_in_seconds(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankline.cli.sql.MOST_CELLS", 12)
+    code, out, err = run("SELECT r, r, r FROM rank ORDER BY r")
+    assert (code, out.splitlines()[0]) == (0, "36 rows")
+    assert [line.split()[0] for line in out.splitlines()[-4:] if line.strip()] == ["2", "3", "4"]
+    assert err == "the first 4 rows are drawn; --csv and --json write all\n"
+
+
 def test_what_is_cut_is_told_on_standard_error(run: Run) -> None:
     code, out, err = run("SELECT * FROM configuration", "--limit-rows", "5", "--csv")
     assert code == 0

@@ -18,7 +18,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
             # either, unless such files exist; then their contents would be missed.
             if _is_locked(error) or path.with_name(f"{path.name}-wal").exists():
                 raise
-            return _connect(path, "mode=ro&immutable=1")
+            return open_unused(path)
     except sqlite3.OperationalError as error:
         if _is_locked(error):
             message = f"the database {path} is locked by another program; try again when that has ended"
@@ -29,6 +29,11 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         ) from None
     except sqlite3.Error as error:
         raise UserError(f"cannot open the database {path}: {error}; it is damaged, go back to a backup") from None
+
+
+def open_unused(path: Path) -> sqlite3.Connection:
+    """A connection that can only read a file which nobody else uses; it makes no file beside it."""
+    return _connect(path, "mode=ro&immutable=1")
 
 
 def _is_locked(error: sqlite3.OperationalError) -> bool:
