@@ -8,6 +8,12 @@ class UserError(ValueError):
     """
 
 
+def short(value: object) -> str:
+    """A value that was given, as a message quotes it: one line of at most 100 characters."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def one_of(what: str, given: str, possible: list[str]) -> UserError:
     """The error for an unknown name, with the closest match and the possible names.
 

@@ -9,6 +9,7 @@ from functools import partial
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse import zoo
@@ -21,9 +22,11 @@ from rankline.src.dse.keras_model.saved import (
     ENDINGS,
     OWN_WAY,
     SavedLayer,
+    SavedModel,
+    cannot_load_old,
     objects_in,
-    saved_configuration,
     saved_layers,
+    saved_model,
 )
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.layers_file import layers_of, read_layers
@@ -71,7 +74,7 @@ def check_model(source: str) -> tuple[SavedLayer, ...] | None:
     kind = _kind(source)
     _, _, name = source.partition(":")
     if kind == "saved":
-        return saved_layers(saved_configuration(Path(source), _MODEL_MAY_BE))
+        return saved_layers(saved_model(Path(source), _MODEL_MAY_BE).config)
     if kind == "zoo":
         zoo.check_name(name)
     elif kind == "app" and (known := _applications()) and name not in known:
@@ -176,15 +179,34 @@ def _from_function(source: str) -> keras.Model:
 
 def _saved(path: Path) -> keras.Model:
     """The model of a .keras or HDF5 file. Nothing in the file is run."""
-    config = saved_configuration(path, _MODEL_MAY_BE)
+    saved = saved_model(path, _MODEL_MAY_BE)
     import keras
 
     try:
-        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects_in(config)):
+        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects_in(saved.config)):
             own_layers.register_own_layers()
+        if saved.is_old:
+            return _old(path, saved)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
+        if saved.is_old:
+            raise cannot_load_old(path, saved, _one_line(error)) from error
         raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {OWN_WAY}") from error
+
+
+def _old(path: Path, saved: SavedModel) -> keras.Model:
+    """A model of Keras 2, from its repaired configuration and the weights in its file."""
+    import keras
+
+    model = keras.saving.deserialize_keras_object(saved.config, safe_mode=True)
+    if not saved.is_hdf5:
+        model.load_weights(path)
+        return model
+    with TemporaryDirectory() as folder:  # Keras goes by the ending, and TensorFlow wrote HDF5 under others as well
+        named = Path(folder, "model.h5")
+        named.symlink_to(path.absolute())
+        model.load_weights(named)
+    return model
 
 
 def _one_line(error: Exception) -> str:
