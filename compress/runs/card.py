@@ -13,6 +13,7 @@ from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import change, percent, points
+from rankline.src.dse.outgoing import for_markdown
 from rankline.src.dse.plan import Plan
 
 
@@ -21,7 +22,7 @@ class Card:
     """What a page says beyond the model itself.
 
     made: how the model was made, in a sentence; before, after: the trials of the original and the compressed model;
-    notes: paragraphs on the data and on unchanged layers.
+    notes: paragraphs on the data and on unchanged layers. The texts are plain: ``text`` escapes them.
     """
 
     title: str
@@ -33,16 +34,16 @@ class Card:
     def text(self, model: keras.Model, plan: Plan, test: Score | None, original_test: Score | None) -> str:
         """Markdown: the change in costs and scores, the data, and the factorized layers."""
         lines = [
-            f"# {self.title}, compressed",
+            f"# {for_markdown(self.title)}, compressed",
             "",
-            self.made,
+            for_markdown(self.made),
             "",
             "| | original | compressed | change |",
             "|---|---|---|---|",
             *self._costs(),
             *self._scores(test, original_test),
             "",
-            *(line for note in self.notes for line in (note, "")),
+            *(line for note in self.notes for line in (for_markdown(note), "")),
             *(how_to_load(model) if plan else []),
             *_layers(plan),
         ]
@@ -85,7 +86,7 @@ def _layers(plan: Plan) -> list[str]:
     shaped = any(one.shape for one in plan.values())
     head = ["layer", "method", "ranks", *(["tensor shape"] if shaped else [])]
     rows = [
-        [path, one.method, " ".join(map(str, one.ranks)), *([one.shape or ""] if shaped else [])]
+        [for_markdown(path), one.method, " ".join(map(str, one.ranks)), *([one.shape or ""] if shaped else [])]
         for path, one in plan.items()
     ]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -27,11 +28,12 @@ from rankline.cli import (
 )
 from rankline.cli.present.terminal import has_colours, leave_out_colours, settle_streams
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.outgoing import EXACT_CSV, for_terminal
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
-ANYWHERE = ("--debug", "--no-color")
+ANYWHERE = ("--debug", "--no-color", "--exact-csv")
 """Options that are looked for before a command is."""
 
 app = typer.Typer(
@@ -72,6 +74,9 @@ def _show_version(wanted: bool) -> None:
 def common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     no_color: bool = typer.Option(False, "--no-color", help="No colours, as with NO_COLOR in the environment."),
+    exact_csv: bool = typer.Option(
+        False, "--exact-csv", help="Texts in CSV as they are, also where a spreadsheet would run them as formulas."
+    ),
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_show_version, is_eager=True),
 ) -> None:
     """Every low-rank factorization of a network's layers, in a database, and compression driven by it."""
@@ -80,13 +85,15 @@ def common(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command. Exit code 2 for a user's mistake, 1 for a failure, without a traceback unless ``--debug``.
 
-    ``--debug`` and ``--no-color`` may stand anywhere.
+    ``--debug``, ``--no-color`` and ``--exact-csv`` may stand anywhere.
     """
     settle_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if "--no-color" in given or not has_colours():
         leave_out_colours()
+    if "--exact-csv" in given:
+        os.environ[EXACT_CSV] = "1"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end: as after Ctrl-C, runs are closed
     try:
         app(args=[argument for argument in given if argument not in ANYWHERE], prog_name="rankline")
@@ -106,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _fail(error: Exception, code: int, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = for_terminal(" ".join(str(error).split())) or type(error).__name__
     hint = "" if code == 2 or debug else " (--debug shows where)"
     print(f"rankline: {message}{hint}", file=sys.stderr)
     sys.exit(code)

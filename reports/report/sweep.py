@@ -10,6 +10,7 @@ from typing import Any
 
 from rankline.src.dse.metric import METRICS
 from rankline.src.dse.numbers import percent
+from rankline.src.dse.outgoing import for_csv
 from rankline.src.dse.whole_file import write_texts
 from rankline.src.reports.report.html import environment
 
@@ -79,7 +80,7 @@ def as_csv(found: Found) -> str:
     names = ("params", "fm", "flops", "memory_bytes", "damage", "gap", "validation_accuracy", "test_accuracy")
     writer.writerow(["metric", "keep", *names, "fit_seconds", "file"])
     for point in found["points"]:
-        values = [point[name] for name in (*names, "fit_seconds", "file")]
+        values = [for_csv(point[name]) for name in (*names, "fit_seconds", "file")]
         writer.writerow([metric_name(point), share_of(point), *values])
     return text.getvalue()
 

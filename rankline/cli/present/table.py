@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.cli.present.terminal import BAR_WIDTH, bar_of, console
 from rankline.src.dse.numbers import MISSING, percent, si
+from rankline.src.dse.outgoing import for_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,7 +94,7 @@ def drawn(
             shown.remove(column)
             left_out.append(column)
             table = draft.table(shown, fold_titles=True)
-    screen.print(title, highlight=False, markup=False)
+    screen.print(for_terminal(title), highlight=False, markup=False)
     screen.print(table)
     return left_out
 
@@ -116,13 +117,13 @@ class _Draft:
         places = [j for j, column in enumerate(self.columns) if column in shown]
         barred = {j for j in places if bars and any(_share(row[j]) is not None for row in self.body)}
         for j in places:
-            title, values = self.columns[j], [row[j] for row in self.body]
+            title, values = for_terminal(self.columns[j]), [row[j] for row in self.body]
             if _is_numeric(values):
                 title = title.replace(" ", "\n") if fold_titles else title
                 table.add_column(escape(title), justify="right", no_wrap=True)
             else:
                 longest = max((len(_cell(value)) for value in values), default=0)
-                room = longest if title in self.whole else min(WORD, longest)
+                room = longest if self.columns[j] in self.whole else min(WORD, longest)
                 table.add_column(escape(title), overflow="fold", min_width=room)
             if j in barred:
                 table.add_column("", width=BAR_WIDTH, no_wrap=True, style="cyan")
@@ -155,4 +156,4 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return escape(f"{value:.4g}" if isinstance(value, float) else for_terminal(str(value)))
