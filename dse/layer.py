@@ -211,7 +211,9 @@ def _counted(layer: Layer) -> Layer:
     maps = layer.positions * max(prod(layer.in_size) * layer.in_channels, prod(layer.out_size) * layer.out_channels)
     largest = max(2 * positions * params, maps)
     if largest > INT64_MAX:
-        raise UserError(f"layer '{layer.name}': it counts {float(largest):.1e}, which does not fit into 64-bit integers")
+        raise UserError(
+            f"layer '{layer.name}': it counts {float(largest):.1e}, which does not fit into 64-bit integers"
+        )
     return layer
 
 
@@ -263,7 +265,9 @@ def _positive(
     value = entry.get(key, default)
     if not _is_whole(value, least, most):
         what = "is missing" if key not in entry else f"is {short(value)}"
-        raise UserError(f"layer '{name}': '{key}' must be a whole number of at least {least}{_up_to(value, most)}; it {what}")
+        raise UserError(
+            f"layer '{name}': '{key}' must be a whole number of at least {least}{_up_to(value, most)}; it {what}"
+        )
     return int(value)
 
 

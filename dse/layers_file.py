@@ -24,8 +24,8 @@ def read_layers(path: str | Path) -> list[Layer]:
         raise UserError(f"'{path}' is {error}; a layers file is a JSON list of layers") from error
     if isinstance(entries, dict) and "class_name" in entries:
         raise UserError(
-            f"'{path}' is the architecture of a Keras model, not a layers file; build it in a function of your own with "
-            "keras.models.model_from_json, and give package.module:function"
+            f"'{path}' is the architecture of a Keras model, not a layers file; build it in a function of your own "
+            "with keras.models.model_from_json, and give package.module:function"
         )
     if not isinstance(entries, list):
         raise UserError(f"'{path}' is a JSON {type(entries).__name__}; a layers file is a JSON list of layers")

@@ -95,7 +95,13 @@ def _factorized(
     chains |= {key: chain for key, (chain, _) in decomposed.items()}
     result = _Rebuild(chains).model(model)
     for factor in (factor for chain in chains.values() for factor in chain):
-        factor.layer.set_weights(factor.weights)
+        try:
+            factor.layer.set_weights(factor.weights)
+        except ValueError as error:
+            raise UserError(
+                f"layer '{factor.layer.name}' cannot be made again: its weights are not those that its class makes, as "
+                "after quantize(); give the model as it was before"
+            ) from error
         if isinstance(factor.layer, keras.layers.Normalization):
             factor.layer.finalize_state()
     return result, {path: decomposed[id(layers[path])][1] for path in plan if id(layers[path]) in decomposed}

@@ -91,7 +91,9 @@ def saved_model(path: Path, possible: str) -> SavedModel:
     try:
         config = parsed(text)
     except UserError as error:
-        raise UserError(f"the configuration in '{path}' is {error}; save the model with model.save('NAME.keras')") from error
+        raise UserError(
+            f"the configuration in '{path}' is {error}; save the model with model.save('NAME.keras')"
+        ) from error
     if not isinstance(config, dict) or "class_name" not in config:
         raise _no_model(path)
     carriers = sorted(CODE_CARRIERS & {str(one.get("class_name")) for one in objects_in(config)})
@@ -197,7 +199,9 @@ def _in_archive(path: Path) -> tuple[bytes, str]:
         if sum(one.file_size for one in entries.values()) > MOST_EXPANSION * stored + MOST_BYTES:
             raise UserError(f"unpacks to more than {MOST_EXPANSION} times its size; save the model with model.save")
         if entries["config.json"].file_size > MOST_BYTES:
-            raise UserError(f"has a configuration of more than {MOST_BYTES // 2**20} MiB; save the model with model.save")
+            raise UserError(
+                f"has a configuration of more than {MOST_BYTES // 2**20} MiB; save the model with model.save"
+            )
         metadata = archive.read("metadata.json") if "metadata.json" in entries else b"{}"
         return archive.read("config.json"), _version(parsed(metadata).get("keras_version", NOW))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model import own_layers
+from rankline.src.dse.keras_model.foreign import foreign_model
 from rankline.src.dse.keras_model.graph import InputShape, as_shapes
 from rankline.src.dse.keras_model.named_function import FUNCTION, check_function, function_of
 from rankline.src.dse.keras_model.reader import ModelShape, describe
@@ -89,6 +90,8 @@ def _kind(source: str) -> str:
     suffix = Path(source).suffix
     if suffix == ".json":
         raise UserError(f"'{source}' is a layers file, which has no weights; give the model: a .keras or .h5 file")
+    if other := foreign_model(Path(source)):
+        raise UserError(f"'{source}' is {other}; MODEL may be {POSSIBLE}")
     if suffix in ENDINGS:
         return "saved"
     kind, _, name = source.partition(":")
@@ -122,7 +125,8 @@ def network_of(
 def network_name(source: str) -> str:
     """The name of the network of a MODEL string: the file's stem, or what follows the colon."""
     path = Path(source)
-    return path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
+    found = path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
+    return found.encode("utf-8", "backslashreplace").decode()
 
 
 def _kernel_params(layer: Layer) -> int:

@@ -73,7 +73,9 @@ def modern_operation(layer: Mapping[str, Any]) -> dict[str, Any]:
     known = OPERATIONS.get(str(config.get("function")))
     if known is None or others or node is None:
         raise UserError(f"it has '{layer['name']}', a function of TensorFlow that has no counterpart in Keras 3 here")
-    given = {key: value for key, value in node["kwargs"].items() if key != "name" and not (value is None or value is False)}
+    given = {
+        key: value for key, value in node["kwargs"].items() if key != "name" and not (value is None or value is False)
+    }
     y = [given.pop("y")] if known.takes_y and "y" in given else []
     unknown = sorted(given.keys() - known.arguments.keys())
     if unknown or (known.takes_y and not y):
