@@ -164,5 +164,8 @@ class Space:
 
 def spaces_of(layer: Layer, names: tuple[str, ...] | None = None, options: Options | None = None) -> list[Space]:
     """The spaces of every applicable method (of those named) on a layer; none for a kept layer."""
+    found = list(methods.applicable(layer, names))
+    if not found:
+        return []  # a kept layer needn't have sizes
     shape = layer_shape(layer)
-    return [Space(method.name, shape, options or Options()) for method in methods.applicable(layer, names)]
+    return [Space(method.name, shape, options or Options()) for method in found]

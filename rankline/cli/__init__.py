@@ -106,8 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
         sys.exit(0)
+    except OSError as error:
+        _fail(_about_file(error) or error, 2 if _about_file(error) else 1, debug)
     except Exception as error:
         _fail(error, 1, debug)
+
+
+def _about_file(error: OSError) -> UserError | None:
+    """What the system said of a file, as a mistake of the user's; None where it isn't about a file."""
+    if error.filename is None or error.strerror is None:
+        return None
+    return UserError(f"cannot use '{error.filename}': {error.strerror}; give a file that you can read and write")
 
 
 def _fail(error: Exception, code: int, debug: bool) -> None:
