@@ -284,4 +284,5 @@ def _plain_arrays(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; possible data: {POSSIBLE}") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is not an .npz file of plain arrays ({error})") from error
+        reason = "; it is damaged" if isinstance(error, OSError) else f" ({error})"
+        raise UserError(f"{path} is not an .npz file of plain arrays{reason}") from error

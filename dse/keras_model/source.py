@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -213,6 +214,20 @@ def _old(path: Path, saved: SavedModel) -> keras.Model:
     return model
 
 
+_NOT_KERAS = (KeyError, IndexError, AttributeError, NameError, AssertionError, RecursionError)
+
+_PYTHON = re.compile(r"indices must be|unhashable|object is not|not subscriptable|not iterable|to unpack|bad operand")
+"""What only Python itself says of a wrong type."""
+
+
 def _one_line(error: Exception) -> str:
-    """Keras's message on one line; of nested errors, the innermost."""
-    return " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:200]
+    """Why a model can't be made: Keras's message on one line; of nested errors, the innermost.
+
+    What Python, zip or HDF5 say stands for a file that Keras didn't write, or that is damaged.
+    """
+    text = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:200]
+    if isinstance(error, OSError | zipfile.BadZipFile | EOFError):
+        return "the file is damaged"
+    if isinstance(error, _NOT_KERAS) or _PYTHON.search(text) or not text:
+        return "its configuration is not one that Keras writes"
+    return text

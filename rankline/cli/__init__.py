@@ -106,17 +106,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say
         sys.exit(0)
-    except OSError as error:
-        _fail(_about_file(error) or error, 2 if _about_file(error) else 1, debug)
     except Exception as error:
-        _fail(error, 1, debug)
+        told = _in_a_file(error)
+        _fail(told or error, 2 if told else 1, debug)
 
 
-def _about_file(error: OSError) -> UserError | None:
-    """What the system said of a file, as a mistake of the user's; None where it isn't about a file."""
-    if error.filename is None or error.strerror is None:
+def _in_a_file(error: Exception) -> UserError | None:
+    """What the system says of a file, or a database that is damaged, in place of an error; None for any other."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return UserError(f"cannot use '{error.filename}': {error.strerror}; give a file that you can read and write")
+    if "sqlalchemy" not in sys.modules:
         return None
-    return UserError(f"cannot use '{error.filename}': {error.strerror}; give a file that you can read and write")
+    from rankline.src.db.backends.damage import damage
+
+    return damage(error)
 
 
 def _fail(error: Exception, code: int, debug: bool) -> None:

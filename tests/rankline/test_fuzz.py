@@ -130,6 +130,12 @@ def small_model() -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(3, name="d")(keras.layers.Flatten()(x)))
 
 
+def nearly(config: str | bytes, chance: random.Random) -> str:
+    """A configuration, one time in ten as it is: Keras takes few others."""
+    value = json.loads(config)
+    return json.dumps(value) if chance.random() < 0.1 else odd_json(value, chance)
+
+
 def test_200_saved_models(folder: Path) -> None:
     chance = random.Random(3)
     small_model().save("whole.keras")
@@ -137,14 +143,14 @@ def test_200_saved_models(folder: Path) -> None:
     with zipfile.ZipFile("whole.keras") as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with h5py.File("whole.h5") as file:
-        config = json.loads(file.attrs["model_config"])
+        config = file.attrs["model_config"]
     accepted = 0
     for number in range(200):
         path = folder / ("net.keras" if number % 2 else "net.h5")
         if number % 10 == 9:
             path.write_bytes(odd_bytes(Path(f"whole{path.suffix}").read_bytes(), chance))
         elif path.suffix == ".keras":
-            text = odd_json(json.loads(parts["config.json"]), chance)
+            text = nearly(parts["config.json"], chance)
             version = json.dumps({"keras_version": chance.choice(("2.15.0", "3.9.0"))})
             with zipfile.ZipFile(path, "w") as archive:
                 for name, content in {**parts, "config.json": text, "metadata.json": version}.items():
@@ -152,7 +158,7 @@ def test_200_saved_models(folder: Path) -> None:
         else:
             path.write_bytes(Path("whole.h5").read_bytes())
             with h5py.File(path, "r+") as file:
-                file.attrs["model_config"] = odd_json(config, chance).encode("utf-8", "surrogatepass")
+                file.attrs["model_config"] = nearly(config, chance)
                 file.attrs["keras_version"] = chance.choice(("2.15.0", "3.9.0"))
         if taken(lambda path=path: saved_model(path, "give another")) and number % 3 == 0:
             accepted += tried("layers", path.name)
