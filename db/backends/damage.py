@@ -20,5 +20,6 @@ def damage(error: Exception) -> UserError | None:
     if not isinstance(error, _KINDS) and type(error) not in (DatabaseError, sqlite3.DatabaseError):
         return None
     return UserError(
-        "what is in the database cannot be read; rankline db check tells whether it is damaged: then go back to a backup"
+        "what is in the database cannot be read; rankline db check tells whether it is damaged: if so, go back to a "
+        "backup"
     )

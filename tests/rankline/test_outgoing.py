@@ -1,0 +1,84 @@
+"""Texts from files where they leave: they are shown, and do nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from rankline.cli.output import note, write_csv
+from rankline.cli.present.table import drawn
+from rankline.src.dse.outgoing import EXACT_CSV, for_csv, for_markdown, for_terminal
+from rankline.src.reports.report.latex import escaped
+from rankline.src.reports.report.table import Column, Table
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("conv1/Δ w–x", "conv1/Δ w–x"),
+        ("\x1b[2J\x1b]0;owned\x07", "\\x1b[2J\\x1b]0;owned\\x07"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\u202eb\u2066", "a\\u202eb\\u2066"),
+        ("a\r\nb\tc", "a\\r\\nb\\tc"),
+        ("\ud800", "\\ud800"),
+        ("a\u2028b", "a\\u2028b"),
+        ("a\u00a0b", "a\u00a0b"),
+    ],
+)
+def test_a_terminal_gets_escapes_in_place_of_control_characters(text: str, shown: str) -> None:
+    assert for_terminal(text) == shown
+    assert all(one.isprintable() or one == "\u00a0" for one in shown)
+
+
+def test_tables_and_notes_show_them_so(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[2J\x9b\u202e[red]x"
+    drawn(evil, [evil, "n"], [[evil, 3]])
+    note(f"{evil}\nnext")
+    out, told = capsys.readouterr()
+    for text in (out, told):
+        assert "\\x1b[2J" in text
+        assert "[red]x" in text
+        assert not {"\x1b", "\x9b", "\u202e"} & set(text)
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "  =1", '"=1', "＝1", "-", "\nx"])
+def test_a_spreadsheet_gets_no_formula(text: str) -> None:
+    assert for_csv(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["-5", "+1.5e-3", "conv", "a=b", "", 3, -3, -0.5, None, True, "3x3"])
+def test_numbers_and_other_texts_stay_as_they_are(value: object) -> None:
+    assert for_csv(value) is value
+
+
+def test_formulas_are_kept_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXACT_CSV, "1")
+    assert for_csv("=1+1") == "=1+1"
+
+
+def test_both_writers_of_csv_ask_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("t", "t", [Column("name", "name"), Column("n", "n")], [{"name": "=1", "n": -3}])
+    write_csv(["=name", "n"], [["@x", -3]])
+    for text in (table.csv(), capsys.readouterr().out):
+        assert not any(cell.startswith(("=", "@")) for row in csv.reader(io.StringIO(text)) for cell in row)
+        assert "-3" in text
+
+
+def test_markdown_and_latex_show_it_unchanged() -> None:
+    assert for_markdown("a|<b>\n[c](d) `e` \x1b") == r"a\|\<b\>" + r" \[c\](d) \`e\` \\x1b"
+    assert escaped("a_b\n%\x1b") == r"a\_b \%\textbackslash{}x1b"
+
+
+def test_no_other_file_of_the_project_writes_csv() -> None:
+    root = Path(__file__).parents[2]
+    rooms = [
+        path for room in ("dse", "db", "compress", "reports", "rankline/cli") for path in (root / room).rglob("*.py")
+    ]
+    writers = {path.relative_to(root).as_posix() for path in rooms if "csv.writer(" in path.read_text()}
+    writers |= {path.relative_to(root).as_posix() for path in rooms if "csv.DictWriter(" in path.read_text()}
+    assert writers == {"rankline/cli/output.py", "reports/report/sweep.py", "reports/report/table.py"}
+    assert all("for_csv(" in (root / path).read_text() for path in writers)
