@@ -217,6 +217,21 @@ def _in_hdf5(path: Path) -> tuple[str | bytes, str]:
         return text, _version(file.attrs.get("keras_version", "1"))
 
 
+def layers_with_weights(path: Path) -> list[str]:
+    """The names of the layers whose weights an HDF5 file has, in its order, by which Keras loads them."""
+    import h5py
+
+    def names(group: Any, key: str) -> list[str]:
+        parts = [group.attrs[key]] if key in group.attrs else []
+        while (part := f"{key}{len(parts)}") in group.attrs:  # attributes above 64 KB are split
+            parts.append(group.attrs[part])
+        return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
+
+    with h5py.File(path, "r") as file:
+        weights = file["model_weights"]
+        return [name for name in names(weights, "layer_names") if names(weights[name], "weight_names")]
+
+
 def _version(found: Any) -> str:
     """A version, which begins with a number."""
     text = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)

@@ -26,6 +26,7 @@ from rankline.src.dse.keras_model.saved import (
     SavedLayer,
     SavedModel,
     cannot_load_old,
+    layers_with_weights,
     objects_in,
     saved_layers,
     saved_model,
@@ -211,6 +212,10 @@ def _old(path: Path, saved: SavedModel) -> keras.Model:
         named = Path(folder, "model.h5")
         named.symlink_to(path.absolute())
         model.load_weights(named)
+    if [one.name.rstrip("_") for one in model.layers if one.weights] != [
+        name.replace("/", "_").rstrip("_") for name in layers_with_weights(path)
+    ]:
+        raise UserError("its weights stand in another order than its layers")
     return model
 
 
