@@ -31,6 +31,11 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def for_database(text: str) -> str:
+    """The text with escapes in place of bytes of a file's name that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def for_markdown(text: str) -> str:
     """The text in one line, escaped so that Markdown shows it unchanged."""
     return _MARKDOWN.sub(r"\\\1", for_terminal(" ".join(text.split())))

@@ -33,6 +33,7 @@ from rankline.src.dse.keras_model.saved import (
 )
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.layers_file import layers_of, read_layers
+from rankline.src.dse.outgoing import for_database
 
 if TYPE_CHECKING:
     import keras
@@ -128,7 +129,7 @@ def network_name(source: str) -> str:
     """The name of the network of a MODEL string: the file's stem, or what follows the colon."""
     path = Path(source)
     found = path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
-    return found.encode("utf-8", "backslashreplace").decode()
+    return for_database(found)
 
 
 def _kernel_params(layer: Layer) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rankline.cli.present.table import drawn
 from rankline.src.dse.outgoing import EXACT_CSV, for_csv, for_markdown, for_terminal
 from rankline.src.reports.report.latex import escaped
 from rankline.src.reports.report.table import Column, Table
+from tests.rankline.conftest import Run
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,34 @@ def test_both_writers_of_csv_ask_for_it(capsys: pytest.CaptureFixture[str]) -> N
     for text in (table.csv(), capsys.readouterr().out):
         assert not any(cell.startswith(("=", "@")) for row in csv.reader(io.StringIO(text)) for cell in row)
         assert "-3" in text
+
+
+def test_a_file_whose_name_is_no_utf_8_is_explored(run: Run) -> None:
+    layers = [{"name": "d", "kind": "dense", "in_channels": 8, "out_channels": 8}]
+    path = Path("net\udcff\n.json")
+    path.write_text(json.dumps(layers))
+    assert run("explore", str(path), "--methods", "svd", "--db", "net.db")[0] == 0
+    code, out, _ = run("spaces", "--network", "net\\udcff\n", "--db", "net.db")
+    assert code == 0
+    assert " d " in out
+
+
+def test_a_rank_of_too_many_values_is_refused_before_anything_is_computed(run: Run) -> None:
+    layers = [{"name": "d", "kind": "dense", "in_channels": 2**26, "out_channels": 2**26}]
+    Path("net.json").write_text(json.dumps(layers))
+    code, _, told = run("explore", "net.json", "--methods", "svd", "--db", "net.db")
+    assert code == 2
+    assert "67,108,864 values of one rank, above max_lines 1,000,000; restrict it with --max-rank" in told
+    assert not Path("net.db").exists()
+
+
+def test_the_option_for_exact_csv_may_stand_anywhere(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXACT_CSV, "0")  # restored at the end
+    monkeypatch.delenv(EXACT_CSV)
+    layers = [{"name": "=1+1", "kind": "dense", "in_channels": 8, "out_channels": 8}]
+    Path("net.json").write_text(json.dumps(layers))
+    assert "\n'=1+1,dense" in run("layers", "net.json", "--csv")[1]
+    assert "\n=1+1,dense" in run("layers", "net.json", "--csv", "--exact-csv")[1]
 
 
 def test_markdown_and_latex_show_it_unchanged() -> None:
