@@ -39,6 +39,7 @@ NETWORKS = {
     "resnet8_cifar10_mlperftiny": Network("cifar10", Scaling()),
     "resnet20_cifar10": Network("cifar10", CIFAR),
     "resnet56_cifar10": Network("cifar10", CIFAR),
+    "vgg11_cifar10": Network("cifar10", CIFAR),
     "voxnet_modelnet10": Network("modelnet10_30", Scaling()),
     "m5_fsdd": Network(
         "fsdd",

@@ -13,14 +13,15 @@ from sqlalchemy import Engine, select
 from rankline.src.db.backends.engine import connect
 from rankline.src.db.backends.location import check_location, sqlite_path
 from rankline.src.db.explore.network import Explored, explore_layers, spaces_to_explore
-from rankline.src.db.queries.across_methods import best_of_layer, lowest_of, methods_by_layer, pareto_of_layer, totals
+from rankline.src.db.queries.across_methods import best_of_layers, lowest_of, methods_by_layer, pareto_of_layer, totals
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
 from rankline.src.db.queries.windows import Bounds
 from rankline.src.db.records import networks, runs
-from rankline.src.db.records.error_tables import known_errors
+from rankline.src.db.records.error_tables import known_errors, known_errors_of_network
 from rankline.src.db.records.networks import LayerRow, NetworkRow, SpaceRow
 from rankline.src.db.records.runs import RunRow, TrialRecord
+from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space, space
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
@@ -169,10 +170,9 @@ class Database:
         None if no method has one. Windows as in ``Solutions.where``. Raises UserError.
         """
         explored = methods_by_layer(self.spaces(network), methods)
-        return {
-            layer: best_of_layer([self.solutions(layer, one, network).within(within) for one in names], lowest, windows)
-            for layer, names in explored.items()
-        }
+        known = self._all_solutions(self.network_id(network))
+        chosen = {layer: [known[layer, one].within(within) for one in names] for layer, names in explored.items()}
+        return best_of_layers(chosen, lowest, windows)
 
     def best_by_method(
         self, layer: str, lowest: str = "flops", network: str | None = None, within: str = "useful", **windows: Bounds
@@ -226,6 +226,22 @@ class Database:
         if name is not None and name not in ids:
             raise one_of("network", name, list(ids))
         return ids[name] if name is not None else next(iter(ids.values()))
+
+    def _all_solutions(self, network: int) -> dict[tuple[str, str], Solutions]:
+        """The configurations of every layer of a network by every method, by their names, in few queries."""
+        errors = known_errors_of_network(self.engine, network)
+        costs = {row.id: row.cost for row in networks.layers(self.engine, network)}
+        columns = [space.c[column.name] for column in fields(StoredSpace)]
+        named = (layer_table.c.id, layer_table.c.name, space.c.method)
+        query = select(*named, *columns).join_from(layer_table, layer_space).join(space)
+        with self.engine.connect() as connection:
+            found = connection.execute(query.where(layer_table.c.network == network)).all()
+        return {
+            (name, method): Solutions(
+                self.engine, name, method, StoredSpace(*stored), costs[id], errors=errors.get((name, method))
+            )
+            for id, name, method, *stored in found
+        }
 
     def _layer(self, name: str, network_name: str | None) -> LayerRow:
         network = None if network_name is None else self.network_id(network_name)

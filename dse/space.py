@@ -31,12 +31,14 @@ MANY_SHAPES = 10_000
 class Branch:
     """The configurations of one tensor shape, as numbers; only T3F has more than one shape.
 
-    ``steps`` is the number of values of each rank: rank j is rank_multiple x 1 .. rank_multiple x steps[j]. ``free`` is
-    the rank that runs along the lines: the one with the most steps, the first if several have.
+    ``caps`` are the largest ranks that the options allow. ``steps`` is the number of values of each rank: rank j is
+    rank_multiple x 1 .. rank_multiple x steps[j]. ``free`` is the rank that runs along the lines: the one with the most
+    steps, the first if several have.
     """
 
     shape: str | None
     polynomials: Polynomials
+    caps: tuple[int, ...]
     steps: tuple[int, ...]
 
     @property
@@ -76,9 +78,9 @@ class Space:
     def _branches(self) -> Iterator[Branch]:
         step = self.options.rank_multiple
         for shape, polynomials in methods.get(self.method).polynomials(self.shape, self.options):
-            caps = [min(cap, self.options.max_rank or cap) for cap in polynomials.caps]
-            branch = Branch(shape, polynomials, tuple(cap // step for cap in caps))
-            top = polynomials.cost(tuple(caps))
+            caps = tuple(min(cap, self.options.max_rank or cap) for cap in polynomials.caps)
+            branch = Branch(shape, polynomials, caps, tuple(cap // step for cap in caps))
+            top = polynomials.cost(caps)
             largest = max(top.params, top.fm, top.flops, self.original.flops, branch.n_total)
             if 8 * (largest + INT64_MAX // 2**20) > INT64_MAX:
                 raise UserError(

@@ -22,6 +22,7 @@ from rankline.src.db.records.runs import (
     LayerRecord,
     TrialRecord,
 )
+from rankline.src.dse.interruption import take
 from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
 
@@ -70,9 +71,10 @@ class _UnderDrop:
             for family in families:
                 self._bisect(family, amounts)
             status = SUCCESS if self.best else FELL_SHORT
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as told_to_end:
             if self.best is None:
                 raise
+            take(told_to_end)
             status = INTERRUPTED
         if self.best is None:
             return self.recorder.finished(status, self.recorder.job.model, {}, original, {})

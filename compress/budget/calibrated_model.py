@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
+from math import prod
 from numbers import Integral, Rational, Real
 from typing import Any
 
@@ -25,12 +26,14 @@ from rankline.src.compress.fit.covariance import check_samples, covariances
 from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of, out_of_reach
 from rankline.src.compress.fit.output_metric import METRIC_SAMPLES, output_metrics
 from rankline.src.compress.fit.refit import FitSettings, Start, refit
+from rankline.src.compress.methods import get
 from rankline.src.compress.model.forward_pass import ForwardPass
 from rankline.src.compress.model.surgery import factorize, refusal
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.dse import methods as known_methods
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
@@ -170,7 +173,7 @@ class CalibratedModel:
         return found
 
     def _known(self, plan: Plan) -> dict[str, Sequence[Any]]:
-        """The factors of a plan's choices that pricing already computed."""
+        """The factors of a plan's choices that pricing already computed, roughly where the method can."""
         made = self.__dict__.get("options", {})
         return {
             path: one.factors
@@ -178,6 +181,11 @@ class CalibratedModel:
             for one in made.get(path, [])
             if one.configuration == choice and one.factors is not None
         }
+
+    def _is_rough(self, path: str, choice: Configuration) -> bool:
+        """Whether pricing took less effort for the factors of a choice than a fit does."""
+        method = get(choice.method)
+        return method.rough(prod(self.forward.fitted_layers[path].weights_shape)) is not method
 
     def fit(
         self,
@@ -199,7 +207,8 @@ class CalibratedModel:
         if fit == "data":
             metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
             made = factorize(self.model, plan, known=known, progress=progress)
-            return refit(self.model, plan, self.samples, metrics, settings, Start(made, known), self.paths, progress)
+            done = {path: one for path, one in known.items() if not self._is_rough(path, plan[path])}
+            return refit(self.model, plan, self.samples, metrics, settings, Start(made, done), self.paths, progress)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}
         made = factorize(self.model, plan, covariances=seen, progress=progress)
         if settings.norms:

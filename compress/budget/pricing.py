@@ -6,21 +6,18 @@ shortlist along the cost is decomposed and measured.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import joblib
 import numpy as np
 import tensorly as tl
-from threadpoolctl import threadpool_limits
 
 from rankline.src.compress.budget.allocate import Option
 from rankline.src.compress.budget.damage import Damage
-from rankline.src.compress.fit.factors import metric_roots
-from rankline.src.compress.fit.fitted_layer import Reals
+from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.cp import ConvergenceWarning
 from rankline.src.compress.methods.method import Decomposition
@@ -29,6 +26,7 @@ from rankline.src.dse.formula import original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
 from rankline.src.dse.metric import FLOPS, Metric
+from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.scan.front import front, front_of_many, with_errors
 from rankline.src.dse.scan.intervals import Narrowed, narrowed
@@ -60,32 +58,32 @@ def priced(
     found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in damages}
     # The largest first, so that no long one is left to the end.
     jobs.sort(key=lambda job: -job[0].weights.size)
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # A candidate need not be the best at its ranks.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator")
-        for done, (path, some) in enumerate(work(joblib.delayed(_options)(*job, costs) for job in jobs), start=1):
-            found[path] += some
-            progress("layers and methods priced", done, len(jobs))
+        made = {}
+        for number, options in in_threads(partial(_options, *job, costs) for job in jobs):
+            made[number] = options
+            progress("layers and methods priced", len(made), len(jobs))
+    for number, (damage, _, _) in enumerate(jobs):
+        found[damage.fitted.path] += made[number]
     return found
 
 
-def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> tuple[str, list[Option]]:
-    """The path of the layer, and the options of one method that are not dominated by another."""
+def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> list[Option]:
+    """The options of one method that are not dominated by another."""
     (space,) = spaces_of(layer, (method,))
     found = narrowed(lines_of(space))
     decomposition = get(method)
     original = costs[0].of(space.original)
     if not len(found.lo):
-        return damage.fitted.path, []
+        return []
     if damage.covariance is not None and not decomposition.uses_covariance:
-        return damage.fitted.path, _measured(damage, found, decomposition, costs, original)
-    whole = damage.scale * damage.energy(damage.weights)
-    found, curves = with_errors(found, decomposition.spectrum(_turned(damage), covariance=_tensor(damage.covariance)))
-    places = _front(found, curves, costs)
-    return damage.fitted.path, [
-        _option(found, place, whole * float(curves.at(*np.array([place]).T)[0])) for place in places
-    ]
+        return _measured(damage, found, decomposition, costs, original)
+    options = Options(max_rank=found.largest_rank)  # a table of all ranks can take several times longer
+    found, curves = with_errors(found, decomposition.spectrum(_turned(damage), options, damage.covariance))
+    places, whole = _front(found, curves, costs), damage.whole
+    return [_option(found, place, whole * float(curves.at(*np.array([place]).T)[0])) for place in places]
 
 
 def _measured(
@@ -122,9 +120,5 @@ def _option(found: Narrowed, place: tuple[int, int], damage: float) -> Option:
 
 def _turned(damage: Damage) -> Any:
     """The weights times the root of the output metric, as a kernel: its plain output error is that in the metric."""
-    root = np.eye(damage.weights.shape[1]) if damage.output_metric is None else metric_roots(damage.output_metric)[0]
-    return tl.tensor((damage.weights @ root).reshape(tuple(damage.fitted.layer.kernel.shape)))
-
-
-def _tensor(covariance: Reals | None) -> Any:
-    return None if covariance is None else tl.tensor(covariance)
+    turned = damage.weights if damage.roots is None else damage.weights @ damage.roots[0]
+    return tl.tensor(turned.reshape(tuple(damage.fitted.layer.kernel.shape)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -16,9 +17,10 @@ import keras
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from rankline.src.compress.model.similarity import fitting_batch
+from rankline.src.compress.fit.in_threads import in_threads
+from rankline.src.compress.fit.products import add_products, less_product
+from rankline.src.compress.model.similarity import MAP_BYTES, fitting_batch
 from rankline.src.compress.model.surgery import FACTORIZED
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import Call, feature_maps, trace
@@ -32,7 +34,7 @@ ENOUGH = 10
 """Patches per dimension that bring the error on other data close to the error on the calibration data."""
 
 CHUNK_ELEMENTS = 2**23
-"""Elements of patches held at once (64 MiB)."""
+"""Elements of patches of a layer held at once (32 or 64 MiB)."""
 
 
 class CalibrationWarning(UserWarning):
@@ -41,17 +43,20 @@ class CalibrationWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """matrix (K C, K C): the mean of x x^T over the patches x, not centred, in the row order of
-    ``kernel.reshape(K C, F)`` (for a dense layer its N inputs); patches: their number; mean (K C,): their mean."""
+    """What the patches x of a layer are like, rows in the order of ``kernel.reshape(K C, F)`` (for a dense layer its N
+    inputs).
 
-    matrix: NDArray[np.float64]
+    centred (K C, K C): the mean of (x - mean) (x - mean)^T; patches: their number; mean (K C,): their mean.
+    """
+
+    centred: NDArray[np.float64]
     patches: int
     mean: NDArray[np.float64]
 
     @property
-    def centred(self) -> NDArray[np.float64]:
-        """The mean of (x - mean) (x - mean)^T."""
-        return self.matrix - np.outer(self.mean, self.mean)
+    def matrix(self) -> NDArray[np.float64]:
+        """The mean of x x^T, not centred."""
+        return less_product(self.centred.copy(), -self.mean, self.mean)
 
 
 def covariances(
@@ -61,6 +66,7 @@ def covariances(
     positions: float | Mapping[str, float] = 1.0,
     seed: int = 0,
     progress: Progress = no_progress,
+    single: bool = False,
 ) -> dict[str, Covariance]:
     """The second moments of layers' input patches, by path, from one pass of the samples through the model.
 
@@ -69,6 +75,7 @@ def covariances(
     - ``paths``: of Dense, Conv1D, Conv2D and Conv3D layers; a layer that is used in several places counts all of them
     - ``positions``: the share of patches that is used, for all layers or by path, drawn with ``seed``
     - ``progress``: called after each batch with the number of batches (0 if a generator yields them)
+    - ``single``: whether single precision is enough for the products (see ``products.add_products``)
 
     Patches include the zero padding. A layer whose patches have more than ``LARGEST_PATCH`` dimensions is left out;
     this, and fewer than ``ENOUGH`` patches per dimension, issue a CalibrationWarning.
@@ -80,25 +87,64 @@ def covariances(
             raise UserError(f"positions must be a share above 0 and at most 1; got {share}")
     calls = trace(model)
     layers = {path: _layer_at(calls, path) for path in paths}
-    moments = {id(layer): _Moment(layer) for layer in layers.values() if _dimensions(layer) <= LARGEST_PATCH}
-    places = {index for index, call in enumerate(calls) if id(call.layer) in moments}
-    path_of = {id(layer): path for path, layer in layers.items()}
+    moments = _moments(calls, layers)
+    places = {index: moment for moment in moments.values() for index in moment.calls}
+    share_of = {id(moments[path]): shares[path] for path in moments}
     rng = np.random.default_rng(seed)
+    waiting: dict[int, list[tuple[NDArray[Any], NDArray[np.intp]]]] = {}
+    held = 0
+
+    def settle() -> None:
+        nonlocal held
+        moment_of = {id(moment): moment for moment in moments.values()}
+        list(in_threads(partial(moment_of[key].add, maps, single) for key, maps in waiting.items()))
+        waiting.clear()
+        held = 0
 
     def receive(index: int, given: Sequence[Any], output: Any) -> None:
-        call = calls[index]
-        moments[id(call.layer)].add(keras.ops.convert_to_numpy(given[0]), shares[path_of[id(call.layer)]], rng)
+        nonlocal held
+        moment, x = places[index], keras.ops.convert_to_numpy(given[0])
+        waiting.setdefault(id(moment), []).append((x, moment.chosen(x, share_of[id(moment)], rng)))
+        held += x.nbytes
+        if held > MAP_BYTES:
+            settle()
 
-    # More BLAS threads than free cores, beside those of the model, can be forty times slower than one.
-    with threadpool_limits(1, user_api="blas"):
-        size = fitting_batch(calls)
-        total = _count(samples, size)
-        for done, batch in enumerate(_batches(model, samples, size), start=1):
-            feature_maps(model, batch, places, receive)
-            progress("batches looked at", done, total)
-    found = {path: moments[id(layer)].covariance(path) for path, layer in layers.items() if id(layer) in moments}
+    size = fitting_batch(calls)
+    total = _count(samples, size)
+    for done, batch in enumerate(_batches(model, samples, size), start=1):
+        feature_maps(model, batch, places, receive)
+        settle()
+        progress("batches looked at", done, total)
+    made: dict[int, Covariance] = {}
+    for path, moment in moments.items():
+        if id(moment) not in made:
+            made[id(moment)] = moment.covariance(path)
+    found = {path: made[id(moment)] for path, moment in moments.items()}
     _warn(found, {path: _dimensions(layer) for path, layer in layers.items()})
     return found
+
+
+def _moments(calls: Sequence[Call], layers: Mapping[str, keras.Layer]) -> dict[str, _Moment]:
+    """The sums for each layer, by path; layers that get the same patches, such as the first and the shortcut of a
+    residual block, share theirs."""
+    places: dict[int, list[int]] = {}
+    for index, call in enumerate(calls):
+        places.setdefault(id(call.layer), []).append(index)
+    made: dict[tuple[Any, ...], _Moment] = {}
+    found = {}
+    for path, layer in layers.items():
+        if _dimensions(layer) <= LARGEST_PATCH:
+            where = places[id(layer)]
+            key = (tuple((calls[index].inputs, calls[index].sources) for index in where), geometry_of(layer))
+            found[path] = made.setdefault(key, _Moment(layer, where))
+    return found
+
+
+def geometry_of(layer: keras.Layer) -> tuple[Any, ...]:
+    """What decides about the patches of a layer, except its inputs."""
+    if isinstance(layer, keras.layers.Dense):
+        return ()
+    return (layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate, layer.data_format)
 
 
 def check_samples(model: keras.Model, arrays: Sequence[NDArray[Any]]) -> None:
@@ -134,10 +180,12 @@ def patches(layer: keras.Layer, x: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(eq=False)
 class _Moment:
-    """Running sums of x and of x x^T over the patches of one layer."""
+    """Running sums of x and of (x - shift) (x - shift)^T over the patches of a layer in the given calls."""
 
     layer: keras.Layer
+    calls: Sequence[int]
     count: int = 0
+    shift: NDArray[Any] | None = None
     sum: NDArray[np.float64] = field(init=False)
     total: NDArray[np.float64] = field(init=False)
 
@@ -145,20 +193,28 @@ class _Moment:
         self.sum = np.zeros(_dimensions(self.layer))
         self.total = np.zeros((_dimensions(self.layer),) * 2)
 
-    def add(self, x: NDArray[Any], share: float, rng: np.random.Generator) -> None:
-        """Adds a share of the patches of an input map (batch, ...)."""
-        view = patches(self.layer, x)
-        size = view.shape[: view.ndim - self.layer.kernel.ndim + 1]
-        chosen = np.arange(prod(size))
-        if share < 1:
-            chosen = rng.choice(len(chosen), max(1, round(share * len(chosen))), replace=False)
+    def chosen(self, x: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.intp]:
+        """The places of a share of the patches of an input map (batch, ...)."""
+        count = prod(self._places(patches(self.layer, x)))
+        return np.arange(count) if share == 1 else rng.choice(count, max(1, round(share * count)), replace=False)
+
+    def add(self, maps: Sequence[tuple[NDArray[Any], NDArray[np.intp]]], single: bool) -> None:
+        """Adds patches of input maps (batch, ...), each at its chosen places."""
         rows = max(1, CHUNK_ELEMENTS // len(self.total))
-        for start in range(0, len(chosen), rows):
-            index = np.unravel_index(chosen[start : start + rows], size)
-            chunk = view[index].reshape(-1, len(self.total)).astype(np.float64)
-            self.sum += chunk.sum(axis=0)
-            self.total += chunk.T @ chunk
-        self.count += len(chosen)
+        for x, chosen in maps:
+            view = patches(self.layer, x)
+            size = self._places(view)
+            for start in range(0, len(chosen), rows):
+                index = np.unravel_index(chosen[start : start + rows], size)
+                chunk = view[index].reshape(-1, len(self.total))
+                if self.shift is None:
+                    self.shift = chunk.mean(axis=0, dtype=np.float64).astype(chunk.dtype)
+                self.sum += chunk.sum(axis=0, dtype=np.float64)
+                add_products(self.total, chunk, None, (self.shift, 0.0), single)
+            self.count += len(chosen)
+
+    def _places(self, view: NDArray[Any]) -> tuple[int, ...]:
+        return view.shape[: view.ndim - self.layer.kernel.ndim + 1]
 
     def covariance(self, path: str) -> Covariance:
         if not self.count:
@@ -167,7 +223,10 @@ class _Moment:
             raise UserError(
                 f"layer '{path}' gets NaN or infinity on the calibration samples; check their scaling and the weights"
             )
-        return Covariance(self.total / self.count, self.count, self.sum / self.count)
+        mean = self.sum / self.count
+        self.total /= self.count
+        left = mean - (0.0 if self.shift is None else self.shift)
+        return Covariance(less_product(self.total, left, left), self.count, mean)
 
 
 def _dimensions(layer: keras.Layer) -> int:
@@ -223,15 +282,19 @@ def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
 
 
 def _warn(found: dict[str, Covariance], dimensions: dict[str, int]) -> None:
-    """Warns of layers without a covariance, and of those with too few patches."""
+    """Warns of layers without a covariance, and once of all that have too few patches."""
     for path, size in dimensions.items():
         if path not in found:
             reason = f"its patches have {size:,} dimensions, above {LARGEST_PATCH:,}"
             warnings.warn(f"layer '{path}' gets no covariance: {reason}", CalibrationWarning, stacklevel=3)
-        elif found[path].patches < ENOUGH * size:
-            warnings.warn(
-                f"layer '{path}': {found[path].patches:,} patches of {size:,} dimensions, fewer than {ENOUGH} for "
-                "each; the error on other data will be larger; more samples (--samples) make it smaller",
-                CalibrationWarning,
-                stacklevel=3,
-            )
+    few = {path: one.patches / len(one.mean) for path, one in found.items() if one.patches < ENOUGH * len(one.mean)}
+    if few:
+        least = min(few, key=lambda path: few[path])
+        more = f" (and {len(few) - 1} more with fewer than {ENOUGH} for each)" if len(few) > 1 else ""
+        warnings.warn(
+            f"layer '{least}': {found[least].patches:,} patches of {dimensions[least]:,} dimensions, fewer than "
+            f"{ENOUGH} for each{more}; the error on other data will be larger; more samples (--samples) make it "
+            "smaller",
+            CalibrationWarning,
+            stacklevel=3,
+        )

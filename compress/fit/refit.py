@@ -18,13 +18,15 @@ from typing import Any, cast
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from rankline.src.compress.data.memory import available_bytes
 from rankline.src.compress.fit.batch_norm import reestimate, set_moments
-from rankline.src.compress.fit.factors import fitted_factors
+from rankline.src.compress.fit.factors import fitted_factors, metric_roots
 from rankline.src.compress.fit.fitted_layer import FittedLayer, Reals, fitted_layers_of
-from rankline.src.compress.fit.moments import Moments, best_weights, moments
+from rankline.src.compress.fit.moments import Moments, Regression, moments
 from rankline.src.compress.fit.observations import Batches, Rows, rows_of
+from rankline.src.compress.fit.products import NOISE
 from rankline.src.compress.methods import get
 from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
 from rankline.src.compress.model.similarity import fitting_batch, through
@@ -46,7 +48,7 @@ ROWS_PER_DIMENSION = 10
 class FitSettings:
     """The settings of a fit to data; each part can be switched off.
 
-    - ``ridge``: how strongly the weights are drawn to the original's (see ``moments.best_weights``)
+    - ``ridge``: how strongly the weights are drawn to the original's (see ``moments.Regression``)
     - ``residual``: whether the last layer before a residual sum is fitted to the sum
     - ``metric``: whether outputs are weighted by their effect on the network's output
     - ``norms``: whether BatchNorm moments are re-estimated in a network that isn't fitted to data
@@ -230,21 +232,23 @@ class _Refit:
         weights = fitted.kernel()
         # After a sum whose other terms aren't known yet, the ReLU says nothing about this term.
         relu_steps = self.settings.relu_steps if fitted.relu and (fitted.add is None or rows.is_of_sum) else 0
-        found = moments(rows.x, rows.target(), fitted.is_centred)
+        single = self.settings.ridge >= NOISE
+        found = moments(rows.x, rows.target(), fitted.is_centred, single=single)
         if not (np.isfinite(found.xx).all() and np.isfinite(found.xt).all()):
             raise UserError(
                 f"layer '{fitted.path}' gets NaN or infinity on the calibration samples, or outputs it; check their "
                 "scaling and the weights"
             )
         factors: Sequence[Any] | None = self.known.get(fitted.path)
+        regression = Regression(found.xx, weights, self.settings.ridge)
+        roots = None if choice is None else metric_roots(self.output_metrics.get(fitted.path))
         for step in range(relu_steps + 1):
-            best = best_weights(found, weights, self.settings.ridge)
-            factors, product = fitted_factors(
-                choice, fitted, best, found.xx, self.output_metrics.get(fitted.path), factors
-            )
+            best = regression.best_weights(found.xt)
+            with threadpool_limits(1, user_api="blas"):  # eigenproblems gain little from more, and can lose a lot
+                factors, product = fitted_factors(choice, fitted, best, regression.metric, roots, factors)
             if step < relu_steps:
                 offset = found.t_mean - found.x_mean @ product
-                found = moments(rows.x, rows.target_before_relu(product, offset), fitted.is_centred, found)
+                found = moments(rows.x, rows.target_before_relu(product, offset), fitted.is_centred, found, single)
         return found, list(factors or []), product
 
     def _layers(self, fitted: FittedLayer, choice: Configuration | None) -> list[keras.Layer]:

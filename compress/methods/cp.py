@@ -25,7 +25,7 @@ from rankline.src.compress.methods.factor import (
     spatial_axes,
 )
 from rankline.src.compress.methods.method import Decomposition
-from rankline.src.compress.methods.numerics.als import Fit, best_fit
+from rankline.src.compress.methods.numerics.als import SWEEPS, Fit, best_fit
 from rankline.src.compress.methods.numerics.calibration import calibrated
 from rankline.src.compress.methods.numerics.slices import slice_svd
 from rankline.src.compress.methods.numerics.tensor import Tensor
@@ -34,6 +34,13 @@ from rankline.src.dse.space import Branch
 
 if TYPE_CHECKING:
     import keras
+
+
+ROUGH_FROM = 2**18
+"""Weights of a kernel that is fitted in seconds, not at once."""
+
+ROUGH_SWEEPS = 40
+"""On kernels of VGG-11, the error is then at most 2 % above that of the last sweep up to 0.4 of the kernel's params."""
 
 
 class ConvergenceWarning(UserWarning):
@@ -50,6 +57,13 @@ class CP(Decomposition):
     name = "cp"
     suffixes = ("in", "axis1", "axis2", "axis3", "out")
 
+    def __init__(self, sweeps: int = SWEEPS) -> None:
+        self.sweeps = sweeps
+
+    def rough(self, size: int) -> CP:
+        """With ROUGH_SWEEPS sweeps from ROUGH_FROM weights on."""
+        return self if size < ROUGH_FROM else CP(ROUGH_SWEEPS)
+
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
     ) -> list[Tensor]:
@@ -57,7 +71,7 @@ class CP(Decomposition):
         slices = slice_svd(squeezed)
         left, *spatial, right = slices.terms(*ranks)
         if not slices.is_exact(*ranks):
-            found = best_fit(squeezed, [left, *spatial, right])
+            found = best_fit(squeezed, [left, *spatial, right], self.sweeps)
             left, *spatial, right = found.factors
             if not found.converged:
                 warnings.warn(_still_falling(tuple(tl.shape(weights)), ranks, found), ConvergenceWarning, stacklevel=3)

@@ -73,6 +73,11 @@ class Decomposition(ABC):
         and trainability are honoured. layer: a built Conv1D, Conv2D, Conv3D or Dense.
         """
 
+    def rough(self, size: int) -> Decomposition:
+        """The method with the effort that is enough to compare candidates on a kernel of ``size`` weights; itself where
+        that is no less."""
+        return self
+
     def caps(self, layer: LayerShape, shape: str | None) -> tuple[int, ...]:
         """The largest value of each rank. Raises UserError if the tensor shape is not possible."""
         if shape is not None:
@@ -141,11 +146,11 @@ class Decomposition(ABC):
         """The validated covariance in float64; None if the method does not use it."""
         if covariance is None or not self.uses_covariance:
             return None
-        checked = tl.tensor(covariance, dtype=tl.float64)
+        checked = _floats(covariance)
         rows = len(tl.reshape(kernel, (-1, tl.shape(kernel)[-1])))
         if tuple(tl.shape(checked)) != (rows, rows):
             raise UserError(f"the covariance must be ({rows}, {rows}) for this kernel; got {tuple(tl.shape(checked))}")
-        if not isfinite(float(tl.sum(tl.abs(checked)))):
+        if not isfinite(float(tl.sum(checked))):
             raise UserError("the covariance holds NaN or infinity; check the calibration data")
         return checked
 
@@ -161,6 +166,13 @@ class Decomposition(ABC):
             )
 
 
+def _floats(covariance: Tensor) -> Tensor:
+    """The covariance in float64, or in float32 if it is: of wide layers it can take hundreds of MiB."""
+    if tl.get_backend() == "numpy":
+        return np.asarray(covariance, np.float32 if getattr(covariance, "dtype", None) == np.float32 else np.float64)
+    return tl.tensor(covariance, dtype=tl.float64)
+
+
 def _kernel(weights: Tensor) -> Tensor:
     kernel = tl.tensor(weights, dtype=tl.float64)
     if not isfinite(float(tl.sum(tl.abs(kernel)))):
@@ -173,4 +185,4 @@ def _energy(kernel: Tensor, covariance: Tensor | None) -> float:
     matrix = tl.reshape(kernel, (-1, tl.shape(kernel)[-1]))
     if covariance is None:
         return float(tl.sum(matrix**2))
-    return max(0.0, float(tl.sum(matrix * tl.matmul(tl.tensor(covariance, dtype=tl.float64), matrix))))
+    return max(0.0, float(tl.sum(matrix * tl.matmul(_floats(covariance), matrix))))

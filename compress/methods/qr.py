@@ -6,11 +6,13 @@ Golub and Van Loan, "Matrix Computations", section 5.4 (QR with column pivoting,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorly as tl
 from scipy.linalg import qr
 
 from rankline.src.compress.methods.numerics.gram import tail_of
+from rankline.src.compress.methods.numerics.remembered import remembered
 from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.compress.methods.two_factors import TwoFactors
 from rankline.src.dse.error_table import EXACT, ErrorTable
@@ -30,9 +32,7 @@ class QR(TwoFactors):
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
     ) -> list[Tensor]:
         *kernel, columns = tl.shape(weights)
-        basis, triangle, pivots = qr(
-            tl.to_numpy(tl.reshape(weights, (-1, columns))), mode="economic", pivoting=True, check_finite=False
-        )
+        basis, triangle, pivots = _pivoted(tl.reshape(weights, (-1, columns)))
         (rank,) = ranks
         unpivoted = triangle[:rank, pivots.argsort()]
         left, right = (tl.tensor(array, **tl.context(weights)) for array in (basis[:, :rank], unpivoted))
@@ -45,3 +45,10 @@ class QR(TwoFactors):
         triangle, _ = qr(matrix, mode="r", pivoting=True, check_finite=False)
         rows = (triangle[: min(matrix.shape)] ** 2).sum(axis=1)
         return {None: ErrorTable((tail_of(rows),), EXACT)}
+
+
+@remembered
+def _pivoted(matrix: Tensor) -> tuple[Any, Any, Any]:
+    """Q (N, min(N, M)), R and the pivots, as NumPy arrays."""
+    basis, triangle, pivots = qr(tl.to_numpy(matrix), mode="economic", pivoting=True, check_finite=False)
+    return basis, triangle, pivots

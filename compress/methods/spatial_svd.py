@@ -42,8 +42,8 @@ class SpatialSVD(Decomposition):
         *kernel, inputs, outputs = tl.shape(weights)
         first, second = _axes(kernel)
         if covariance is not None:
-            whitened = _whitened(weights, covariance)
             (rank,) = ranks
+            whitened = _whitened(weights, covariance, rank)
             halves = whitened.first(rank)[0], whitened.second(rank).reshape(rank, -1)
             left, right = (tl.tensor(half, **tl.context(weights)) for half in halves)
         else:
@@ -58,8 +58,9 @@ class SpatialSVD(Decomposition):
     ) -> dict[str | None, ErrorTable]:
         if covariance is not None:
             (branch,) = branches
-            energy = _whitened(weights, covariance).energy().sum(axis=1)
-            return {None: ErrorTable((tail_of(energy)[: branch.polynomials.caps[0]],), EXACT)}
+            (cap,) = branch.caps
+            energy = _whitened(weights, covariance, cap).energy().sum(axis=1)
+            return {None: ErrorTable((tail_of(energy)[:cap],), EXACT)}
         return SVD().tables(_matrix(weights), branches, None)
 
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
@@ -75,14 +76,11 @@ class SpatialSVD(Decomposition):
         ]
 
 
-def _whitened(weights: Tensor, covariance: Tensor) -> Whitened:
-    """The kernel as (K_1 C, K_2, F), with the covariance of its patches in that order."""
-    *kernel, inputs, outputs = tl.shape(weights)
-    k1, k2 = (kernel[axis] for axis in _axes(kernel))
-    array = tl.to_numpy(weights).reshape(k1, k2, inputs, outputs).transpose(0, 2, 1, 3)
-    blocks = tl.to_numpy(covariance).reshape(k1, k2, inputs, k1, k2, inputs).transpose(0, 2, 1, 3, 5, 4)
-    group = k1 * inputs
-    return Whitened(array.reshape(group, k2, outputs), blocks.reshape(group, k2, group, k2))
+def _whitened(weights: Tensor, covariance: Tensor, count: int) -> Whitened:
+    """The kernel with K_1 and C as its group, and K_2 as the rest."""
+    kernel = tl.shape(weights)[:-2]
+    second = _axes(kernel)[1]
+    return Whitened(tl.to_numpy(weights), tl.to_numpy(covariance), [second], count)
 
 
 def _axes(kernel: Sequence[int]) -> list[int]:

@@ -52,8 +52,9 @@ class SVD(TwoFactors):
 
 
 def _output_gram(matrix: Tensor, covariance: Tensor) -> Tensor:
-    """W^T S W, the second moment of the outputs."""
-    return tl.matmul(tl.transpose(matrix), tl.matmul(covariance, matrix))
+    """W^T S W, the second moment of the outputs, in float64."""
+    seen = tl.matmul(covariance, tl.tensor(matrix, **tl.context(covariance)))
+    return tl.matmul(tl.transpose(matrix), tl.tensor(seen, **tl.context(matrix)))
 
 
 def _balanced(matrix: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:

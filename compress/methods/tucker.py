@@ -47,7 +47,7 @@ class Tucker(Decomposition):
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
     ) -> list[Tensor]:
         if covariance is not None:
-            return WhitenedTucker(weights, covariance).factors(*ranks)
+            return WhitenedTucker(weights, covariance, ranks[0]).factors(*ranks)
         inputs, outputs = tl.ndim(weights) - 2, tl.ndim(weights) - 1
         left, right = (frame[:, :rank] for frame, rank in zip(hosvd_frames(weights), ranks, strict=True))
         for _ in range(SWEEPS):
@@ -59,13 +59,15 @@ class Tucker(Decomposition):
     def tables(
         self, weights: Tensor, branches: Sequence[Branch], covariance: Tensor | None
     ) -> dict[str | None, ErrorTable]:
+        (branch,) = branches
+        first, last = branch.caps
         if covariance is not None:
-            energy = WhitenedTucker(weights, covariance).energy()
+            energy = WhitenedTucker(weights, covariance, first).energy()
         else:
             modes = [tl.ndim(weights) - 2, tl.ndim(weights) - 1]
             core = multi_mode_dot(weights, [tl.transpose(frame) for frame in hosvd_frames(weights)], modes=modes)
             energy = tl.to_numpy(tl.sum(tl.reshape(core**2, (-1, *tl.shape(core)[-2:])), axis=0))
-        return {None: ErrorTable((grid_of(energy),), EXACT)}
+        return {None: ErrorTable((grid_of(energy)[:first, :last],), EXACT)}
 
     def reconstruct(self, factors: Sequence[Tensor]) -> Tensor:
         left, core, right = factors

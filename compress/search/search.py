@@ -40,6 +40,7 @@ from rankline.src.db.records.runs import (
 )
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.interruption import take
 from rankline.src.dse.plan import Plan
 
 
@@ -114,9 +115,10 @@ class _Search:
         recorded = trials(self.job.database.engine, self.recorder.run)
         try:
             status = self._climb(self._replay(recorded) if recorded else self._original())
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as told_to_end:
             if self.best is None:
                 raise
+            take(told_to_end)
             status = INTERRUPTED
         if self.best is None:
             raise DivergedError(

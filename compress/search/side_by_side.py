@@ -29,6 +29,7 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import OnPart
 from rankline.src.compress.search.pair_search import PairSearch, part_of
+from rankline.src.compress.search.worker import deaf_to_the_terminal, end_with
 from rankline.src.compress.training.fine_tuning import DivergedError, ScoreFunction
 from rankline.src.db.backends.location import sqlite_path
 from rankline.src.db.database import open_database
@@ -106,9 +107,12 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         sent = _Sent(str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, objects)
         try:
             # As many threads as in this process: sums depend on how they are split.
-            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=os.cpu_count()):
+            threads, first = os.cpu_count(), {"initializer": end_with, "initargs": (os.getpid(),)}
+            with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads, **first):
                 work = joblib.Parallel(return_as="generator", batch_size=1)
-                yield from work(joblib.delayed(_outcome)(sent, pair) for pair in pairs)
+                with deaf_to_the_terminal():  # the workers are started here
+                    outcomes = work(joblib.delayed(_outcome)(sent, pair) for pair in pairs)
+                yield from outcomes
         except BaseException as error:
             _end_workers()
             _close(job, pairs)
@@ -119,7 +123,7 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
 
 
 def _end_workers() -> None:
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _outcome(sent: _Sent, settings: Settings) -> Outcome:

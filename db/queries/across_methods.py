@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from rankline.src.db.queries.no_solution import NoSolutionError, unknown_errors
 from rankline.src.db.queries.solution import Solution
@@ -41,14 +42,30 @@ def lowest_of(solutions: Solutions, lowest: str, windows: Mapping[str, Bounds]) 
         return None
 
 
-def best_of_layer(methods: Iterable[Solutions], lowest: str, windows: Mapping[str, Bounds]) -> Solution | None:
-    """The configuration with the lowest metric over several methods of a layer; None if no method has one.
+def best_of_layers(
+    layers: Mapping[str, Iterable[Solutions]], lowest: str, windows: Mapping[str, Bounds]
+) -> dict[str, Solution | None]:
+    """For each layer, the configuration with the lowest metric over several methods; None if no method has one.
 
-    Ties go to fewer params, fewer FM, then the method listed first.
+    Ties go to fewer params, fewer FM, then the method listed first. Layers that share a space are answered by one query
+    unless windows are about their errors, which are their own.
     """
-    found = [lowest_of(one, lowest, windows) for one in methods]
-    candidates = [one for one in found if one is not None]
-    return min(candidates, key=lambda one: (one.value(lowest), one.params, one.fm), default=None)
+    known: dict[tuple[int, Cost], Solution | None] = {}
+
+    def lowest_in(one: Solutions) -> Solution | None:
+        if "error" in windows:
+            return lowest_of(one, lowest, windows)
+        same = one.space.id, one.original
+        if same not in known:
+            known[same] = lowest_of(one, lowest, windows)
+        found = known[same]
+        return found and replace(found, layer=one.layer, errors=one.errors)
+
+    def best(methods: Iterable[Solutions]) -> Solution | None:
+        found = [solution for one in methods if (solution := lowest_in(one))]
+        return min(found, key=lambda one: (one.value(lowest), one.params, one.fm), default=None)
+
+    return {layer: best(methods) for layer, methods in layers.items()}
 
 
 def totals(network: NetworkRow, layers: Sequence[str], choice: Mapping[str, Solution]) -> tuple[Cost, Cost]:
@@ -57,8 +74,9 @@ def totals(network: NetworkRow, layers: Sequence[str], choice: Mapping[str, Solu
     Raises UserError for a layer that the network doesn't have.
     """
     before = after = network.cost
+    known = set(layers)
     for name, solution in choice.items():
-        if name not in layers:
+        if name not in known:
             raise UserError(f"network '{network.name}' has no layer '{name}'; it has: {', '.join(layers)}")
         after = after - solution.original + solution.cost
     return before, after

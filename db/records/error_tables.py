@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Engine, delete, insert, select
 
 from rankline.src.db.backends.engine import writing
-from rankline.src.db.schema import spectrum
+from rankline.src.db.schema import layer, spectrum
 from rankline.src.dse.error_table import Spectrum, from_bytes, to_bytes
 
 if TYPE_CHECKING:
@@ -60,8 +60,23 @@ def known_errors(engine: Engine, layer_id: int, method: str) -> LayerErrors | No
     """The tables of a layer and method, preferring those of the outputs; None if there are none."""
     query = select(spectrum.c.kind, spectrum.c.id).where(spectrum.c.layer == layer_id, spectrum.c.method == method)
     with engine.connect() as connection:
-        found = {row.kind: row.id for row in connection.execute(query)}
-    return next((LayerErrors(engine, found[kind], kind) for kind in (OUTPUTS, WEIGHTS) if kind in found), None)
+        return _preferred(engine, {row.kind: row.id for row in connection.execute(query)})
+
+
+def known_errors_of_network(engine: Engine, network_id: int) -> dict[tuple[str, str], LayerErrors]:
+    """``known_errors`` of each layer and method of a network that have any, by their names."""
+    columns = (layer.c.name, spectrum.c.method, spectrum.c.kind, spectrum.c.id)
+    query = select(*columns).join_from(spectrum, layer).where(layer.c.network == network_id)
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    with engine.connect() as connection:
+        for name, method, kind, table in connection.execute(query):
+            found.setdefault((name, method), {})[kind] = table
+    return {key: errors for key, tables in found.items() if (errors := _preferred(engine, tables))}
+
+
+def _preferred(engine: Engine, tables: Mapping[str, int]) -> LayerErrors | None:
+    """tables: ids by kind."""
+    return next((LayerErrors(engine, tables[kind], kind) for kind in (OUTPUTS, WEIGHTS) if kind in tables), None)
 
 
 def stored_digests(engine: Engine, layer_id: int) -> dict[tuple[str, str], str]:

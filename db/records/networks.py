@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
@@ -145,8 +146,13 @@ def spaces(engine: Engine, network_id: int) -> list[SpaceRow]:
     return sorted(found, key=lambda row: (order[row.layer], listed.index(row.method)))
 
 
+@lru_cache(maxsize=1_000)  # a network has few different ones
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(json.loads(text))
+
+
 def _layer(row: Mapping[str, Any]) -> LayerRow:
-    sizes = {key: tuple(json.loads(row[key])) for key in SIZES}
+    sizes = {key: _sizes(row[key]) for key in SIZES}
     return LayerRow(**{**row, **sizes, "sequential": bool(row["sequential"])})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rankline.cli import app
+from rankline.cli.commands import app
 
 EXAMPLE = re.compile(r"^Example: \[bold\](.*)\[/bold\]$", re.MULTILINE)
 MARKUP = re.compile(r"\[/?(?:bold|italic|dim)\]")

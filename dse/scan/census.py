@@ -7,6 +7,7 @@ lines, whose claims ``census_of_lines`` computes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -94,8 +95,14 @@ def merged(parts: list[Census]) -> Census:
     return Census(counts, lows, highs, sums)
 
 
+_alone = threading.Lock()
+"""Not every threading layer of numba bears two threads that call a parallel kernel."""
+
+
 def _branch_census(space: Space, branch: Branch) -> Census:
-    counts, lows, highs, sums = _census(*_numbers(space, branch))
+    numbers = _numbers(space, branch)
+    with _alone:
+        counts, lows, highs, sums = _census(*numbers)
     filled = counts > 0
     return Census(counts, np.where(filled[:, None], lows, 0), np.where(filled[:, None], highs, 0), sums.view(np.uint64))
 
@@ -124,7 +131,7 @@ def _numbers(space: Space, branch: Branch) -> Numbers:
     )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _value(ranks: Integers, masks: Integers, terms: Integers, start: int, end: int) -> int:
     """The value of one metric at the ranks: the sum of its terms."""
     total = 0
@@ -137,7 +144,7 @@ def _value(ranks: Integers, masks: Integers, terms: Integers, start: int, end: i
     return total
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fixed_ranks(line: int, steps: Integers, free: int, step: int) -> Integers:
     """The ranks of a line from its number, with 0 for the free rank."""
     ranks = np.zeros(len(steps), np.int64)
@@ -149,7 +156,7 @@ def _fixed_ranks(line: int, steps: Integers, free: int, step: int) -> Integers:
     return ranks
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fixed_fed(ranks: Integers, modes: Integers, free: int) -> bool:
     """Whether the fixed ranks can feed each other; the chain's ends are ranks of 1."""
     for j in range(len(modes)):
@@ -160,7 +167,7 @@ def _fixed_fed(ranks: Integers, modes: Integers, free: int) -> bool:
     return True
 
 
-@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
 def _census(
     steps: Integers, modes: Integers, free: int, step: int,
     masks: Integers, terms: Integers, starts: Integers,
@@ -221,7 +228,7 @@ def _census(
     return counts[0], lows[0], highs[0], sums[0]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _walk(
     one: int, p: int, p1: int, m: int, m1: int, f: int, f1: int, cap: int, step: int,
     original_params: int, original_flops: int,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rankline.src.dse.lines import Integers
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def first_within(offset: NDArray[np.float64], row: Integers, curves: NDArray[np.float64], limit: float) -> Integers:
     """Bisection, because the curves fall."""
     found = np.zeros(len(offset), np.int64)

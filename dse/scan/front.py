@@ -128,7 +128,7 @@ def _cells(found: Narrowed, curves: Curves, metrics: Sequence[Metric], levels: i
     return filled[:, 0], filled[:, 1]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _least(
     intercept: Integers, slope: Integers, lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals,
     low: int, width: int, errors: Reals, costs: Integers, places: Integers,
@@ -146,7 +146,7 @@ def _least(
             cost += slope[i]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _least_cells(
     x0: Integers, x1: Integers, x_low: int, x_width: int, y0: Integers, y1: Integers, y_low: int, y_width: int,
     lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals, errors: Reals, places: Integers,

@@ -23,7 +23,7 @@ def histogram(found: Narrowed, x: Metric, x_edges: Integers, y: Metric, y_edges:
     return counts
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fill(
     coefficients: Integers, lo: Integers, hi: Integers, x_edges: Integers, y_edges: Integers, counts: Integers
 ) -> None:

@@ -40,6 +40,13 @@ class Narrowed:
         """Number of configurations on the lines."""
         return int((self.hi - self.lo + 1).sum())
 
+    @property
+    def largest_rank(self) -> int:
+        """The largest rank of any configuration on the lines, of which there must be some."""
+        ranks = [int(self.lines[part].ranks[self.row[self.part == part]].max()) for part in np.unique(self.part)]
+        steps = np.array([part.step for part in self.lines], np.int64)[self.part]
+        return max(*ranks, int((steps * self.hi).max()))
+
     def along(self, metric: Metric) -> tuple[Integers, Integers]:
         """Intercept and slope of a metric on each line."""
         factors = np.array([part.factors for part in self.lines], np.int64)[self.part] if metric.factor else 0

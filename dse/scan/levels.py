@@ -8,7 +8,7 @@ from numba import njit
 from rankline.src.dse.lines import Integers
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def counts_and_flops(
     lo: Integers,
     hi: Integers,

@@ -34,7 +34,7 @@ def top(found: Narrowed, metric: Metric, n: int) -> Places:
     return [(int(line), int(k)) for line, k in places if line >= 0]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _before(a0: int, a1: int, a2: int, keys: Integers, j: int) -> bool:
     """Whether the first key comes before the j-th one in lexicographic order."""
     if a0 != keys[j, 0]:
@@ -42,7 +42,7 @@ def _before(a0: int, a1: int, a2: int, keys: Integers, j: int) -> bool:
     return bool(a1 < keys[j, 1] if a1 != keys[j, 1] else a2 < keys[j, 2])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _lowest(coefficients: Integers, lo: Integers, hi: Integers, keys: Integers, places: Integers) -> None:
     """Inserts into a sorted list; since metrics rise, a line is done at its first configuration that is too high."""
     n = len(keys)

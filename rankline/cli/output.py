@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -98,7 +99,9 @@ def tell_replaced(model: Path | None, *suffixes: str) -> None:
 
 @contextmanager
 def warnings_as_notes(*kinds: type[Warning]) -> Iterator[None]:
-    """Warnings of these kinds are for people here, not for programmers: without the place in the code."""
+    """Warnings of these kinds are for people here, not for programmers: without the place in the code. What is said of
+    many layers is said of the first; the others are named at the end."""
+    told: dict[str, list[str]] = {}
     with warnings.catch_warnings():
         for kind in kinds:
             warnings.simplefilter("always", kind)
@@ -106,12 +109,31 @@ def warnings_as_notes(*kinds: type[Warning]) -> Iterator[None]:
 
         def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, kinds):
-                note(f"note: {message}")
+                same = told.setdefault(_NAME_OR_NUMBER.sub("", str(message)), [])
+                if not same:
+                    note(f"note: {message}")
+                same.append(str(message))
             else:
                 show(message, category, *place, **more)
 
         warnings.showwarning = tell
-        yield
+        try:
+            yield
+        finally:
+            for same in told.values():
+                _tell_others(*dict.fromkeys(same))
+
+
+_NAME_OR_NUMBER = re.compile(r"'[^']*'|\d[\d.,]*")
+
+
+def _tell_others(first: str, *others: str) -> None:
+    """Names the layers of which the first note is true as well; counts notes that name none."""
+    names = [name[0] for text in (first, *others) if (name := re.findall("'([^']*)'", text))]
+    if others and len(names) > len(others):
+        note(f"note: as for layer '{names[0]}', so for {len(others)} more: {', '.join(dict.fromkeys(names[1:]))}")
+    elif others:
+        note(f"note: and {len(others)} more like: {first}")
 
 
 def numbers(text: str, what: str) -> tuple[float, ...]:

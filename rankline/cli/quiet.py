@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from rankline.cli.ending import early
+
 
 def load_keras_for(model: str) -> None:
     """What reading MODEL needs, quietly: Keras alone, and nothing for a layers file."""
@@ -19,7 +21,7 @@ def load_keras() -> None:
     """What making a model needs, quietly: Keras, and TensorFlow, which Keras loads to save with any backend."""
     _load()
     if "tensorflow" not in sys.modules:
-        with suppress(ImportError), _silent_stderr():
+        with suppress(ImportError), early(), _silent_stderr():
             import tensorflow  # noqa: F401
 
 
@@ -32,7 +34,7 @@ def _load() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _silent_stderr():
+    with early(), _silent_stderr():
         import keras  # noqa: F401
 
 

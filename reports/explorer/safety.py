@@ -13,6 +13,12 @@ from werkzeug.exceptions import HTTPException
 CALLS = "/_dash-update-component"
 """The address to which pages send their callbacks' inputs."""
 
+ANY_PAGE = "/<path:path>"
+"""Dash's endpoint for what it doesn't know: the frame, in which the browser shows the page of the address."""
+
+FILES = ("/_", "/assets")
+"""Beginnings of addresses that are no page's."""
+
 LARGEST_REQUEST = 2**20
 """Bytes; pages send some kilobytes."""
 
@@ -34,6 +40,8 @@ def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
     hashes: of the pages' own inline scripts. loopback: answer only to the machine's own names, so that no other site
     can reach the server under a name of its own (DNS rebinding).
     """
+    from dash.exceptions import DependencyException  # what is above is asked without dash as well
+
     scripts = " ".join(["'self'", *(f"'{one.strip(chr(39))}'" for one in hashes)])
     headers = {
         "Content-Security-Policy": f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
@@ -53,6 +61,15 @@ def secure(server: Flask, hashes: Sequence[str], loopback: bool) -> None:
         name = request.host if request.host.endswith("]") else request.host.rsplit(":", 1)[0]
         if loopback and not is_loopback(name):
             abort(400, "this server answers to localhost and to addresses of the machine itself, such as 127.0.0.1")
+
+    @server.before_request
+    def refuse_unknown_files() -> None:
+        if request.endpoint == ANY_PAGE and request.path.startswith(FILES):
+            abort(404)
+
+    @server.errorhandler(DependencyException)
+    def refuse_unknown_components(error: Exception) -> tuple[str, int]:
+        return "there is no such file", 404
 
     @server.errorhandler(413)
     def refuse_too_large(error: HTTPException) -> tuple[str, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sqlalchemy import event
 
 from rankline.src.db.check import check, check_exhaustively
 from rankline.src.db.database import Database, open_database
@@ -171,3 +173,19 @@ def _explore(path: Path) -> list[int]:
     database.explore(LAYERS, name="net", progress=lambda label, done, total: told.append(done))
     database.close()
     return told
+
+
+def test_layers_that_share_a_space_are_answered_by_as_many_queries_as_one(database: Database) -> None:
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    counts = []
+    for count in (1, 40):
+        layers = [dense(f"{count}/{number}", 24, 12) for number in range(count)]
+        database.explore(layers, name=f"net{count}", methods=["svd", "qr"])
+        statements.clear()
+        found = database.best("params", f"net{count}", params_reduction=(0.3, None))
+        counts.append(len(statements))
+        by_method = database.best_by_method(f"{count}/0", "params", f"net{count}", params_reduction=(0.3, None))
+        best = min((one for one in by_method.values() if one is not None), key=lambda one: (one.params, one.fm))
+        assert found == {layer.name: replace(best, layer=layer.name) for layer in layers}
+    assert counts[0] == counts[1]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from rankline.cli import app
+from rankline.cli.commands import app
 from tests.rankline.conftest import Run
 
 LAYERS = [
@@ -309,7 +309,7 @@ def test_a_narrow_terminal_folds_no_number(explored: Run, monkeypatch: pytest.Mo
 def test_being_told_to_end_is_as_ctrl_c(explored: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rankline.src.db.database.Database.spaces", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     code, _, err = explored("spaces")
-    assert code == 130
+    assert code == 143
     assert "interrupted" in err
 
 

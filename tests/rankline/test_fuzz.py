@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 import typer
 
-from rankline.cli import app, main
+from rankline.cli import main
+from rankline.cli.commands import app
 from rankline.src.compress.data.sets import load
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.saved import saved_model
@@ -86,7 +87,7 @@ def taken(read: Callable[[], object]) -> bool:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rankline.cli.app", COMMAND)
+    monkeypatch.setattr("rankline.cli.commands.app", COMMAND)
     monkeypatch.delenv("RANKLINE_DB", raising=False)
     return tmp_path
 

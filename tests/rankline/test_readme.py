@@ -10,7 +10,8 @@ import pytest
 import typer
 
 import rankline
-from rankline.cli import app, main
+from rankline.cli import main
+from rankline.cli.commands import app
 from tests.helpers.demo_database import make
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,14 @@ import pty
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from time import process_time
 
 import pytest
 
+from rankline.cli.output import warnings_as_notes
+from rankline.cli.present.long_table import Column, lines
 from rankline.cli.present.table import drawn, for_machines, part, rounded, share
 from rankline.cli.present.terminal import BAR_WIDTH, bar_of
 from tests.rankline.conftest import Run
@@ -106,6 +110,62 @@ def test_bars_are_the_first_to_go_where_there_is_no_room(
         assert ("████" in out) == bars
         assert re.search(r" a +50\.0 % .* 7 ", out)
         assert re.search(r" b +– .* 8 ", out)
+
+
+ROWS = [
+    [f"block{j}/conv" + "x" * (j % 9), share(j / 50, bar=True), j * 1000, None if j % 3 else "why [not] so", j % 2 == 0]
+    for j in range(40)
+]
+COLUMNS = ["layer", "params saved", "FLOPs", "note", "useful"]
+
+
+def test_a_long_table_looks_as_a_short_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Piped, where nothing is folded and no bar is drawn."""
+    seen = []
+    for most in (1_000, 10):
+        monkeypatch.setattr("rankline.cli.present.table.MOST", most)
+        assert drawn("title", COLUMNS, ROWS) == []
+        seen.append(capsys.readouterr().out)
+    assert seen[0] == seen[1]
+
+
+def test_a_long_table_stays_within_a_narrow_terminal_and_folds_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("rankline.cli.present.table.MOST", 10)
+    for width, dropped in ((70, []), (46, ["useful"])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert drawn("title", COLUMNS, ROWS, least_important=["useful"]) == dropped
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= width
+        assert all(f" {row[2]:,} " in out and str(row[1]) in out for row in ROWS)
+    wide = Column("名", ["層" * 7, "a"], numeric=False, least=4)
+    assert [line.strip() for line in lines([wide], 8)] == ["", "名", "──────", "層層層", "層層層", "層", "a", ""]
+
+
+def test_a_hundred_thousand_rows_are_drawn_in_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    began = process_time()
+    drawn("title", COLUMNS, ROWS * 2_500)
+    assert process_time() - began < 10
+    assert len(capsys.readouterr().out.splitlines()) == 100_000 + 5
+
+
+def test_what_a_note_says_of_many_layers_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_as_notes(UserWarning):
+        for name, count in (("a", 7), ("b", 8_000), ("c", 9), ("a", 7)):
+            warnings.warn(f"layer '{name}': {count:,} patches", UserWarning, stacklevel=1)
+        for count in (1, 2, 3):
+            warnings.warn(f"a fit of rank {count} was still improving", UserWarning, stacklevel=1)
+        warnings.warn("the data has no labels", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: layer 'a': 7 patches",
+        "note: a fit of rank 1 was still improving",
+        "note: the data has no labels",
+        "note: as for layer 'a', so for 2 more: b, c",
+        "note: and 2 more like: a fit of rank 1 was still improving",
+    ]
 
 
 @pytest.mark.parametrize(

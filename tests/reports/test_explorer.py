@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -26,6 +27,7 @@ from rankline.src.reports.explorer.answers import Question, answers, cloud
 from rankline.src.reports.explorer.app import make_app
 from rankline.src.reports.explorer.basket import basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text, solution_of
+from rankline.src.reports.explorer.connections import MOST
 from rankline.src.reports.explorer.safety import is_loopback
 from rankline.src.reports.explorer.server import serve
 from tests.helpers.explorer_server import NotServedError, served
@@ -271,3 +273,54 @@ def test_a_locked_database_is_told_and_not_a_failure(path: Path, tmp_path: Path)
         answers(opened, Question("net", "c", METHODS))
     holder.close()
     opened.close()
+
+
+def test_slow_clients_do_not_shut_others_out(path: Path) -> None:
+    """Those that send a byte now and then, and those that read nothing of a long answer."""
+    starts = [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
+        b"POST /_dash-update-component HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n{",
+        b"GET /_dash-component-suites/plotly/package_data/plotly.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ]
+    with served(path) as address:
+        port = int(address.rsplit(":", 1)[1])
+        slow = []
+        for number in range(MOST + 60):
+            slow.append(socket.create_connection(("127.0.0.1", port), 20))
+            slow[-1].sendall(starts[2 if number % 20 == 0 else number % 2])
+        for _ in range(3):
+            with urlopen(address, timeout=20) as answer:
+                assert answer.status == 200
+            for one in slow:
+                with suppress(OSError):
+                    one.sendall(b"a")
+        for one in slow:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/_dash-component-suites/nothing/x.js",
+        "/_dash-component-suites/dash/nothing.js",
+        "/_dash-component-suites/dash/../../app.py",
+        "/_dash-component-suites/dash",
+        "/assets/..",
+        "/assets/%2e%2e/app.py",
+        "/assets/nothing.js",
+        "/_nothing",
+    ],
+)
+def test_an_unknown_file_is_not_found(client: FlaskClient, address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert client.get(address).status_code == 404
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null", b"{}", b'{"output": 7, "inputs": 7}']
+)
+def test_a_body_that_no_page_sends_is_refused(
+    client: FlaskClient, body: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert client.post("/_dash-update-component", data=body, content_type="application/json").status_code == 400
+    assert "Traceback" not in capfd.readouterr().err

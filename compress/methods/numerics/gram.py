@@ -21,7 +21,7 @@ def leading_frame(matrix: Tensor, count: int) -> Tensor:
 
 def leading_eigenvectors(gram: Tensor, count: int) -> Tensor:
     """The eigenvectors (m, count) of the largest eigenvalues of a symmetric (m, m) matrix, largest first."""
-    return tl.flip(_eigh(gram)[1], axis=1)[:, :count]
+    return tl.flip(symmetric_eigen(gram)[1], axis=1)[:, :count]
 
 
 def left_frame(matrix: Tensor) -> Tensor:
@@ -41,12 +41,13 @@ def smaller_gram(matrix: Tensor) -> Tensor:
 
 def spectral_tail(gram: Tensor, cap: int) -> NDArray[np.float64]:
     """The share of the trace beyond the r largest eigenvalues, at [r - 1] for r = 1..cap."""
-    energy = np.maximum(tl.to_numpy(_eigh(gram)[0])[::-1], 0.0)
+    energy = np.maximum(tl.to_numpy(symmetric_eigen(gram)[0])[::-1], 0.0)
     return tail_of(energy)[:cap]
 
 
 @remembered
-def _eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
+def symmetric_eigen(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """The eigenvalues (m,) of a symmetric (m, m) matrix, smallest first, and its eigenvectors (m, m) as columns."""
     values, vectors = tl.eigh(gram)
     return values, vectors
 

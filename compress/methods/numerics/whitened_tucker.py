@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from functools import cached_property
-from math import prod
 
 import numpy as np
 import tensorly as tl
 
+from rankline.src.compress.methods.numerics.gram import leading_eigenvectors
 from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.compress.methods.numerics.whitened import Reals, Whitened
 
 
 class WhitenedTucker:
-    """weights: (K_1, .., K_d, C, F); covariance: (K C, K C), rows in the order of ``weights.reshape(K C, F)``."""
+    """weights: (K_1, .., K_d, C, F); covariance: (K C, K C), rows in the order of ``weights.reshape(K C, F)``; count:
+    the most input channels r1 that will be asked for."""
 
-    def __init__(self, weights: Tensor, covariance: Tensor) -> None:
+    def __init__(self, weights: Tensor, covariance: Tensor, count: int) -> None:
         array = tl.to_numpy(weights)
-        *self.kernel, inputs, outputs = array.shape
-        taps = prod(self.kernel)
+        *self.kernel, _, _ = array.shape
         self.context = tl.context(weights)
-        self.matrix: Reals = array.reshape(-1, outputs)
-        self.covariance: Reals = tl.to_numpy(covariance)
-        blocks = self.covariance.reshape(taps, inputs, taps, inputs).transpose(1, 0, 3, 2)
-        self.channels = Whitened(array.reshape(taps, inputs, outputs).transpose(1, 0, 2), blocks)
+        self.channels = Whitened(array, tl.to_numpy(covariance), range(len(self.kernel)), count)
 
     @cached_property
     def output_frame(self) -> Reals:
         """V (F, F): the eigenvectors of the outputs' second moment, largest first."""
-        return np.linalg.eigh(self.matrix.T @ self.covariance @ self.matrix)[1][:, ::-1]
+        return np.asarray(leading_eigenvectors(self.channels.output_gram(), self.channels.outputs))
 
     def energy(self) -> Reals:
-        """(C, F): the energy that each pair of channels adds to the outputs."""
+        """The energy that each pair of channels adds to the outputs (see ``Whitened.energy``)."""
         return self.channels.energy(self.output_frame)
 
     def factors(self, r1: int, r2: int) -> list[Tensor]:

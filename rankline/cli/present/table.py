@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rankline.cli.present.long_table import MOST, Column, lines, narrowest
 from rankline.cli.present.terminal import BAR_WIDTH, bar_of, console
 from rankline.src.dse.numbers import MISSING, percent, si
 from rankline.src.dse.outgoing import for_terminal
@@ -78,6 +79,13 @@ def drawn(
     # Without a terminal nothing is folded and no bar is drawn: a pipe gets every column in full.
     on_terminal = sys.stdout.isatty()
     screen = console(width=None if on_terminal else max(160, 24 * len(columns)))
+    if len(body) > MOST:
+        values = dict(zip(columns, zip(*body, strict=True), strict=True))
+        long = {column: _long(column, values[column], least_important) for column in shown}
+        left_out = [column for column in least_important if column in long and _dropped(long, column, screen.width)]
+        screen.print(for_terminal(title), highlight=False, markup=False)
+        print(*lines([*long.values()], screen.width), sep="\n")
+        return left_out
     draft = _Draft(columns, body, set(least_important), screen.encoding)
 
     def room(table: Table, most: bool = False) -> bool:
@@ -147,13 +155,31 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     return bool(known) and all(text.lstrip("−-<=~ ")[:1].isdigit() for text in known)
 
 
+def _long(title: str, values: Sequence[Any], whole: Sequence[str]) -> Column:
+    texts, numeric = [_text(value) for value in values], _is_numeric(values)
+    longest = max(map(len, texts))
+    return Column(for_terminal(title), texts, numeric, longest if numeric or title in whole else min(WORD, longest))
+
+
+def _dropped(columns: dict[str, Column], one: str, room: int) -> bool:
+    """Drops one of the columns if there is no room for all; returns whether it did."""
+    crowded = narrowest([*columns.values()]) > room
+    if crowded:
+        del columns[one]
+    return crowded
+
+
 def _cell(value: Any) -> str:
     from rich.markup import escape
 
+    return escape(_text(value))
+
+
+def _text(value: Any) -> str:
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return escape(f"{value:.4g}" if isinstance(value, float) else for_terminal(str(value)))
+    return f"{value:.4g}" if isinstance(value, float) else for_terminal(str(value))

@@ -222,6 +222,26 @@ def test_few_patches_and_large_ones_are_told(monkeypatch: pytest.MonkeyPatch) ->
         assert covariances(model, correlated(70, (7,)), ["it"]) == {}
 
 
+def test_many_layers_with_few_patches_are_told_in_one_warning() -> None:
+    model = keras.Sequential([keras.Input((7,)), *(layers.Dense(size, name=f"d{size}") for size in (30, 20, 9))])
+    with pytest.warns(CalibrationWarning) as told:
+        covariances(model, correlated(150, (7,)), ["d30", "d20", "d9"])
+    assert [str(one.message).partition(";")[0] for one in told] == [
+        "layer 'd20': 150 patches of 30 dimensions, fewer than 10 for each (and 1 more with fewer than 10 for each)"
+    ]
+
+
+def test_layers_with_the_same_patches_share_their_sums() -> None:
+    x = keras.Input((8, 8, 3))
+    both = [layers.Conv2D(4, 1, strides=2, name=name)(x) for name in ("first", "shortcut")]
+    other = layers.Conv2D(4, 1, name="other")(x)
+    model = keras.Model(x, [*both, other])
+    found = covariances(model, correlated(40, (8, 8, 3)), ["first", "shortcut", "other"])
+    assert found["first"] is found["shortcut"]
+    assert found["first"].patches == 40 * 16
+    assert found["other"].patches == 40 * 64
+
+
 @pytest.mark.parametrize(
     ("samples", "options", "message"),
     [

@@ -77,7 +77,7 @@ def arrays(factors: Sequence[tl.tensor]) -> list[Reals]:
 @pytest.mark.parametrize(("fitted", "choice"), SINGULAR, ids=name)
 def test_svd_factors_beat_perturbations(fitted: FittedLayer, choice: Configuration) -> None:
     weights, covariance, metric = problem(fitted)
-    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
+    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric_roots(metric))[0])
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
     best = value(factors)
     for _ in range(2000):
@@ -88,7 +88,7 @@ def test_svd_factors_beat_perturbations(fitted: FittedLayer, choice: Configurati
 @pytest.mark.parametrize(("fitted", "choice"), SINGULAR[1:2], ids=name)
 def test_gradient_descent_finds_nothing_better_than_svd_factors(fitted: FittedLayer, choice: Configuration) -> None:
     weights, covariance, metric = problem(fitted)
-    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
+    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric_roots(metric))[0])
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
     best = value(factors)
     for start in (factors, *([rng.standard_normal(one.shape) for one in factors] for _ in range(3))):
@@ -103,7 +103,7 @@ def test_the_factor_that_is_solved_for_is_the_best_beside_the_others(
     fitted: FittedLayer, choice: Configuration, rank: int | None
 ) -> None:
     weights, covariance, metric = problem(fitted, rank)
-    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric)[0])
+    factors = arrays(fitted_factors(choice, fitted, weights, covariance, metric_roots(metric))[0])
     solved = 1 if choice.method == "tucker" else len(factors) - 1
     value, rng = value_of(choice, weights, covariance, metric), np.random.default_rng(0)
     best, whole = value(factors), objective(weights, covariance, metric)
@@ -117,7 +117,7 @@ def test_the_factor_that_is_solved_for_is_the_best_beside_the_others(
 @pytest.mark.parametrize("ranks", [(1, 1), (1, 2), (2, 2), (2, 3), (3, 4)])
 def test_tuckers_last_factor_is_all_but_the_best_behind_the_others(ranks: tuple[int, int]) -> None:
     weights, covariance, metric = problem(CONV)
-    factors = arrays(fitted_factors(Configuration("tucker", ranks), CONV, weights, covariance, metric)[0])
+    factors = arrays(fitted_factors(Configuration("tucker", ranks), CONV, weights, covariance, metric_roots(metric))[0])
     value = value_of(Configuration("tucker", ranks), weights, covariance, metric)
     behind = tl.to_numpy(get("tucker").reconstruct([*factors[:-1], tl.eye(ranks[1])])).reshape(len(weights), -1)
     best = np.linalg.lstsq(behind.T @ covariance @ behind, behind.T @ covariance @ weights, rcond=None)[0]
@@ -146,7 +146,7 @@ def test_the_product_is_that_of_the_factors(fitted: FittedLayer, choice: Configu
         fitted,
         weights,
         covariance if given in ("covariance", "both") else None,
-        metric if given in ("metric", "both") else None,
+        metric_roots(metric) if given in ("metric", "both") else None,
     )
     again = tl.to_numpy(get(choice.method).reconstruct(factors)).reshape(weights.shape)
     np.testing.assert_allclose(product, again, atol=1e-12)
@@ -161,7 +161,7 @@ def test_zero_weights_and_zero_inputs_give_finite_factors(
     weights, covariance, metric = problem(fitted)
     weights = weights * (what == "covariance")
     covariance = covariance * (what == "weights")
-    factors, product = fitted_factors(choice, fitted, weights, covariance, metric)
+    factors, product = fitted_factors(choice, fitted, weights, covariance, metric_roots(metric))
     assert all(np.isfinite(one).all() for one in arrays(factors))
     if what == "weights":
         np.testing.assert_allclose(product, 0, atol=1e-9)
@@ -179,7 +179,7 @@ def test_dead_and_constant_channels_are_fitted_as_well_as_any(fitted: FittedLaye
 
 def test_without_a_choice_the_weights_stay() -> None:
     weights, covariance, metric = problem(CONV)
-    (one,), product = fitted_factors(None, CONV, weights, covariance, metric)
+    (one,), product = fitted_factors(None, CONV, weights, covariance, metric_roots(metric))
     assert one is weights
     assert product is weights
 
@@ -188,7 +188,7 @@ def test_an_output_that_matters_more_is_kept_better() -> None:
     weights, covariance, _ = problem(DENSE)
     metric = np.diag([1e4, *np.ones(5)])
     errors = [
-        (weights - fitted_factors(Configuration("svd", (1,)), DENSE, weights, covariance, one)[1]).T
+        (weights - fitted_factors(Configuration("svd", (1,)), DENSE, weights, covariance, metric_roots(one))[1]).T
         for one in (None, metric)
     ]
     plain, weighed = (float(error[0] @ covariance @ error[0]) for error in errors)
@@ -197,7 +197,10 @@ def test_an_output_that_matters_more_is_kept_better() -> None:
 
 def test_roots_of_a_metric_are_inverse_to_each_other() -> None:
     metric = decaying(6, 0)
-    root, back = metric_roots(metric)
+    roots = metric_roots(metric)
+    assert roots is not None
+    root, back = roots
     np.testing.assert_allclose(root @ root, metric, atol=1e-12)
     np.testing.assert_allclose(root @ back, np.eye(6), atol=1e-9)
-    assert all(np.isfinite(one).all() for one in metric_roots(decaying(6, 0, rank=2)))
+    assert all(np.isfinite(one).all() for one in metric_roots(decaying(6, 0, rank=2)) or [np.inf])
+    assert metric_roots(None) is metric_roots(np.zeros((6, 6))) is None

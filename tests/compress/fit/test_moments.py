@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rankline.src.compress.fit.fitted_layer import Reals
-from rankline.src.compress.fit.moments import Moments, best_weights, moments
+from rankline.src.compress.fit.moments import Moments, Regression, moments
 
 
 def data(rows: int = 500) -> tuple[Reals, Reals]:
@@ -39,7 +39,7 @@ def test_chunks_and_known_patches_give_the_same(centred: bool, monkeypatch: pyte
     x, t = data()
     whole = moments(x, t, centred)
     known = moments(x, t, centred, moments(x, 3 * t - 1, centred))
-    monkeypatch.setattr("rankline.src.compress.fit.moments.CHUNK_ELEMENTS", 100)
+    monkeypatch.setattr("rankline.src.compress.fit.products.BLOCK_ELEMENTS", 100)
     for found in (moments(x, t, centred), known):
         for name in Moments.__dataclass_fields__:
             np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-10, atol=1e-12)
@@ -49,6 +49,32 @@ def test_sums_of_single_precision_are_taken_in_double() -> None:
     x = np.full((2**18, 1), 0.1, np.float32)
     found = moments(x, x, centred=False)
     assert found.xx[0, 0] == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-12)
+
+
+def best_weights(found: Moments, weights: Reals, ridge: float) -> Reals:
+    return Regression(found.xx, weights, ridge).best_weights(found.xt)
+
+
+def test_wide_rows_of_single_precision_are_summed_to_six_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((4000, 40)) @ rng.standard_normal((40, 40)) + 1).astype(np.float32)
+    exact = moments(x.astype(np.float64), x[:, :3].astype(np.float64), centred=True)
+    monkeypatch.setattr("rankline.src.compress.fit.products.WIDE", 40)
+    found = moments(x, x[:, :3], centred=True, single=True)
+    scale = np.sqrt(np.outer(exact.xx.diagonal(), exact.xx.diagonal()))
+    assert found.xx.dtype == np.float64
+    assert 0 < (np.abs(found.xx - exact.xx) / scale).max() < 1e-6
+    assert (np.abs(found.xt - exact.xt) / scale[:, :3]).max() < 1e-6
+
+
+def test_one_factorization_serves_all_targets() -> None:
+    x, t = data()
+    one, other = moments(x, t, centred=True), moments(x, t**2, centred=True)
+    shared = Regression(one.xx, np.ones((6, 3)), 1e-2)
+    for found in (one, other):
+        left = found.xx + 1e-2 * np.trace(found.xx) / 6 * np.eye(6)
+        wanted = 1 + np.linalg.solve(left, found.xt - found.xx @ np.ones((6, 3)))
+        np.testing.assert_allclose(shared.best_weights(found.xt), wanted, rtol=1e-9)
 
 
 def test_without_a_ridge_the_best_weights_are_the_least_squares_ones() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 
 import numpy as np
 import pytest
@@ -112,15 +111,25 @@ def test_a_kernel_that_few_terms_give_has_the_bound_for_a_table() -> None:
     assert table.error((1,)) < 1e-6
 
 
-def test_a_fit_that_is_still_falling_warns_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_that_is_still_falling_warns_with_its_error() -> None:
     weights = np.random.default_rng(0).standard_normal((3, 3, 8, 8))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         CP.decompose(weights, (2,))
-    monkeypatch.setattr("rankline.src.compress.methods.cp.best_fit", partial(fit, sweeps=3))
     with pytest.warns(ConvergenceWarning, match=r"CP of rank 20 .* after 3 sweeps; its relative error is 0\.\d{4}"):
-        factors = CP.decompose(weights, (20,))
+        factors = type(CP)(sweeps=3).decompose(weights, (20,))
     assert CP.error(weights, factors) < 0.8
+
+
+def test_a_rough_fit_takes_fewer_sweeps_and_comes_close() -> None:
+    weights = np.random.default_rng(0).standard_normal((3, 3, 30, 30))
+    rough_one = CP.rough(2**18)
+    assert rough_one.sweeps < CP.sweeps
+    assert CP.rough(2**18 - 1) is CP
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        whole, rough = (CP.error(weights, one.decompose(weights, (40,))) for one in (CP, rough_one))
+    assert whole < rough < 1.03 * whole
 
 
 def test_the_same_kernel_gives_the_same_factors() -> None:

@@ -97,7 +97,7 @@ def test_white_inputs_give_what_the_weights_alone_do(method: str, shape: tuple[i
 
 
 def test_the_frames_first_channels_are_nested() -> None:
-    whitened = Whitened(weights_of((4, 3, 5)), decaying(12, 1).reshape(4, 3, 4, 3))
+    whitened = Whitened(weights_of((4, 3, 5)), decaying(12, 1), [1], 4)
     for rank in range(1, 5):
         basis, change = whitened.first(rank)
         np.testing.assert_allclose(basis.T @ basis, np.eye(rank), atol=1e-12)
@@ -106,10 +106,23 @@ def test_the_frames_first_channels_are_nested() -> None:
 
 def test_the_second_factor_is_the_regression_behind_the_first() -> None:
     weights, covariance = weights_of((4, 3, 5)), decaying(12, 1, decay=0.8)
-    whitened = Whitened(weights, covariance.reshape(4, 3, 4, 3))
+    whitened = Whitened(weights, covariance, [1], 4)
     basis, _ = whitened.first(2)
     behind = np.kron(basis, np.eye(3))
     wanted = np.linalg.solve(behind.T @ covariance @ behind, behind.T @ covariance @ weights.reshape(12, 5))
     np.testing.assert_allclose(whitened.second(2).reshape(6, 5), wanted, rtol=1e-6, atol=1e-8)
     lost = objective(weights.reshape(12, 5) - behind @ wanted, covariance)
     assert whitened.energy()[2:].sum() == pytest.approx(lost, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+@pytest.mark.parametrize("rest", [(0,), (1,), (0, 1)])
+def test_the_leading_channels_alone_lose_what_they_lose_among_all(rest: tuple[int, ...], kind: str) -> None:
+    weights, covariance = weights_of((3, 2, 4, 5)), covariance_of(kind, (3, 2, 4, 5))
+    every = Whitened(weights, covariance, rest, 24)
+    wholes = every.energy()
+    few = every.group // 2
+    some = Whitened(weights, covariance, rest, few)
+    scale = objective(weights.reshape(24, 5), covariance)
+    np.testing.assert_allclose(some.energy()[:few], wholes[:few], rtol=1e-5, atol=1e-7 * scale)
+    np.testing.assert_allclose(some.energy()[few], wholes[few:].sum(axis=0), rtol=1e-5, atol=1e-7 * scale)
