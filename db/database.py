@@ -28,6 +28,7 @@ from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.options import Options
+from rankline.src.dse.outgoing import for_database
 from rankline.src.dse.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Database:
         else:
             found = network_of(list(model) if isinstance(model, Iterable) else model, input_shape=input_shape)
         if name is not None:
-            found = replace(found, name=name)
+            found = replace(found, name=for_database(name))
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
         spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
@@ -103,7 +104,7 @@ class Database:
             layers=found.layers,
             spaces=spaces,
             name=found.name,
-            source=model if isinstance(model, str) else source,
+            source=for_database(model) if isinstance(model, str) else source,
             input_shape=found.input_shape,
             params=found.params,
             progress=progress,

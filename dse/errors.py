@@ -8,6 +8,12 @@ class UserError(ValueError):
     """
 
 
+def short(value: object) -> str:
+    """A value that was given, as a message quotes it: one line of at most 100 characters."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def one_of(what: str, given: str, possible: list[str]) -> UserError:
     """The error for an unknown name, with the closest match and the possible names.
 
@@ -20,4 +26,5 @@ def one_of(what: str, given: str, possible: list[str]) -> UserError:
     hint = f"; did you mean '{close[0]}'?" if close else "."
     listed = ", ".join(sorted(possible)[:40]) or "none"
     more = f" and {len(possible) - 40} more" if len(possible) > 40 else ""
-    return UserError(f"unknown {what} '{given}'{hint} Possible: {listed}{more}")
+    shown = given if len(given) <= 100 else f"{given[:97]}..."
+    return UserError(f"unknown {what} '{shown}'{hint} Possible: {listed}{more}")

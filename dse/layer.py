@@ -7,9 +7,19 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from typing import Any, TypeGuard
 
-from rankline.src.dse.errors import UserError
+from rankline.src.dse.errors import UserError, short
 
 PADDINGS = ("valid", "same", "causal")
+
+MOST = 2**31 - 1
+"""The largest size, number of channels or of positions; a column of PostgreSQL holds no larger one."""
+
+INT64_MAX = 2**63 - 1
+
+MOST_AXES = 8
+
+MOST_CHARACTERS = 1000
+"""The longest text in a layers file; names of layers in real networks have up to a hundred characters."""
 
 
 @dataclass(frozen=True)
@@ -119,22 +129,27 @@ def layer_from(entry: Mapping[str, Any]) -> Layer:
     """
     name = entry.get("name")
     if not isinstance(name, str) or not name:
-        raise UserError(f"a layer needs a 'name' (text); got {name!r} in {dict(entry)!r}")
+        raise UserError(f"a layer needs a 'name' (text); got {short(name)} in {short(dict(entry))}")
+    _text(name, entry, "name")
     known = {f.name for f in fields(Layer)}
     for key in entry:
         if key not in known:
-            raise UserError(f"layer '{name}': unknown field '{key}'. Possible: {', '.join(sorted(known))}")
+            raise UserError(f"layer '{name}': unknown field {short(key)}. Possible: {', '.join(sorted(known))}")
     if entry.get("kept_because"):
         return _kept(name, entry)
+    return _counted(_factorizable(name, entry))
+
+
+def _factorizable(name: str, entry: Mapping[str, Any]) -> Layer:
     kind = entry.get("kind")
     if kind not in ("conv", "dense"):
-        raise UserError(f"layer '{name}': kind must be 'conv' or 'dense'; got {kind!r}")
+        raise UserError(f"layer '{name}': kind must be 'conv' or 'dense'; got {short(kind)}")
     common: dict[str, Any] = {
         "name": name,
         "in_channels": _positive(name, entry, "in_channels"),
         "out_channels": _positive(name, entry, "out_channels"),
         "positions": _positive(name, entry, "positions", default=1),
-        "sequential": bool(entry.get("sequential", True)),
+        "sequential": _flag(name, entry, "sequential"),
     }
     if kind == "dense":
         for key in ("kernel", "in_size", "out_size", "strides", "dilation"):
@@ -155,7 +170,7 @@ def _conv(name: str, entry: Mapping[str, Any], common: dict[str, Any]) -> Layer:
     groups = _positive(name, entry, "groups", default=1)
     padding = entry.get("padding", "valid")
     if padding not in PADDINGS:
-        raise UserError(f"layer '{name}': padding must be one of {', '.join(PADDINGS)}; got {padding!r}")
+        raise UserError(f"layer '{name}': padding must be one of {', '.join(PADDINGS)}; got {short(padding)}")
     if entry.get("out_size"):
         out_size = _sizes(name, entry, "out_size", axes)
     else:
@@ -189,28 +204,76 @@ def _grouped(layer: Layer) -> Layer:
     )
 
 
+def _counted(layer: Layer) -> Layer:
+    """The layer, whose costs fit into the 64-bit integers of a database. Raises UserError otherwise."""
+    params = layer.kernel_elements * layer.in_channels * layer.out_channels
+    positions = layer.positions * prod(layer.out_size)
+    maps = layer.positions * max(prod(layer.in_size) * layer.in_channels, prod(layer.out_size) * layer.out_channels)
+    largest = max(2 * positions * params, maps)
+    if largest > INT64_MAX:
+        raise UserError(
+            f"layer '{layer.name}': it counts {float(largest):.1e}, which does not fit into 64-bit integers"
+        )
+    return layer
+
+
 def _kept(name: str, entry: Mapping[str, Any]) -> Layer:
-    """A kept layer of a layers file, with its reason; counts may be missing, otherwise they must be whole numbers."""
-    for key in ("kept_params", "kept_fm", "kept_macs", "in_channels", "out_channels", "groups", "positions"):
-        if entry.get(key) is not None and (not isinstance(entry[key], int) or entry[key] < 0):
-            raise UserError(f"layer '{name}': '{key}' must be a whole number; it is {entry[key]!r}")
+    """A kept layer of a layers file, with its reason; fields may be missing, the others are checked as ever."""
+    values: dict[str, Any] = {"kind": "other", "in_channels": 0, "out_channels": 0}
     for key in ("kind", "padding", "kept_because"):
-        if not isinstance(entry.get(key, ""), str):
-            raise UserError(f"layer '{name}': '{key}' must be text; it is {entry[key]!r}")
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
-    return Layer(**{"kind": "other", "in_channels": 0, "out_channels": 0, **values, "name": name})
+        if entry.get(key) is not None:
+            values[key] = _text(name, entry, key)
+    for key in ("in_channels", "out_channels", "groups", "positions"):
+        if entry.get(key) is not None:
+            values[key] = _positive(name, entry, key, least=0)
+    for key in ("kept_params", "kept_fm", "kept_macs"):
+        if entry.get(key) is not None:
+            values[key] = _positive(name, entry, key, least=0, most=INT64_MAX // 2)
+    axes = len(_sizes(name, entry, "kernel", None)) if entry.get("kernel") else None
+    for key in ("kernel", "in_size", "out_size", "strides", "dilation"):
+        if entry.get(key):
+            values[key] = _sizes(name, entry, key, axes)
+    return Layer(name=name, sequential=_flag(name, entry, "sequential"), **values)
 
 
-def _is_whole(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _text(name: str, entry: Mapping[str, Any], key: str) -> str:
+    value = entry[key]
+    if not isinstance(value, str):
+        raise UserError(f"layer {short(name)}: '{key}' must be text; it is {short(value)}")
+    if len(value) > MOST_CHARACTERS or "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
+        raise UserError(
+            f"layer {short(name)}: '{key}' must be text of at most {MOST_CHARACTERS:,} characters that UTF-8 can hold, "
+            "without a null character"
+        )
+    return value
 
 
-def _positive(name: str, entry: Mapping[str, Any], key: str, default: int | None = None) -> int:
+def _flag(name: str, entry: Mapping[str, Any], key: str) -> bool:
+    value = entry.get(key, True)
+    if not isinstance(value, bool):
+        raise UserError(f"layer '{name}': '{key}' must be true or false; it is {short(value)}")
+    return value
+
+
+def _is_whole(value: Any, least: int = 1, most: int = MOST) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _positive(
+    name: str, entry: Mapping[str, Any], key: str, default: int | None = None, least: int = 1, most: int = MOST
+) -> int:
     value = entry.get(key, default)
-    if not _is_whole(value):
-        what = "is missing" if key not in entry else f"is {value!r}"
-        raise UserError(f"layer '{name}': '{key}' must be a whole number of at least 1; it {what}")
+    if not _is_whole(value, least, most):
+        what = "is missing" if key not in entry else f"is {short(value)}"
+        raise UserError(
+            f"layer '{name}': '{key}' must be a whole number of at least {least}{_up_to(value, most)}; it {what}"
+        )
     return int(value)
+
+
+def _up_to(value: Any, most: int) -> str:
+    """The largest value that is possible, told to those who passed it."""
+    return f" and at most {most:,}" if isinstance(value, int) and value > most else ""
 
 
 def _sizes(
@@ -220,8 +283,11 @@ def _sizes(
     if value in (None, [], ()) and default is not None and axes is not None:
         return (default,) * axes
     if not isinstance(value, list | tuple) or not value or not all(_is_whole(v) for v in value):
-        what = "is missing" if value is None else f"is {value!r}"
-        raise UserError(f"layer '{name}': '{key}' must be a list of whole numbers of at least 1; it {what}")
+        what = "is missing" if value is None else f"is {short(value)}"
+        most = max((_up_to(one, MOST) for one in value), default="") if isinstance(value, list | tuple) else ""
+        raise UserError(f"layer '{name}': '{key}' must be a list of whole numbers of at least 1{most}; it {what}")
     if axes is not None and len(value) != axes:
         raise UserError(f"layer '{name}': '{key}' has {len(value)} sizes, the kernel has {axes}")
+    if len(value) > MOST_AXES:
+        raise UserError(f"layer '{name}': '{key}' must have at most {MOST_AXES} sizes; it has {len(value)}")
     return tuple(int(v) for v in value)

@@ -7,18 +7,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rankline.src.dse.errors import UserError
+from rankline.src.dse.errors import UserError, short
+from rankline.src.dse.json_file import parsed, read_bytes
 from rankline.src.dse.layer import Layer, layer_from
 
 
 def read_layers(path: str | Path) -> list[Layer]:
     """The layers of a layers file. Raises UserError naming the file and the entry."""
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the layers file '{path}': {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"'{path}' is not JSON ({error}); a layers file is a JSON list of layers") from error
+        text = read_bytes(Path(path))
+    except UserError as error:
+        raise UserError(f"cannot read the layers file '{path}': {error}") from error
+    try:
+        entries = parsed(text)
+    except UserError as error:
+        raise UserError(f"'{path}' is {error}; a layers file is a JSON list of layers") from error
+    if isinstance(entries, dict) and "class_name" in entries:
+        raise UserError(
+            f"'{path}' is the architecture of a Keras model, not a layers file; build it in a function of your own "
+            "with keras.models.model_from_json, and give package.module:function"
+        )
     if not isinstance(entries, list):
         raise UserError(f"'{path}' is a JSON {type(entries).__name__}; a layers file is a JSON list of layers")
     return layers_of(entries, f"'{path}'")
@@ -50,7 +58,7 @@ def layers_of(entries: Iterable[Layer | Mapping[str, Any]], where: str) -> list[
 
 def _layer(entry: Any, where: str) -> Layer:
     if not isinstance(entry, Mapping):
-        raise UserError(f"{where} is {entry!r}; an entry must be an object with 'name', 'kind' and sizes")
+        raise UserError(f"{where} is {short(entry)}; an entry must be an object with 'name', 'kind' and sizes")
     try:
         return layer_from(entry)
     except UserError as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 from rankline.src.dse import methods
 from rankline.src.dse.configuration import Configuration
-from rankline.src.dse.errors import UserError
+from rankline.src.dse.errors import UserError, short
+from rankline.src.dse.json_file import parsed, read_bytes
 from rankline.src.dse.whole_file import write_text
 
 FIELDS = ("method", "ranks", "shape")
@@ -22,8 +23,8 @@ Plan = dict[str, Configuration]
 def read_plan(path: str | Path) -> Plan:
     """The plan in a JSON file. Raises UserError naming the file, the layer and what is possible."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(Path(path))
+    except UserError as error:
         raise UserError(f"plan {path} cannot be read: {error}; give a JSON file that write_plan made") from error
     try:
         return plan_from_json(text)
@@ -36,17 +37,14 @@ def write_plan(plan: Mapping[str, Configuration], path: str | Path) -> None:
     write_text(Path(path), plan_to_json(plan))
 
 
-def plan_from_json(text: str) -> Plan:
+def plan_from_json(text: str | bytes) -> Plan:
     """The plan in a JSON text such as ``{"layer": {"method": "tucker", "ranks": [8, 16]}}``.
 
     Raises UserError if the text is not of that form.
     """
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON ({error})") from error
+    entries = parsed(text)
     if not isinstance(entries, dict):
-        raise UserError(f'expected an object like {{"conv1": {{"method": "svd", "ranks": [8]}}}}; got {text[:60]!r}')
+        raise UserError(f'expected an object like {{"conv1": {{"method": "svd", "ranks": [8]}}}}; got {short(entries)}')
     return {layer: _configuration(layer, entry) for layer, entry in entries.items()}
 
 
@@ -63,14 +61,16 @@ def _entry(one: Configuration) -> dict[str, Any]:
 
 def _configuration(layer: str, entry: Any) -> Configuration:
     if not isinstance(entry, dict) or not {"method", "ranks"} <= entry.keys() <= set(FIELDS):
-        raise UserError(f"layer '{layer}': expected 'method' and 'ranks' (and 'shape' for t3f); got {entry!r}")
+        raise UserError(f"layer '{layer}': expected 'method' and 'ranks' (and 'shape' for t3f); got {short(entry)}")
     method, ranks, shape = (entry.get(field) for field in FIELDS)
+    if not isinstance(method, str):
+        raise UserError(f"layer '{layer}': method must be text like 'svd'; got {short(method)}")
     try:
-        methods.get(str(method))
+        methods.get(method)
     except UserError as error:
         raise UserError(f"layer '{layer}': {error}") from error
     if not isinstance(ranks, list) or not ranks or not all(type(rank) is int and rank >= 1 for rank in ranks):
-        raise UserError(f"layer '{layer}': ranks must be a list of whole numbers of at least 1; got {ranks!r}")
+        raise UserError(f"layer '{layer}': ranks must be a list of whole numbers of at least 1; got {short(ranks)}")
     if shape is not None and not isinstance(shape, str):
-        raise UserError(f"layer '{layer}': shape must be text like '4x8:8x4'; got {shape!r}")
-    return Configuration(str(method), tuple(ranks), shape)
+        raise UserError(f"layer '{layer}': shape must be text like '4x8:8x4'; got {short(shape)}")
+    return Configuration(method, tuple(ranks), shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import prod
@@ -25,6 +25,10 @@ made of them: 8 bytes per element x (params + FM) < 2^63. A layer of GPT-3 has 2
 
 FORMULA_VERSION = 1
 """Incremented with every change of a formula, cap or rule, so that stored spaces are computed again."""
+
+
+MANY_SHAPES = 10_000
+"""More tensor shapes of a space that is too large aren't counted to the end."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,16 @@ class Space:
     @cached_property
     def branches(self) -> tuple[Branch, ...]:
         """One branch per tensor shape. Raises UserError if numbers would not fit into 64 bits."""
+        branches = tuple(self._branches())
+        if (number := sum(branch.n_total for branch in branches)) > LARGEST_COUNT:
+            raise UserError(
+                f"{self.method} on {self.shape} has {number:.2e} configurations, which 64-bit integers can't count; "
+                "set max_rank"
+            )
+        return branches
+
+    def _branches(self) -> Iterator[Branch]:
         step = self.options.rank_multiple
-        branches = []
         for shape, polynomials in methods.get(self.method).polynomials(self.shape, self.options):
             caps = tuple(min(cap, self.options.max_rank or cap) for cap in polynomials.caps)
             branch = Branch(shape, polynomials, caps, tuple(cap // step for cap in caps))
@@ -85,13 +97,7 @@ class Space:
                     f"{self.method} on {self.shape}: the largest configuration counts {largest:.2e}, "
                     "which does not fit into 64-bit integers; set max_rank"
                 )
-            branches.append(branch)
-        if (number := sum(branch.n_total for branch in branches)) > LARGEST_COUNT:
-            raise UserError(
-                f"{self.method} on {self.shape} has {number:.2e} configurations, which 64-bit integers can't count; "
-                "set max_rank"
-            )
-        return tuple(branches)
+            yield branch
 
     @cached_property
     def n_lines(self) -> int:
@@ -141,20 +147,37 @@ class Space:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check_size(self) -> None:
-        """Raises UserError, naming the ways to restrict the space, if it has more than ``max_lines`` lines."""
-        if self.n_lines <= self.options.max_lines:
-            return
-        ways = "--max-rank, --rank-multiple"
+        """Raises UserError, naming the ways to restrict the space, if it has more than ``max_lines`` lines.
+
+        So it does if a rank has more values: the database has a row for each (table ``rank``).
+        """
+        most, ways = self.options.max_lines, "--max-rank, --rank-multiple"
+        where = f"{self.method} on a layer of {self.shape.in_channels} inputs and {self.shape.out_channels} outputs"
         if self.method == "t3f":
             ways = f"--t3f-order aligned, fewer --t3f-cores, {ways}"
-        raise UserError(
-            f"{self.method} on a layer of {self.shape.in_channels} inputs and {self.shape.out_channels} outputs "
-            f"has {self.n_total:,} configurations on {self.n_lines:,} lines, above max_lines "
-            f"{self.options.max_lines:,}; restrict it with {ways}, or raise --max-lines"
-        )
+        n_lines = 0
+        for number, branch in enumerate(self._branches()):
+            if max(branch.steps) > most:
+                raise UserError(
+                    f"{where} has {max(branch.steps):,} values of one rank, above max_lines {most:,}; "
+                    f"restrict it with {ways}, or raise --max-lines"
+                )
+            n_lines += branch.n_lines
+            if n_lines > most and number > MANY_SHAPES:
+                raise UserError(
+                    f"{where} has more than {n_lines:,} lines, above max_lines {most:,}; restrict it with {ways}"
+                )
+        if n_lines > most:
+            raise UserError(
+                f"{where} has {self.n_total:,} configurations on {n_lines:,} lines, above max_lines {most:,}; "
+                f"restrict it with {ways}, or raise --max-lines"
+            )
 
 
 def spaces_of(layer: Layer, names: tuple[str, ...] | None = None, options: Options | None = None) -> list[Space]:
     """The spaces of every applicable method (of those named) on a layer; none for a kept layer."""
+    found = list(methods.applicable(layer, names))
+    if not found:
+        return []  # a kept layer needn't have sizes
     shape = layer_shape(layer)
-    return [Space(method.name, shape, options or Options()) for method in methods.applicable(layer, names)]
+    return [Space(method.name, shape, options or Options()) for method in found]

@@ -135,7 +135,8 @@ def _plain_arrays(path: Path, possible: str) -> Iterator[None]:
         raise UserError(f"{path} has more than fits into memory; give fewer samples") from None
     except (ValueError, OSError, EOFError, RuntimeError, NotImplementedError, KeyError, TypeError, SyntaxError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        damaged = isinstance(error, OSError | zlib.error | zipfile.BadZipFile)
+        reason = "it is damaged" if damaged else " ".join(str(error).split())[:160] or type(error).__name__
         raise _not_plain(path, reason) from error
 
 

@@ -22,7 +22,13 @@ def rebuilt(model: keras.Model, chains: Mapping[int, Sequence[Factor]]) -> keras
     """
     result = _Rebuild(chains).model(model)
     for factor in (factor for chain in chains.values() for factor in chain):
-        factor.layer.set_weights(factor.weights)
+        try:
+            factor.layer.set_weights(factor.weights)
+        except ValueError as error:
+            raise UserError(
+                f"layer '{factor.layer.name}' cannot be made again: its weights are not those that its class makes, as "
+                "after quantize(); give the model as it was before"
+            ) from error
         if isinstance(factor.layer, keras.layers.Normalization):
             factor.layer.finalize_state()
     return result

@@ -15,6 +15,7 @@ from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import METRICS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import change
+from rankline.src.dse.outgoing import for_markdown
 from rankline.src.dse.plan import Plan
 
 
@@ -23,7 +24,7 @@ class Card:
     """What a page says beyond the model itself.
 
     made: how the model was made, in a sentence; before, after: the trials of the original and the compressed model;
-    notes: paragraphs on the data and on unchanged layers.
+    notes: paragraphs on the data and on unchanged layers. The texts are plain: ``text`` escapes them.
     """
 
     title: str
@@ -45,9 +46,9 @@ class Card:
         measure: what the models are judged by.
         """
         lines = [
-            f"# {self.title}, compressed",
+            f"# {for_markdown(self.title)}, compressed",
             "",
-            self.made,
+            for_markdown(self.made),
             "",
             "| | original | compressed | change |",
             "|---|---|---|---|",
@@ -55,7 +56,7 @@ class Card:
             *self._scores(test, original_test, measure),
             "",
             *_uncounted(model),
-            *(line for note in self.notes for line in (note, "")),
+            *(line for note in self.notes for line in (for_markdown(note), "")),
             *(how_to_load(model) if plan else []),
             *_layers(plan),
         ]
@@ -102,7 +103,7 @@ def _layers(plan: Plan) -> list[str]:
     shaped = any(one.shape for one in plan.values())
     head = ["layer", "method", "ranks", *(["tensor shape"] if shaped else [])]
     rows = [
-        [path, one.method, " ".join(map(str, one.ranks)), *([one.shape or ""] if shaped else [])]
+        [for_markdown(path), one.method, " ".join(map(str, one.ranks)), *([one.shape or ""] if shaped else [])]
         for path, one in plan.items()
     ]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

@@ -46,6 +46,8 @@ _COLUMNS = [
 
 Computed = tuple[Space, Sequence["Lines"]]
 
+_RANKS_AT_A_TIME = 100_000
+
 _DIGESTS_AT_A_TIME = 1000
 """Below SQLite's limit on parameters."""
 
@@ -141,8 +143,9 @@ def _insert_spaces(connection: Connection, missing: dict[str, Computed]) -> dict
 
 def _extend_ranks(connection: Connection, cap: int) -> None:
     known = connection.execute(select(func.max(rank.c.r))).scalar() or 0
-    if cap > known:
-        connection.execute(insert(rank), [{"r": r} for r in range(known + 1, cap + 1)])
+    for first in range(known + 1, cap + 1, _RANKS_AT_A_TIME):
+        last = min(first + _RANKS_AT_A_TIME - 1, cap)
+        connection.execute(insert(rank), [{"r": r} for r in range(first, last + 1)])
 
 
 def _insert_lines(connection: Connection, spaces: Sequence[tuple[int, Sequence[Lines]]]) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.json_file import MOST_BYTES, check_regular, parsed
+from rankline.src.dse.keras_model.keras2.graph import modern_model
 from rankline.src.dse.keras_model.reader import KEPT_BECAUSE, READERS
 
 ENDINGS = (".keras", ".h5", ".hdf5")
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+NOW = "3"
+"""The version of Keras that is meant where a file says none."""
+
+MOST_EXPANSION = 20
+"""How many times its size a .keras file may unpack to; Keras itself doesn't compress."""
 
 CODE_CARRIERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
 """Classes that run code from the file they are saved in, or from another that it names."""
@@ -47,24 +56,76 @@ class SavedLayer:
         return not self.is_stock or self.class_name in {*READERS, *KEPT_BECAUSE}
 
 
-def saved_configuration(path: Path, possible: str) -> dict[str, Any]:
-    """The configuration of a .keras or HDF5 file. ``possible`` ends the error where there is no such file.
+@dataclass(frozen=True)
+class SavedModel:
+    """A model as its file describes it: its configuration for Keras 3, and the version of Keras that wrote it.
+
+    is_hdf5: whether the file is HDF5, whatever its name ends in.
+    """
+
+    config: dict[str, Any]
+    keras_version: str
+    is_hdf5: bool
+
+    @property
+    def is_old(self) -> bool:
+        """Whether Keras 2 or 1 wrote it."""
+        return self.keras_version.partition(".")[0] in ("1", "2")
+
+
+def saved_model(path: Path, possible: str) -> SavedModel:
+    """The model in a .keras or HDF5 file. ``possible`` ends the error where there is no such file.
 
     Raises UserError where there is no model, and for one that would run code from a file.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no file '{path}'; {possible}")
     try:
-        config = json.loads(_config_text(path))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        check_regular(path)
+    except UserError as error:
+        raise UserError(f"cannot read the model '{path}': {error}; {possible}") from error
+    with path.open("rb") as file:
+        is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    try:
+        text, version = _in_hdf5(path) if is_hdf5 else _in_archive(path)
+    except (OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        if isinstance(error, UserError):
+            raise UserError(f"'{path}' {error}") from error
+        raise _no_model(path) from error
+    try:
+        config = parsed(text)
+    except UserError as error:
         raise UserError(
-            f"'{path}' holds no Keras model (weights alone are not enough); save one with model.save('NAME.keras')"
+            f"the configuration in '{path}' is {error}; save the model with model.save('NAME.keras')"
         ) from error
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise _no_model(path)
     carriers = sorted(CODE_CARRIERS & {str(one.get("class_name")) for one in objects_in(config)})
     if carriers:
         raise UserError(f"'{path}' has a {carriers[0]}, which would run code from a file; {OWN_WAY}")
-    found: dict[str, Any] = config
-    return found
+    found = SavedModel(config, version, is_hdf5)
+    if not found.is_old:
+        return found
+    try:
+        return replace(found, config=modern_model(config))
+    except UserError as error:
+        raise cannot_load_old(path, found, str(error)) from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise cannot_load_old(path, found, "its configuration is not one of Keras") from error
+
+
+def cannot_load_old(path: Path, saved: SavedModel, reason: str) -> UserError:
+    """The error for a model of Keras 2 that can't be loaded, with what to do."""
+    return UserError(
+        f"'{path}' was written by Keras {saved.keras_version}, and Keras 3 cannot load it: {reason}; build the model "
+        "with Keras 3 in a function of your own that ends in model.load_weights, and give package.module:function"
+    )
+
+
+def _no_model(path: Path) -> UserError:
+    return UserError(
+        f"'{path}' holds no Keras model (weights alone are not enough); save one with model.save('NAME.keras')"
+    )
 
 
 def objects_in(config: Any) -> Iterator[dict[str, Any]]:
@@ -146,13 +207,48 @@ def _kernel(
     return (*sizes, int(channels * share), outputs)
 
 
-def _config_text(path: Path) -> str | bytes:
-    """The JSON text that a saved model is rebuilt from."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return archive.read("config.json")
+def _in_archive(path: Path) -> tuple[bytes, str]:
+    """The configuration (JSON) in a .keras file, and the version of Keras. Raises UserError for a bomb."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {one.filename: one for one in archive.infolist()}
+        stored = sum(one.compress_size for one in entries.values())
+        if sum(one.file_size for one in entries.values()) > MOST_EXPANSION * stored + MOST_BYTES:
+            raise UserError(f"unpacks to more than {MOST_EXPANSION} times its size; save the model with model.save")
+        if entries["config.json"].file_size > MOST_BYTES:
+            raise UserError(
+                f"has a configuration of more than {MOST_BYTES // 2**20} MiB; save the model with model.save"
+            )
+        metadata = archive.read("metadata.json") if "metadata.json" in entries else b"{}"
+        return archive.read("config.json"), _version(parsed(metadata).get("keras_version", NOW))
+
+
+def _in_hdf5(path: Path) -> tuple[str | bytes, str]:
+    """The configuration (JSON) in an HDF5 file, and the version of Keras, which version 1 didn't write."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        text: str | bytes = file.attrs["model_config"]
-    return text
+        text = file.attrs["model_config"]
+        if not isinstance(text, str | bytes):
+            raise KeyError("model_config")
+        return text, _version(file.attrs.get("keras_version", "1"))
+
+
+def layers_with_weights(path: Path) -> list[str]:
+    """The names of the layers whose weights an HDF5 file has, in its order, by which Keras loads them."""
+    import h5py
+
+    def names(group: Any, key: str) -> list[str]:
+        parts = [group.attrs[key]] if key in group.attrs else []
+        while (part := f"{key}{len(parts)}") in group.attrs:  # attributes above 64 KB are split
+            parts.append(group.attrs[part])
+        return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
+
+    with h5py.File(path, "r") as file:
+        weights = file["model_weights"]
+        return [name for name in names(weights, "layer_names") if names(weights[name], "weight_names")]
+
+
+def _version(found: Any) -> str:
+    """A version, which begins with a number."""
+    text = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    return text[:20] if text[:1].isdigit() and text.isprintable() else NOW

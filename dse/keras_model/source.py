@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse import zoo
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model import own_layers
+from rankline.src.dse.keras_model.foreign import foreign_model
 from rankline.src.dse.keras_model.fresh_names import fresh_names
 from rankline.src.dse.keras_model.graph import InputShape, as_shapes
 from rankline.src.dse.keras_model.named_function import FUNCTION, check_function, function_of
@@ -22,12 +25,16 @@ from rankline.src.dse.keras_model.saved import (
     ENDINGS,
     OWN_WAY,
     SavedLayer,
+    SavedModel,
+    cannot_load_old,
+    layers_with_weights,
     objects_in,
-    saved_configuration,
     saved_layers,
+    saved_model,
 )
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.layers_file import layers_of, read_layers
+from rankline.src.dse.outgoing import for_database
 
 if TYPE_CHECKING:
     import keras
@@ -74,7 +81,7 @@ def check_model(source: str) -> tuple[SavedLayer, ...] | None:
     kind = _kind(source)
     _, _, name = source.partition(":")
     if kind == "saved":
-        return saved_layers(saved_configuration(Path(source), _MODEL_MAY_BE))
+        return saved_layers(saved_model(Path(source), _MODEL_MAY_BE).config)
     if kind == "zoo":
         zoo.check_name(name)
     elif kind == "app" and (known := _applications()) and name not in known:
@@ -89,6 +96,8 @@ def _kind(source: str) -> str:
     suffix = Path(source).suffix
     if suffix == ".json":
         raise UserError(f"'{source}' is a layers file, which has no weights; give the model: a .keras or .h5 file")
+    if other := foreign_model(Path(source)):
+        raise UserError(f"'{source}' is {other}; MODEL may be {POSSIBLE}")
     if suffix in ENDINGS:
         return "saved"
     kind, _, name = source.partition(":")
@@ -122,7 +131,8 @@ def network_of(
 def network_name(source: str) -> str:
     """The name of the network of a MODEL string: the file's stem, or what follows the colon."""
     path = Path(source)
-    return path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
+    found = path.stem if path.suffix in (".json", *ENDINGS) else source.partition(":")[2]
+    return for_database(found)
 
 
 def _kernel_params(layer: Layer) -> int:
@@ -179,17 +189,54 @@ def _from_function(source: str) -> keras.Model:
 
 def _saved(path: Path) -> keras.Model:
     """The model of a .keras or HDF5 file. Nothing in the file is run."""
-    config = saved_configuration(path, _MODEL_MAY_BE)
+    saved = saved_model(path, _MODEL_MAY_BE)
     import keras
 
     try:
-        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects_in(config)):
+        if any(str(one.get("registered_name")).startswith(own_layers.PREFIX) for one in objects_in(saved.config)):
             own_layers.register_own_layers()
+        if saved.is_old:
+            return _old(path, saved)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
+        if saved.is_old:
+            raise cannot_load_old(path, saved, _one_line(error)) from error
         raise UserError(f"Keras cannot load '{path}' ({_one_line(error)}); {OWN_WAY}") from error
 
 
+def _old(path: Path, saved: SavedModel) -> keras.Model:
+    """A model of Keras 2, from its repaired configuration and the weights in its file."""
+    import keras
+
+    model = keras.saving.deserialize_keras_object(saved.config, safe_mode=True)
+    if not saved.is_hdf5:
+        model.load_weights(path)
+        return model
+    with TemporaryDirectory() as folder:  # Keras goes by the ending, and TensorFlow wrote HDF5 under others as well
+        named = Path(folder, "model.h5")
+        named.symlink_to(path.absolute())
+        model.load_weights(named)
+    wanted = [one.name for one in model.layers if one.weights]
+    found = layers_with_weights(path)
+    if wanted != found and sorted(wanted) == sorted(found):
+        raise UserError("its weights stand in another order than its layers")
+    return model
+
+
+_NOT_KERAS = (KeyError, IndexError, AttributeError, NameError, AssertionError, RecursionError)
+
+_PYTHON = re.compile(r"indices must be|unhashable|object is not|not subscriptable|not iterable|to unpack|bad operand")
+"""What only Python itself says of a wrong type."""
+
+
 def _one_line(error: Exception) -> str:
-    """Keras's message on one line; of nested errors, the innermost."""
-    return " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:200]
+    """Why a model can't be made: Keras's message on one line; of nested errors, the innermost.
+
+    What Python, zip or HDF5 say stands for a file that Keras didn't write, or that is damaged.
+    """
+    text = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:200]
+    if isinstance(error, OSError | zipfile.BadZipFile | EOFError):
+        return "the file is damaged"
+    if isinstance(error, _NOT_KERAS) or _PYTHON.search(text) or not text:
+        return "its configuration is not one that Keras writes"
+    return text

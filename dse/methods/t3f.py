@@ -92,9 +92,11 @@ def _divisors(number: int) -> list[int]:
 def tensor_shapes(outputs: int, inputs: int, options: Options) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Every pair of factorizations (m, n) that the options allow, fewest cores first."""
     for cores in sorted(set(options.t3f_cores)):
-        for m, n in product(factorizations(outputs, cores), list(factorizations(inputs, cores))):
-            if options.t3f_order == "all" or (list(m) == sorted(m, reverse=True) and list(n) == sorted(n)):
-                yield m, n
+        left, right = factorizations(outputs, cores), factorizations(inputs, cores)
+        if options.t3f_order != "all":
+            left = (m for m in left if list(m) == sorted(m, reverse=True))
+            right = (n for n in right if list(n) == sorted(n))
+        yield from product(left, right)
 
 
 def shape_text(outputs: tuple[int, ...], inputs: tuple[int, ...]) -> str:

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     It is 0, 2 for a user's mistake, 1 for a failure, and 128 + the signal's number where a signal told it to end: 130
     after Ctrl-C. There is no traceback without ``--debug``.
 
-    ``--debug`` and ``--no-color`` may stand anywhere. arguments: None for those of the process.
+    ``--debug``, ``--no-color`` and ``--exact-csv`` may stand anywhere. arguments: None for those of the process.
     """
     from rankline.cli.present.terminal import settle_streams
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -24,8 +25,9 @@ from rankline.cli import (
     study,
 )
 from rankline.cli.present.terminal import has_colours, leave_out_colours
+from rankline.src.dse.outgoing import EXACT_CSV
 
-ANYWHERE = ("--debug", "--no-color")
+ANYWHERE = ("--debug", "--no-color", "--exact-csv")
 """Options that are looked for before a command is."""
 
 app = typer.Typer(
@@ -66,6 +68,9 @@ def _show_version(wanted: bool) -> None:
 def common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     no_color: bool = typer.Option(False, "--no-color", help="No colours, as with NO_COLOR in the environment."),
+    exact_csv: bool = typer.Option(
+        False, "--exact-csv", help="Texts in CSV as they are, also where a spreadsheet would run them as formulas."
+    ),
     version: bool = typer.Option(False, "--version", help="Show the version.", callback=_show_version, is_eager=True),
 ) -> None:
     """Every low-rank factorization of a network's layers, in a database, and compression driven by it."""
@@ -75,6 +80,8 @@ def run(given: Sequence[str]) -> int:
     """Runs a command and returns its exit code; raises what ends it early."""
     if "--no-color" in given or not has_colours():
         leave_out_colours()
+    if "--exact-csv" in given:
+        os.environ[EXACT_CSV] = "1"
     try:
         app(args=[argument for argument in given if argument not in ANYWHERE], prog_name="rankline")
     except SystemExit as ended:

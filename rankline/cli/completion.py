@@ -48,8 +48,8 @@ def among(*names: str) -> Callable[[str], list[str]]:
 
 
 def beginning(names: Iterable[str], start: str) -> list[str]:
-    """The names that begin with ``start``."""
-    return [name for name in names if name.startswith(start)]
+    """The names that begin with ``start``, without those that a terminal can't show as they are."""
+    return [name for name in names if name.startswith(start) and name.isprintable()]
 
 
 def _names(context: typer.Context, sql: str, values: tuple[str, ...] = ()) -> list[str]:

@@ -8,6 +8,7 @@ import traceback
 from contextlib import suppress
 
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.outgoing import for_terminal
 
 
 def told(error: Exception, debug: bool) -> int:
@@ -18,13 +19,25 @@ def told(error: Exception, debug: bool) -> int:
         return 0
     if debug:
         traceback.print_exception(error)
-    code = 2 if isinstance(error, UserError) else 1
-    message = " ".join(str(error).split()) or type(error).__name__
+    shown = _in_a_file(error) or error
+    code = 2 if isinstance(shown, UserError) else 1
+    message = for_terminal(" ".join(str(shown).split())) or type(error).__name__
     hint = "" if code == 2 or debug else " (--debug shows where)"
     print(f"rankline: {message}{hint}", file=sys.stderr)
     if isinstance(error, OSError):
         _discard_output()  # a full disk, perhaps: Python would complain once more when it ends
     return code
+
+
+def _in_a_file(error: Exception) -> UserError | None:
+    """What the system says of a file, or a database that is damaged, in place of an error; None for any other."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return UserError(f"cannot use '{error.filename}': {error.strerror}; give a file that you can read and write")
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from rankline.src.db.backends.damage import damage
+
+    return damage(error)
 
 
 def _discard_output() -> None:

@@ -16,6 +16,7 @@ import typer
 from rankline.cli import completion
 from rankline.cli.present.table import drawn, for_machines
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.outgoing import for_csv, for_terminal
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -57,9 +58,15 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A header and the rows on standard output as they are computed; None is an empty field."""
     import csv
 
+    on_terminal = sys.stdout.isatty()
+
+    def cell(value: Any) -> Any:
+        found = for_csv(for_machines(value))
+        return for_terminal(found) if on_terminal and isinstance(found, str) else found
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([for_machines(value) for value in row] for row in rows)
+    writer.writerow(map(cell, columns))
+    writer.writerows(map(cell, row) for row in rows)
 
 
 def write_table(
@@ -81,7 +88,7 @@ def write_table(
 
 def note(message: str) -> None:
     """A line for people on standard error, so that standard output stays clean."""
-    print(message, file=sys.stderr)
+    print(for_terminal(message), file=sys.stderr)
 
 
 def tell_replaced(model: Path | None, *suffixes: str) -> None:

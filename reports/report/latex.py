@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rankline.src.dse.outgoing import for_terminal
 from rankline.src.reports.report.table import Table
 
 SPECIAL = {
@@ -28,8 +29,6 @@ SPECIAL = {
     "·": r"$\cdot$",
     "→": r"$\to$",
     "…": r"\ldots{}",
-    "\u2028": " ",
-    "\n": " ",
 }
 
 GRAPHICS = (".pdf", ".png")
@@ -41,8 +40,8 @@ PAGE_ROWS = 60
 
 
 def escaped(text: str) -> str:
-    """The text, escaped so that LaTeX shows it unchanged."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+    """The text in one line, escaped so that LaTeX shows it unchanged."""
+    return "".join(SPECIAL.get(character, character) for character in for_terminal(" ".join(text.split())))
 
 
 def latex(table: Table) -> str:

@@ -13,6 +13,7 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.metric import FLOPS, METRICS
 from rankline.src.dse.network_cost import uncounted_sentence
 from rankline.src.dse.numbers import percent
+from rankline.src.dse.outgoing import for_csv
 from rankline.src.dse.whole_file import write_texts
 from rankline.src.reports.report.html import environment
 
@@ -97,7 +98,7 @@ def as_csv(found: Found) -> str:
     names = ("params", "fm", "flops", "memory_bytes", "damage", "gap", *keys_of(measure_of(found)))
     writer.writerow(["metric", "keep", *names, "fit_seconds", "file", "is_whole"])
     for point in found["points"]:
-        values = [point[name] for name in (*names, "fit_seconds", "file")]
+        values = [for_csv(point[name]) for name in (*names, "fit_seconds", "file")]
         writer.writerow([metric_name(point), share_of(point), *values, not found["uncounted"]])
     return text.getvalue()
 

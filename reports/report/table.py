@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankline.src.dse.numbers import MISSING, count
+from rankline.src.dse.outgoing import for_csv
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ class Table:
         ]
 
     def csv(self) -> str:
-        """The rows as CSV, with the keys as header and empty cells for None."""
+        """The rows as CSV, with the keys as header and empty cells for None; texts as ``for_csv`` makes them."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [one.key for one in self.columns], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({key: for_csv(value) for key, value in row.items()} for row in self.rows)
         return text.getvalue()
 
     def as_dict(self) -> dict[str, Any]:

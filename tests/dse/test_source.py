@@ -65,7 +65,7 @@ class TestLayersFile:
         ("text", "message"),
         [
             ("name: l1", "is not JSON"),
-            ("\udcff", "is not JSON"),
+            ("\udcff", "is not UTF-8 text"),
             ('{"name": "l1"}', "is a JSON dict"),
             ("[]", "has no layers"),
             ("[3]", "entry 1 is 3"),
@@ -247,7 +247,7 @@ class TestNames:
             ("app:resnet", "Possible: .*ResNet50"),
             ("zoo:lenet", "unknown zoo network 'lenet'; did you mean 'lenet5'"),
             ("app:", "does not name a model; possible:"),
-            ("resnet.onnx", "possible: a .keras or .h5 file"),
+            ("resnet.onnx", "is an ONNX model: .* MODEL may be a .keras or .h5 file"),
             ("resnet", "layers file"),
             ("a b:c", "does not name"),
         ],

@@ -103,7 +103,7 @@ POSSIBLE_MODEL = "MODEL may be a .keras or .h5 file, app:ResNet50, zoo:lenet5, p
 MODELS = {
     "absent.keras": f"there is no file 'absent.keras'; {POSSIBLE_MODEL}",
     "absent.h5": f"there is no file 'absent.h5'; {POSSIBLE_MODEL}",
-    "net.onnx": "'net.onnx' does not name a model; possible: a .keras or .h5 file",
+    "net.onnx": "'net.onnx' is an ONNX model: write its layers into a layers file to explore it",
     "weights.keras": "'weights.keras' holds no Keras model (weights alone are not enough)",
     "zoo:lenet": "unknown zoo network 'lenet'; did you mean 'lenet5'?",
     "app:ResNet51": "unknown application 'ResNet51'; did you mean 'ResNet5",

@@ -12,13 +12,13 @@ import pytest
 
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.outgoing import for_markdown
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.images import BROWSERS, check_images, file_stem, write_images
 from rankline.src.reports.figures.theme import blank
 from rankline.src.reports.report.content import content
 from rankline.src.reports.report.formats import WRITERS, write_as
 from rankline.src.reports.report.latex import included
-from rankline.src.reports.report.markdown import escaped
 from tests.reports.conftest import HOSTILE, LAYERS
 
 HAS_BROWSER = any(shutil.which(name) for name in BROWSERS)
@@ -72,7 +72,7 @@ def test_hostile_names_are_text_in_markdown_and_latex(compressed: Database, tmp_
     text = written(compressed, tmp_path / "r.md")
     assert r"a\</script\>\<img src=x onerror=alert(1)\>" in text
     assert not any("<" in line.replace(r"\<", "") for line in text.splitlines())
-    assert escaped("a|b\n`c`") == r"a\|b \`c\`"
+    assert for_markdown("a|b\n`c`") == r"a\|b \`c\`"
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith(" |") for line in tables), "no name ends a line"
     latex = written(compressed, tmp_path / "r.tex")

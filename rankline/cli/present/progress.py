@@ -21,6 +21,7 @@ from rankline.cli.output import note
 from rankline.cli.present.terminal import console
 from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import percent, si
+from rankline.src.dse.outgoing import for_terminal
 
 if TYPE_CHECKING:
     from rankline.src.compress.runs.settings import Settings
@@ -38,17 +39,18 @@ def bar(unit: str, label: str = "") -> Iterator[Report]:
     Yields the function that moves it: (label, done, total). A new total, or less done than before, starts a new part;
     a total of 0 is unknown, and then a new label does. label: of the first part.
     """
-    count = TextColumn("{task.fields[count]}")
-    columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), _TimeLeft()
+    count = TextColumn("{task.fields[count]}", markup=False)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), count, TimeElapsedColumn(), _TimeLeft()
     screen = console(stderr=True)
     screen.soft_wrap = True  # for lines that are written while the bar is shown
     hidden = not screen.is_terminal
     with Progress(*columns, console=screen, transient=True, disable=hidden, speed_estimate_period=SLOWEST) as progress:
-        task = progress.add_task(label, total=None, count="")
-        reached, began, last = (label, 0, 0), perf_counter(), perf_counter()
+        task = progress.add_task(for_terminal(label), total=None, count="")
+        reached, began, last = (for_terminal(label), 0, 0), perf_counter(), perf_counter()
 
         def report(label: str, done: int, total: int) -> None:
             nonlocal reached, began, last
+            label = for_terminal(label)
             now = perf_counter()
             part, before, whole = reached
             if total != whole or done < before or (not total and label != part):

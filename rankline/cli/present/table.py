@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.cli.present.long_table import MOST, Column, lines, narrowest
 from rankline.cli.present.terminal import BAR_WIDTH, bar_of, console
 from rankline.src.dse.numbers import MISSING, percent, si
+from rankline.src.dse.outgoing import for_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,7 +83,7 @@ def drawn(
         values = dict(zip(columns, zip(*body, strict=True), strict=True))
         long = {column: _long(column, values[column], least_important) for column in shown}
         left_out = [column for column in least_important if column in long and _dropped(long, column, screen.width)]
-        screen.print(title, highlight=False, markup=False)
+        screen.print(for_terminal(title), highlight=False, markup=False)
         print(*lines([*long.values()], screen.width), sep="\n")
         return left_out
     draft = _Draft(columns, body, set(least_important), screen.encoding)
@@ -101,7 +102,7 @@ def drawn(
             shown.remove(column)
             left_out.append(column)
             table = draft.table(shown, fold_titles=True)
-    screen.print(title, highlight=False, markup=False)
+    screen.print(for_terminal(title), highlight=False, markup=False)
     screen.print(table)
     return left_out
 
@@ -124,13 +125,13 @@ class _Draft:
         places = [j for j, column in enumerate(self.columns) if column in shown]
         barred = {j for j in places if bars and any(_share(row[j]) is not None for row in self.body)}
         for j in places:
-            title, values = self.columns[j], [row[j] for row in self.body]
+            title, values = for_terminal(self.columns[j]), [row[j] for row in self.body]
             if _is_numeric(values):
                 title = title.replace(" ", "\n") if fold_titles else title
                 table.add_column(escape(title), justify="right", no_wrap=True)
             else:
                 longest = max((len(_cell(value)) for value in values), default=0)
-                room = longest if title in self.whole else min(WORD, longest)
+                room = longest if self.columns[j] in self.whole else min(WORD, longest)
                 table.add_column(escape(title), overflow="fold", min_width=room)
             if j in barred:
                 table.add_column("", width=BAR_WIDTH, no_wrap=True, style="cyan")
@@ -157,7 +158,7 @@ def _is_numeric(values: Sequence[Any]) -> bool:
 def _long(title: str, values: Sequence[Any], whole: Sequence[str]) -> Column:
     texts, numeric = [_text(value) for value in values], _is_numeric(values)
     longest = max(map(len, texts))
-    return Column(title, texts, numeric, longest if numeric or title in whole else min(WORD, longest))
+    return Column(for_terminal(title), texts, numeric, longest if numeric or title in whole else min(WORD, longest))
 
 
 def _dropped(columns: dict[str, Column], one: str, room: int) -> bool:
@@ -181,4 +182,4 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else for_terminal(str(value))

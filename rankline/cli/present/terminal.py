@@ -33,8 +33,8 @@ def settle_streams() -> None:
                 os.close(nowhere)
             setattr(sys, name, open(descriptor, "w", encoding="utf-8"))  # noqa: SIM115
         stream = getattr(sys, name)
-        if not is_unicode(stream.encoding) and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="rankline-plain")
+        if hasattr(stream, "reconfigure"):  # Unicode lacks lone surrogates alone
+            stream.reconfigure(errors="backslashreplace" if is_unicode(stream.encoding) else "rankline-plain")
 
 
 def is_unicode(encoding: str | None) -> bool:
