@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.keras_model.graph import trace
-from rankline.src.dse.keras_model.saved import ENDINGS, saved_configuration
+from rankline.src.dse.keras_model.saved import ENDINGS, saved_model
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,7 @@ def saved_takes(source: str) -> Takes | None:
         return Takes()
     if path.suffix not in ENDINGS:
         return None
-    config = saved_configuration(path, "").get("config")
+    config = saved_model(path, "").config.get("config")
     sides = [config.get(f"{side}_layers") if isinstance(config, Mapping) else None for side in ("input", "output")]
     inputs, outputs = ([str(name) for name in _layer_names(side)] for side in sides)
     return Takes(tuple(map(Slot, inputs)) or Takes.inputs, tuple(map(Slot, outputs)) or Takes.outputs, path.stem)

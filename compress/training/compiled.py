@@ -13,7 +13,7 @@ import keras
 
 from rankline.src.compress.data.takes import Takes
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.keras_model.saved import CODE_CARRIERS, ENDINGS, objects_in, saved_configuration
+from rankline.src.dse.keras_model.saved import CODE_CARRIERS, ENDINGS, objects_in, saved_model
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _in_memory(model: keras.Model) -> dict[str, Any] | None:
 
 def _saved(path: Path) -> dict[str, Any] | None:
     if path.suffix == ".keras":
-        config = saved_configuration(path, "").get("compile_config")
+        config = saved_model(path, "").config.get("compile_config")
     else:
         import h5py
 
