@@ -19,7 +19,7 @@ from rankline.src.reports.explorer.basket_part import _totals
 from rankline.src.reports.report.comparison import compared
 from rankline.src.reports.report.content import content
 from rankline.src.reports.report.formats import WRITERS
-from rankline.src.reports.report.sweep import as_csv, columns_of, page
+from rankline.src.reports.report.sweep import as_csv, page, sweep_columns
 from tests.reports.conftest import HOSTILE, add_run, tried
 
 MISSING = "the FLOPs of kept1 are not known, and not in the sums"
@@ -106,6 +106,6 @@ def test_a_sweep_says_so() -> None:
         "original": {**costs, **scores}, "points": [point], "uncounted": ["kept1"], "network": "net",
         "fine_tuned": False, "methods": ["svd"], "fit": "data", "samples": 5, "labels": False, "damage_unit": "shares",
     }  # fmt: skip
-    assert "FLOPs, at least" in columns_of(found)
+    assert "FLOPs, at least" in sweep_columns(found)
     assert MISSING in page(found)
     assert next(csv.DictReader(io.StringIO(as_csv(found))))["is_whole"] == "False"
