@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import resource
+import sys
 from pathlib import Path
 
 CONTAINER = Path("/sys/fs/cgroup")
@@ -25,3 +27,9 @@ def available_bytes() -> int | None:
     except (OSError, ValueError):
         pass
     return min(free, default=None)
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

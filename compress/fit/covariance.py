@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from rankline.src.compress.data.memory import available_bytes
 from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.fit.products import add_products, less_product
 from rankline.src.compress.model.similarity import MAP_BYTES, fitting_batch
@@ -87,6 +88,7 @@ def covariances(
             raise UserError(f"positions must be a share above 0 and at most 1; got {share}")
     calls = trace(model)
     layers = {path: _layer_at(calls, path) for path in paths}
+    _check_memory(layers)
     moments = _moments(calls, layers)
     places = {index: moment for moment in moments.values() for index in moment.calls}
     share_of = {id(moments[path]): shares[path] for path in moments}
@@ -138,6 +140,18 @@ def _moments(calls: Sequence[Call], layers: Mapping[str, keras.Layer]) -> dict[s
             key = (tuple((calls[index].inputs, calls[index].sources) for index in where), geometry_of(layer))
             found[path] = made.setdefault(key, _Moment(layer, where))
     return found
+
+
+def _check_memory(layers: Mapping[str, keras.Layer]) -> None:
+    """Raises UserError if the sums of these layers would take more memory than is free."""
+    sizes = {path: 8 * _dimensions(layer) ** 2 for path, layer in layers.items()}
+    needed = sum(size for path, size in sizes.items() if _dimensions(layers[path]) <= LARGEST_PATCH)
+    if (free := available_bytes()) is not None and needed > free:
+        widest = max(sizes, key=lambda path: sizes[path])
+        raise UserError(
+            f"the covariances of {len(layers)} layers take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory "
+            f"is free; leave some of the widest out, such as '{widest}' (--exclude)"
+        )
 
 
 def geometry_of(layer: keras.Layer) -> tuple[Any, ...]:

@@ -305,7 +305,9 @@ def test_the_command_tells_what_was_kept_and_lost(run: Run, saved: str) -> None:
     assert re.search(r"note: layer 'hidden': 64 patches of 256 dimensions, fewer than 10 for each", err)
     assert len(re.findall("layer 'hidden'", err)) == 1
     assert "the least possible, by the exact solver" in err
-    assert re.search(r"[\d.]+ s of statistics, [\d.]+ s of allocation, [\d.]+ s of fitting, on 64 samples", err)
+    assert re.search(
+        r"[\d.]+ s of statistics, [\d.]+ s of allocation, [\d.]+ s of fitting, on 64 samples; [\d.]+ GiB of memory", err
+    )
     assert "wrote small.keras, small.plan.json and small.md; run 1 is in rankline.db" in err
     assert cost_of(load_model("small.keras")).flops <= 0.5 * cost_of(load_model(saved)).flops
     assert re.search(r"1 +tiny +budget +success +1", run("runs")[1])

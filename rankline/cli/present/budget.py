@@ -10,6 +10,7 @@ from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
 from rankline.src.compress.budget.run import Budgeted, Point
+from rankline.src.compress.data.memory import peak_bytes
 from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.measure import SCORE, measure_of
 from rankline.src.db.records.runs import TrialRecord
@@ -139,7 +140,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
     seconds = found["seconds"]
     note(
         f"{seconds['statistics']:.1f} s of statistics, {seconds['allocation']:.2f} s of allocation, "
-        f"{seconds['fit']:.1f} s of fitting, on {found['samples']:,} samples"
+        f"{seconds['fit']:.1f} s of fitting, on {found['samples']:,} samples; {peak_bytes() / 2**30:.1f} GiB of memory"
     )
 
 
