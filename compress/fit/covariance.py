@@ -149,8 +149,8 @@ def _check_memory(layers: Mapping[str, keras.Layer]) -> None:
     if (free := available_bytes()) is not None and needed > free:
         widest = max(sizes, key=lambda path: sizes[path])
         raise UserError(
-            f"the covariances of {len(layers)} layers take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory "
-            f"is free; leave some of the widest out, such as '{widest}' (--exclude)"
+            f"the covariances of {len(layers)} layers take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of "
+            f"memory is free; leave some of the widest out, such as '{widest}' (--exclude)"
         )
 
 
