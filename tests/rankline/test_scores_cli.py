@@ -84,7 +84,7 @@ def test_a_regression_is_compressed_judged_and_reported_by_its_own_score(run: Ru
 
     code, out, err = run("runs", "show", "1", "--csv")
     assert out.splitlines()[0].startswith("trial,status,made by,validation mean absolute error,loss")
-    code, out, err = run("runs")
+    code, out, err = run("runs", "--csv")
     assert "mean absolute error 0." in out
     run("runs", "export", "1", "run.json")
     recorded = json.loads(Path("run.json").read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def test_a_regression_is_compressed_judged_and_reported_by_its_own_score(run: Ru
     assert code == 0, err
     assert "test mean absolute error 0." in out
     assert "no accuracy is known" not in err
-    code, out, err = run("runs", "compare", "1", "2")
+    code, out, err = run("runs", "compare", "1", "2", "--csv")
     assert "validation mean absolute error" in out
 
 
