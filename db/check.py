@@ -63,7 +63,7 @@ def check(location: str) -> int:
     Raises UserError if the database can't be opened, RuntimeError if it is damaged: its pages, its schema, rows that
     belong to nothing, or counts that its rows don't add up to.
     """
-    database = open_database(location, create=False)
+    database = open_database(location, create=False, read_only=True)
     with database.engine.connect() as connection:
         for problem in problems(connection):
             raise RuntimeError(f"{location} is damaged: {problem}; go back to a backup")

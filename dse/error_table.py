@@ -64,11 +64,13 @@ class ErrorTable:
 
     def between(self, ranks: Integers) -> tuple[Reals, Reals]:
         """The lowest and highest relative errors (n,) that the configurations (n, ranks) may have: the error itself
-        where it is exact, 0 and the bound where it is a bound."""
+        where it is exact, 0 and the bound where it is a bound, and NaN for an estimate whose limits aren't known."""
         if self.limits:
             low, high = (np.sqrt(limit[ranks[:, 0] - 1]) for limit in self.limits)
             return low, high
         errors = self.errors(ranks)
+        if self.certainty == ESTIMATE:
+            return np.full(len(ranks), np.nan), np.full(len(ranks), np.nan)
         return (errors if self.certainty == EXACT else np.zeros(len(ranks))), errors
 
     def along(self, lines: Lines) -> Curves:

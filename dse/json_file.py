@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, NoReturn
@@ -65,7 +66,9 @@ def parsed(text: bytes | str) -> Any:
         except UnicodeDecodeError as error:
             raise UserError(f"not UTF-8 text (byte {error.start})") from error
     try:
-        found = json.loads(text, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_object)
+        found = json.loads(
+            text, parse_int=_whole, parse_float=_real, parse_constant=_no_number, object_pairs_hook=_object
+        )
     except json.JSONDecodeError as error:
         raise UserError(f"not JSON ({error})") from error
     except RecursionError as error:
@@ -78,6 +81,12 @@ def _whole(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
         raise UserError(f"not sensible JSON (a number of {len(digits):,} digits)")
     return int(digits)
+
+
+def _real(digits: str) -> float:
+    if not isfinite(found := float(digits)):
+        raise UserError(f"not sensible JSON ({short(digits)} is beyond all numbers)")
+    return found
 
 
 def _no_number(name: str) -> NoReturn:

@@ -31,8 +31,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     It has the same suffix. Where ``path`` is a link, the file that it leads to is replaced. Raises UserError if the
     system can't write it, and if ``path`` is a folder, a pipe or a device.
     """
-    check_file(path)
     try:
+        check_file(path)
         with _beside(Path(os.path.realpath(path))) as partial:
             yield partial
     except OSError as error:

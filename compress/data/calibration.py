@@ -88,6 +88,8 @@ def _training_part(
             data = fitting(given, model, task.classifies)
             return each(data.x_train), Calibration(data.name, [], data, data.preparation, task)
         except UserError as error:
+            if aim.is_given:
+                raise
             inputs = shaped_for(model, each(given.x_train), given.name)
             _tell_unused(given.name, error)
             return inputs, Calibration(given.name, [], None, given.preparation)

@@ -88,10 +88,11 @@ def covariances(
             raise UserError(f"positions must be a share above 0 and at most 1; got {share}")
     calls = trace(model)
     layers = {path: _layer_at(calls, path) for path in paths}
-    _check_memory(layers)
     moments = _moments(calls, layers)
     places = {index: moment for moment in moments.values() for index in moment.calls}
-    share_of = {id(moments[path]): shares[path] for path in moments}
+    share_of: dict[int, float] = {}
+    for path, moment in moments.items():
+        share_of[id(moment)] = max(shares[path], share_of.get(id(moment), 0.0))
     rng = np.random.default_rng(seed)
     waiting: dict[int, list[tuple[NDArray[Any], NDArray[np.intp]]]] = {}
     held = 0
@@ -132,25 +133,28 @@ def _moments(calls: Sequence[Call], layers: Mapping[str, keras.Layer]) -> dict[s
     places: dict[int, list[int]] = {}
     for index, call in enumerate(calls):
         places.setdefault(id(call.layer), []).append(index)
+    where = {path: places[id(layer)] for path, layer in layers.items() if _dimensions(layer) <= LARGEST_PATCH}
+    keys = {
+        path: (tuple((calls[index].inputs, calls[index].sources) for index in some), geometry_of(layers[path]))
+        for path, some in where.items()
+    }
+    _check_memory(keys, layers)
     made: dict[tuple[Any, ...], _Moment] = {}
-    found = {}
-    for path, layer in layers.items():
-        if _dimensions(layer) <= LARGEST_PATCH:
-            where = places[id(layer)]
-            key = (tuple((calls[index].inputs, calls[index].sources) for index in where), geometry_of(layer))
-            found[path] = made.setdefault(key, _Moment(layer, where))
-    return found
+    for path, key in keys.items():
+        if key not in made:
+            made[key] = _Moment(layers[path], where[path])
+    return {path: made[key] for path, key in keys.items()}
 
 
-def _check_memory(layers: Mapping[str, keras.Layer]) -> None:
-    """Raises UserError if the sums of these layers would take more memory than is free."""
-    sizes = {path: 8 * _dimensions(layer) ** 2 for path, layer in layers.items()}
-    needed = sum(size for path, size in sizes.items() if _dimensions(layers[path]) <= LARGEST_PATCH)
-    if (free := available_bytes()) is not None and needed > free:
-        widest = max(sizes, key=lambda path: sizes[path])
+def _check_memory(keys: Mapping[str, tuple[Any, ...]], layers: Mapping[str, keras.Layer]) -> None:
+    """Raises UserError if the sums of the layers with these keys would take more memory than is free."""
+    sizes = {key: 8 * _dimensions(layers[path]) ** 2 for path, key in keys.items()}
+    needed, free = sum(sizes.values()), available_bytes()
+    if free is not None and needed > free:
+        widest = max(keys, key=lambda path: sizes[keys[path]])
         raise UserError(
-            f"the covariances of {len(layers)} layers take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of "
-            f"memory is free; leave some of the widest out, such as '{widest}' (--exclude)"
+            f"the covariances of {len(keys)} layers take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
+            f"free; leave the widest out, such as '{widest}'"
         )
 
 

@@ -13,7 +13,7 @@ from rankline.src.compress.runs.watch import ignore_trial
 from rankline.src.compress.training.losses import ScoreFunction, score_name
 from rankline.src.compress.training.task import Task
 from rankline.src.db.database import Database
-from rankline.src.db.records.measure import Measure
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -54,7 +54,10 @@ class Job:
     @property
     def _own(self) -> Measure | None:
         """The user's own score, which a drop is in the units of."""
-        return None if self.metric is None else Measure(score_name(self.metric), is_drop_relative=False)
+        if self.metric is None:
+            return None
+        name = score_name(self.metric)
+        return Measure(f"own {name}" if name == ACCURACY.name else name, is_drop_relative=False)
 
     @property
     def labelled(self) -> Data:

@@ -87,8 +87,9 @@ def _in_memory(model: keras.Model) -> dict[str, Any] | None:
 
 
 def _saved(path: Path) -> dict[str, Any] | None:
-    if path.suffix == ".keras":
-        config = saved_model(path, "").config.get("compile_config")
+    saved = saved_model(path, "")
+    if not saved.is_hdf5:
+        config = saved.config.get("compile_config")
     else:
         import h5py
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from json import JSONDecodeError
 
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -19,7 +20,17 @@ def damage(error: Exception) -> UserError | None:
     """
     if not isinstance(error, _KINDS) and type(error) not in (DatabaseError, sqlite3.DatabaseError):
         return None
+    if not _was_reading(error) or not isinstance(getattr(error, "orig", None) or sqlite3.Error(), sqlite3.Error):
+        return None
     return UserError(
         "what is in the database cannot be read; rankline db check tells whether it is damaged: if so, go back to a "
         "backup"
+    )
+
+
+def _was_reading(error: Exception) -> bool:
+    """Whether the error came from a row or a statement of ours, and not from a file of another kind."""
+    return any(
+        str(frame.f_globals.get("__name__")).startswith("rankline.src.db")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
     )

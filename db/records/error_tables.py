@@ -41,12 +41,12 @@ class LayerErrors:
         return None if table is None else table.error(ranks)
 
     def between(self, ranks: tuple[int, ...], shape: str | None) -> tuple[float, float] | None:
-        """The lowest and highest relative error that a configuration may have; None if no table has its tensor
-        shape."""
+        """The lowest and highest relative error that a configuration may have; None if no table has its tensor shape,
+        and for an estimate whose limits aren't known."""
         if (table := self.spectrum.get(shape)) is None:
             return None
         low, high = table.between(np.array([ranks], np.int64))
-        return float(low[0]), float(high[0])
+        return None if np.isnan(low[0]) else (float(low[0]), float(high[0]))
 
     def of_frame(self, frame: pd.DataFrame, ranks: Sequence[str]) -> dict[str, pd.Series[float]]:
         """The relative errors of the configurations in a data frame with columns ``shape`` and the ranks, and the

@@ -75,7 +75,11 @@ class Measure:
 
     def as_dict(self) -> dict[str, Any]:
         """For a run's settings."""
-        return {"name": self.name, "is_higher_better": self.is_higher_better}
+        return {
+            "name": self.name,
+            "is_higher_better": self.is_higher_better,
+            "is_drop_relative": self.is_drop_relative,
+        }
 
 
 ACCURACY = Measure(is_drop_relative=False)
@@ -92,7 +96,9 @@ class Tested:
 def measure_of(settings: Mapping[str, Any]) -> Measure:
     """What the models of a run with these settings are judged by."""
     kept = settings.get(SCORE)
-    return ACCURACY if kept is None else Measure(str(kept["name"]), bool(kept["is_higher_better"]))
+    if kept is None:
+        return ACCURACY
+    return Measure(str(kept["name"]), bool(kept["is_higher_better"]), bool(kept.get("is_drop_relative", True)))
 
 
 def tested(row: RunRow) -> Tested:

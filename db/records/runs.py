@@ -173,9 +173,10 @@ def record_trial(engine: Engine, run_id: int, record: TrialRecord) -> None:
 
 def reopen_run(engine: Engine, run_id: int) -> None:
     """Sets a run that continues, in this process, back to ``running``."""
-    finish_run(engine, run_id, RUNNING)
+    again = {"status": RUNNING, "process": _this_process(), "accuracy": None, "loss": None, "original_accuracy": None}
+    # At once, or another command could close it in between.
     with writing(engine).begin() as connection:
-        connection.execute(update(run).where(run.c.id == run_id).values(process=_this_process()))
+        connection.execute(update(run).where(run.c.id == run_id).values(**again))
 
 
 def close_dead(engine: Engine) -> None:

@@ -96,7 +96,8 @@ def trace(model: Any, input_shape: InputShape | None = None) -> list[Call]:
     batch = max(spec.shape[0] or 1 for spec in function.inputs)  # above 1 in models made for one size of batch
 
     def entries(specs: Sequence[Any]) -> Shape:
-        return tuple(None if spec.shape[0] is None else -(-spec.shape[0] // batch) for spec in specs)
+        sizes = (spec.shape[0] if spec.shape else batch for spec in specs)  # a single number is one for each sample
+        return tuple(None if size is None else -(-size // batch) for size in sizes)
 
     def visit(node: Any, path: str, given: Sequence[_Tensor]) -> list[_Tensor]:
         specs = _out_specs(node, path, [tensor.spec for tensor in given])
@@ -297,5 +298,7 @@ def _as_declared(node: Any, given: list[Any]) -> list[Any]:
     """The outputs as the model declares them, with the batch of the inputs: for what computes no shapes of its own."""
     import keras
 
-    batch = given[0].shape[0] if given else None
-    return [keras.KerasTensor((x.shape[0] or batch, *x.shape[1:]), dtype=x.dtype) for x in node.outputs]
+    batch = next((x.shape[0] for x in given if x.shape), None)
+    return [
+        keras.KerasTensor((x.shape[0] or batch, *x.shape[1:]) if x.shape else (), dtype=x.dtype) for x in node.outputs
+    ]

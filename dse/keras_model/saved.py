@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -88,7 +89,8 @@ def saved_model(path: Path, possible: str) -> SavedModel:
         is_hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
     try:
         text, version = _in_hdf5(path) if is_hdf5 else _in_archive(path)
-    except (OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
+            zlib.error) as error:  # fmt: skip
         if isinstance(error, UserError):
             raise UserError(f"'{path}' {error}") from error
         raise _no_model(path) from error
@@ -187,7 +189,8 @@ def _entries(one: Mapping[str, Any], path: str) -> Iterator[SavedLayer]:
         "Dense": ([], config.get("units")),
         **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), (config.get("kernel_size"), config.get("filters"))),
     }.get(class_name, (None, None))
-    kernel = _kernel(one, sizes, outputs, Fraction(1, groups)) if is_stock and sizes is not None else None
+    is_known = is_stock and isinstance(sizes, list) and isinstance(groups, int)  # else Keras tells what is wrong
+    kernel = _kernel(one, sizes, outputs, Fraction(1, groups)) if is_known else None
     yield SavedLayer(path, class_name, is_stock, groups, kernel)
 
 
@@ -218,8 +221,12 @@ def _in_archive(path: Path) -> tuple[bytes, str]:
             raise UserError(
                 f"has a configuration of more than {MOST_BYTES // 2**20} MiB; save the model with model.save"
             )
-        metadata = archive.read("metadata.json") if "metadata.json" in entries else b"{}"
-        return archive.read("config.json"), _version(parsed(metadata).get("keras_version", NOW))
+        text = archive.read("config.json")
+        try:
+            metadata = parsed(archive.read("metadata.json")) if "metadata.json" in entries else {}
+        except UserError as error:
+            raise UserError(f"has a metadata.json that is {error}; save the model with model.save") from error
+        return text, _version(metadata.get("keras_version", NOW) if isinstance(metadata, dict) else NOW)
 
 
 def _in_hdf5(path: Path) -> tuple[str | bytes, str]:

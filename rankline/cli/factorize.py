@@ -100,7 +100,7 @@ def factorize(
         ]
         for one in done.layers
     ]
-    whole = FLOPS.titled("whole model", done.after)
+    whole = "whole model" if as_csv else FLOPS.titled("whole model", done.after)
     write_table(
         "1 layer factorized" if len(rows) == 1 else f"{len(rows)} layers factorized",
         [

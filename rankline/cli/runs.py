@@ -100,7 +100,7 @@ def show(
     if as_json:
         write_json([row.as_dict() for row in found])
         return
-    flops = FLOPS.titled("FLOPs", found[0].cost) if found else "FLOPs"
+    flops = FLOPS.titled("FLOPs", found[0].cost) if found and not as_csv else "FLOPs"
     columns = [
         "trial", "status", "made by", f"validation {measure.name}", "loss", "params", flops, "seconds",
         "of these making it",

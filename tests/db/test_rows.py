@@ -45,7 +45,9 @@ def test_a_row_is_the_same_by_name_as_a_dict_and_for_machines(recorded: Database
 
 def test_a_trial_has_the_keys_that_machines_read_in_their_order(recorded: Database) -> None:
     (trial,) = recorded.trials(1)
-    names = "id run number status accuracy loss params fm flops is_whole seconds construct_seconds metric made_by layers"
+    names = (
+        "id run number status accuracy loss params fm flops is_whole seconds construct_seconds metric made_by layers"
+    )
     assert list(trial.as_dict()) == names.split()
     factorized, as_it_was = trial.as_dict()["layers"]
     assert list(factorized) == ["layer", "method", "ranks", "shape", "params", "fm", "flops", "similarity", "error"]

@@ -21,7 +21,8 @@ def modern_model(config: Mapping[str, Any]) -> dict[str, Any]:
     The layers and their order stay; a "/" in their names, which Keras 3 refuses, becomes "_". Raises UserError for
     what Keras 3 has no more, or computes otherwise.
     """
-    return _modern(_renamed(config, _new_names(config)))
+    modern = _modern(_renamed(config, _new_names(config)))
+    return {**modern, **({"compile_config": config["compile_config"]} if "compile_config" in config else {})}
 
 
 def _modern(one: Mapping[str, Any]) -> dict[str, Any]:
