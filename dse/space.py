@@ -155,13 +155,9 @@ class Space:
         where = f"{self.method} on a layer of {self.shape.in_channels} inputs and {self.shape.out_channels} outputs"
         if self.method == "t3f":
             ways = f"--t3f-order aligned, fewer --t3f-cores, {ways}"
-        n_lines = 0
+        n_lines = longest = 0
         for number, branch in enumerate(self._branches()):
-            if max(branch.steps) > most:
-                raise UserError(
-                    f"{where} has {max(branch.steps):,} values of one rank, above max_lines {most:,}; "
-                    f"restrict it with {ways}, or raise --max-lines"
-                )
+            longest = max(longest, *branch.steps)
             n_lines += branch.n_lines
             if n_lines > most and number > MANY_SHAPES:
                 raise UserError(
@@ -171,6 +167,11 @@ class Space:
             raise UserError(
                 f"{where} has {self.n_total:,} configurations on {n_lines:,} lines, above max_lines {most:,}; "
                 f"restrict it with {ways}, or raise --max-lines"
+            )
+        if longest > most:
+            raise UserError(
+                f"{where} has {longest:,} values of one rank, above max_lines {most:,}; restrict it with {ways}, or "
+                "raise --max-lines"
             )
 
 

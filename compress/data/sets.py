@@ -145,11 +145,11 @@ def inputs_of(held: Held, scaling: Scaling | None = None) -> tuple[Array, ...]:
     """
     x, scaling = held.first.x, scaling or Scaling()
     if not all(map(len, x)):
-        raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
+        raise UserError(f"{held.name} has no calibration samples; give some hundreds of the model's inputs")
     _check_one_input(x, held.name, scaling)
     scaled = x if scaling == Scaling() else tuple(map(scaling.apply, x))
     if not all(np.isfinite(one).all() for one in scaled):
-        raise UserError("calibration samples must be finite numbers")
+        raise UserError(f"{held.name}: calibration samples must be finite numbers")
     return scaled
 
 

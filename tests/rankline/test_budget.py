@@ -416,7 +416,7 @@ HALF = ("--calibrate", "digits", "--keep-flops", "0.5")
         ((*HALF[:2], "--sweep", "0.5:0.6:0.1", "--out", "empty.npz"), "empty.npz is a file"),
         (("--calibrate", "nothing.npz", *HALF[2:]), "there is no file nothing.npz"),
         (("--calibrate", "mnits", *HALF[2:]), "did you mean 'mnist'"),
-        (("--calibrate", "empty.npz", *HALF[2:]), "x_train"),
+        (("--calibrate", "empty.npz", *HALF[2:]), "empty.npz has no calibration samples"),
         (("--calibrate", "wide.npz", *HALF[2:]), "calibration samples are of shape (9, 9, 1)"),
         ((*HALF, "--sweep", "0.2:0.9:0.1"), "a budget or a sweep, not both"),
         ((*HALF, "--exclude", "cnov"), "unknown layer 'cnov'; did you mean 'conv'"),

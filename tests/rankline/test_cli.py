@@ -186,7 +186,7 @@ MISTAKES = [
     (("compress", "net.json", "--data", "digits", "--out", "small.keras"), "layers file, which has no weights"),
     (("compress", "zoo:lenet5", "--data", "digit", "--out", "small.keras"), "did you mean 'digits'"),
     (("compress", "zoo:lenet5", "--data", "digits", "--out", "small.keras"), "takes (28, 28, 1)"),
-    (("compress", "zoo:lenet5", "--data", "own.npz", "--out", "small.keras"), "samples of shape (9, 9, 1)"),
+    (("compress", "zoo:lenet5", "--data", "own.npz", "--out", "small.keras"), "samples of shape (9, 9); model"),
     (("db", "upgrade", "--db", "absent.db"), "no database at"),
 ]
 

@@ -118,7 +118,15 @@ def test_a_run_that_succeeded_has_nothing_to_go_on_with(own: Run) -> None:
 
 def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: pytest.CaptureFixture[str]) -> None:
     model = {"validation_accuracy": 0.9, "test_accuracy": 0.9, **COSTS}
-    found = {"run": 1, "status": "fell short", "trials": 4, "frozen": [], "uncounted": [], "original": model}
+    found = {
+        "own_layers": [],
+        "run": 1,
+        "status": "fell short",
+        "trials": 4,
+        "frozen": [],
+        "uncounted": [],
+        "original": model,
+    }
     write_summary({**found, "compressed": model})
     assert (
         "FELL SHORT: every trial loses more than --max-drop allows; the original was written" in capsys.readouterr().err
@@ -129,7 +137,15 @@ def test_a_baseline_that_falls_short_says_that_the_original_was_written(capsys: 
 
 def test_an_original_that_knows_the_validation_samples_by_heart_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     model = {"validation_accuracy": 0.99, "test_accuracy": 0.97, **COSTS}
-    found = {"run": 1, "status": "success", "trials": 4, "frozen": [], "uncounted": [], "compressed": model}
+    found = {
+        "own_layers": [],
+        "run": 1,
+        "status": "success",
+        "trials": 4,
+        "frozen": [],
+        "uncounted": [],
+        "compressed": model,
+    }
     write_summary({**found, "original": model})
     assert capsys.readouterr().err == ""
     write_summary({**found, "original": {**model, "test_accuracy": 0.9}})

@@ -104,6 +104,7 @@ def test_a_budget_is_shown_as_it_is_printed_with_the_costs_of_its_choices(
     point = {
         "keep": {"flops": keep}, "kept": {"flops": now.flops / total.flops, "params": now.params / total.params},
         "test_accuracy": float(after) / 100, "layers": layers, "damage": 1.0, "gap": 0.0, "solver": "exact",
+        "own_layers": [], "file": None,
     }  # fmt: skip
     write_budget(
         {

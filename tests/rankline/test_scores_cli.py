@@ -70,7 +70,7 @@ def test_a_regression_is_compressed_judged_and_reported_by_its_own_score(run: Ru
         "--epochs",
         "1",
         "--max-drop",
-        "1000",
+        "99",
     )
     code, out, err = run(*compress, "--out", "small.keras")
     assert code == 0, err
@@ -89,7 +89,9 @@ def test_a_regression_is_compressed_judged_and_reported_by_its_own_score(run: Ru
     run("runs", "export", "1", "run.json")
     recorded = json.loads(Path("run.json").read_text(encoding="utf-8"))
     assert recorded["accuracy"] is None
-    assert recorded["settings"]["score"].keys() == {"name", "is_higher_better", "test", "original_test"}
+    assert recorded["settings"]["score"].keys() == {
+        "name", "is_higher_better", "is_drop_relative", "test", "original_test",
+    }  # fmt: skip
     assert all(trial["accuracy"] is None and trial["metric"] > 0 for trial in recorded["trials"])
 
     code, out, err = run("report", "report.html")
@@ -112,7 +114,9 @@ def test_a_run_of_a_score_is_resumed_with_the_options_it_was_asked_with(run: Run
         "--loss", "huber", "--score", "R2Score", "--out", "small.keras", "--json",
     )  # fmt: skip
     assert code == 0, err
-    assert json.loads(out)["score"] == {"name": "R2 score", "is_higher_better": True}
+    assert json.loads(out)["score"] == {
+        "name": "R2 score", "is_higher_better": True, "is_drop_relative": True,
+    }  # fmt: skip
     code, out, err = run("compress", "--resume", "1", "--max-trials", "2", "--json")
     assert code == 0, err
     assert json.loads(out)["trials"] == 2
