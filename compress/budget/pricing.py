@@ -37,6 +37,10 @@ from rankline.src.dse.symbols import layer_shape
 SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 """The shares of a layer's cost at which a method without tables of the outputs' error is decomposed and measured."""
 
+LARGE = 2**20
+LARGE_SHORT_LIST = (0.05, 0.1, 0.2, 0.35, 0.6)
+"""The same for kernels of LARGE weights or more, of which each takes seconds."""
+
 
 def priced(
     damages: Mapping[str, Damage],
@@ -98,7 +102,8 @@ def _measured(
         places = _front(found, curves, costs)
     intercept, slope = found.along(costs[0])
     spent = np.array([intercept[line] + slope[line] * k for line, k in places])
-    below = [np.flatnonzero(spent <= share * original) for share in SHORT_LIST]
+    shares = SHORT_LIST if damage.weights.size < LARGE else LARGE_SHORT_LIST
+    below = [np.flatnonzero(spent <= share * original) for share in shares]
     # The cheapest defines how small the layer can be at all.
     wanted = {int(spent.argmin()), *(int(some[spent[some].argmax()]) for some in below if len(some))}
     places = [places[index] for index in sorted(wanted)]

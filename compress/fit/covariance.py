@@ -224,7 +224,7 @@ class _Moment:
             size = self._places(view)
             for start in range(0, len(chosen), rows):
                 index = np.unravel_index(chosen[start : start + rows], size)
-                chunk = view[index].reshape(-1, len(self.total))
+                chunk = view[index].reshape(-1, len(self.total))  # a copy
                 if self.shift is None:
                     self.shift = chunk.mean(axis=0, dtype=np.float64).astype(chunk.dtype)
                 self.sum += chunk.sum(axis=0, dtype=np.float64)

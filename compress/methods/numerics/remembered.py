@@ -17,7 +17,7 @@ from rankline.src.compress.methods.numerics.tensor import Tensor
 
 Result = TypeVar("Result")
 
-KEPT_BYTES = 2**28
+KEPT_BYTES = 2**26
 """Size limit of the results kept for each function; the least recently used goes first."""
 
 
