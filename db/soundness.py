@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from rankline.src.db.backends.engine import connect, schema_version
 from rankline.src.db.records.networks import LayerRow, layer_row
-from rankline.src.db.records.runs import STATUSES
+from rankline.src.db.records.runs import STATUSES, layer_record
 from rankline.src.db.schema import (
     IDS_PER_SPACE,
     layer,
@@ -27,6 +27,7 @@ from rankline.src.db.schema import (
 )
 from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.error_table import from_bytes
+from rankline.src.dse.methods import METHODS
 from rankline.src.dse.space import Space
 from rankline.src.dse.symbols import layer_shape
 
@@ -170,8 +171,25 @@ def _unreadable_rows(connection: Connection) -> Iterator[str]:
             whole = False
         if not whole or row["status"] not in STATUSES:
             yield f"run {row['id']} can't be read"
+    yield from _unreadable_trials(connection)
     for row in connection.execute(select(spectrum.c.id, spectrum.c.table)).mappings():
         try:
             from_bytes(row["table"])
         except Exception:  # whatever NumPy raises over damaged bytes
             yield f"the errors of spectrum {row['id']} can't be read"
+
+
+def _unreadable_trials(connection: Connection) -> Iterator[str]:
+    """Layers of trials that can't be read, by trial, and names that nothing could be found by."""
+    for row in connection.execute(select(trial_layer)).mappings():
+        try:
+            one = layer_record({**row, "layer": ""}).configuration
+            whole = one is None or (one.method in METHODS and all(isinstance(rank, int) for rank in one.ranks))
+        except (ValueError, TypeError):
+            whole = False
+        if not whole:
+            yield f"a layer of trial {row['trial']} can't be read"
+    for table in (network, layer):
+        for key, name in connection.execute(select(table.c.id, table.c.name)):
+            if not str(name).strip() or "\0" in str(name):
+                yield f"{table.name} {key} has no name"

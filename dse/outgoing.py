@@ -1,6 +1,7 @@
 """Texts that come from files, such as names, made harmless for what shows them: one function for each place.
 
-JSON needs none: it escapes all that isn't ASCII. HTML is escaped by its templates, LaTeX by ``reports.report.latex``.
+JSON needs none: it escapes all that isn't ASCII. HTML is escaped by its templates too, LaTeX by
+``reports.report.latex``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#&~$])")
 
 _FORMULA = re.compile(r"[\t\r\n]|[\s\"'`]*[=+\-@＝＋－＠]")
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|nan)", re.IGNORECASE)
 
 
 def for_terminal(text: str) -> str:
@@ -29,6 +30,11 @@ def _visible(character: str) -> str:
     if character.isprintable() or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def for_html(text: str) -> str:
+    """The text with escapes in place of control characters, line breaks and tabs excepted; templates do the rest."""
+    return text if text.isprintable() else "".join(one if one in "\n\r\t" else _visible(one) for one in text)
 
 
 def for_database(text: str) -> str:
@@ -44,8 +50,10 @@ def for_markdown(text: str) -> str:
 def for_csv(value: Any) -> Any:
     """A text that a spreadsheet would run as a formula begins with an apostrophe, unless EXACT_CSV is set.
 
-    Source: OWASP, "CSV Injection". Numbers, also negative ones, and all other values stay as they are.
+    Control characters, line breaks and tabs excepted, become escapes. Source: OWASP, "CSV Injection". Numbers, also
+    negative ones, and all other values stay as they are.
     """
-    if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value) or EXACT_CSV in os.environ:
+    if not isinstance(value, str) or EXACT_CSV in os.environ:
         return value
-    return f"'{value}"
+    is_formula = _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return for_html(f"'{value}" if is_formula else value)

@@ -12,6 +12,7 @@ import keras
 
 from rankline.src.compress.data.arrays import Array, each, joined
 from rankline.src.compress.data.sets import Data
+from rankline.src.compress.data.takes import fits
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
 
@@ -65,7 +66,7 @@ def shaped_for(model: keras.Model, arrays: Sequence[Array], name: str) -> list[A
         for x, shape in zip(arrays, wanted, strict=False)
     ]
     given = [x.shape[1:] for x in shaped]
-    if len(arrays) != len(wanted) or not all(map(_fits, given, wanted)):
+    if len(arrays) != len(wanted) or not all(map(fits, given, wanted)):
         samples, taken = (", ".join(map(str, some)) for some in ([x.shape[1:] for x in arrays], wanted))
         raise UserError(f"data '{name}' has samples of shape {samples}; model '{model.name}' takes {taken}")
     if any(None in shape for shape in wanted):
@@ -76,10 +77,6 @@ def shaped_for(model: keras.Model, arrays: Sequence[Array], name: str) -> list[A
             f"those of the data: {x} = {inputs}, keras.Model(x, model(x))"
         )
     return shaped
-
-
-def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(given) == len(wanted) and all(w in (None, g) for g, w in zip(given, wanted, strict=True))
 
 
 def _check_folders(data: Data, classes: int) -> None:

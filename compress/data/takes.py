@@ -24,6 +24,11 @@ class Slot:
     shape: Shape = ()
 
 
+def fits(given: Sequence[int], wanted: Shape) -> bool:
+    """Whether a sample of this shape fits one of a model, in which None is any size."""
+    return len(given) == len(wanted) and all(w in (None, g) for g, w in zip(given, wanted, strict=True))
+
+
 @dataclass(frozen=True)
 class Takes:
     """The inputs and outputs of a model. ``model``: its name."""

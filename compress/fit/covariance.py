@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rankline.src.compress.data.memory import available_bytes
+from rankline.src.compress.data.takes import fits
 from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.fit.products import add_products, less_product
 from rankline.src.compress.model.similarity import MAP_BYTES, fitting_batch
@@ -168,7 +169,7 @@ def geometry_of(layer: keras.Layer) -> tuple[Any, ...]:
 def check_samples(model: keras.Model, arrays: Sequence[NDArray[Any]]) -> None:
     """Raises UserError if a batch, an array for each input of the model, doesn't fit the model."""
     given, wanted = [array.shape[1:] for array in arrays], [tuple(x.shape[1:]) for x in model.inputs]
-    if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
+    if len(given) != len(wanted) or not all(map(fits, given, wanted)):
         raise UserError(
             f"calibration samples are of shape {', '.join(map(str, given))}; model '{model.name}' takes "
             f"{', '.join(map(str, wanted))}"
@@ -289,10 +290,6 @@ def _count(samples: Any, size: int) -> int:
         return 0
     batches = [samples] if hasattr(samples, "shape") else samples
     return sum(-(-len(keras.tree.flatten(batch)[0]) // size) for batch in batches)
-
-
-def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(given) == len(wanted) and all(w in (None, g) for g, w in zip(given, wanted, strict=True))
 
 
 def _warn(found: dict[str, Covariance], dimensions: dict[str, int]) -> None:

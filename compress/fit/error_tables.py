@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +15,13 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any
 
-import joblib
 import keras
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from rankline.src.compress.fit.covariance import CalibrationWarning
+from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.methods import DECOMPOSITIONS, get
 from rankline.src.compress.methods.method import Decomposition
 from rankline.src.compress.model.separable import split
@@ -120,15 +119,13 @@ def store_spectra(
     known = {job.layer_id: stored_digests(database.engine, job.layer_id) for job in jobs}
     waiting = [job for job in jobs if known[job.layer_id].get((job.method.name, job.of)) != job.digest]
     found = []
-    with threadpool_limits(1):
-        # The largest first, so that no long one is left to the end.
-        waiting.sort(key=lambda job: -job.kernel.size)
-        work = joblib.Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator_unordered")
-        for job, tables, seconds in work(joblib.delayed(job.run)() for job in waiting):
-            stale = [stored[1] for stored, digest in known[job.layer_id].items() if job.is_stale(stored, digest)]
-            store_errors(database.engine, job.layer_id, job.method.name, job.of, job.digest, tables, stale)
-            found.append(_measured(job, tables, seconds))
-            progress(f"{job.layer} by {job.method.name}", len(found), len(waiting))
+    # The largest first, so that no long one is left to the end.
+    waiting.sort(key=lambda job: -job.kernel.size)
+    for _, (job, tables, seconds) in in_threads(job.run for job in waiting):
+        stale = [stored[1] for stored, digest in known[job.layer_id].items() if job.is_stale(stored, digest)]
+        store_errors(database.engine, job.layer_id, job.method.name, job.of, job.digest, tables, stale)
+        found.append(_measured(job, tables, seconds))
+        progress(f"{job.layer} by {job.method.name}", len(found), len(waiting))
     order = {(job.layer, job.method.name): place for place, job in enumerate(jobs)}
     return sorted(found, key=lambda one: order[one.layer, one.method])
 

@@ -38,10 +38,13 @@ from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
 ROWS_ELEMENTS = 2**25
-"""Elements of a layer's patches used in its fit (128 MiB), at random positions; ..."""
+"""Elements of a layer's patches used in its fit (128 MiB), at random positions."""
+
+MOST_ROWS = 2**18
+"""Patches that are enough where they have few dimensions."""
 
 ROWS_PER_DIMENSION = 10
-"""... but at least this many patches per dimension."""
+"""At least this many patches per dimension, where there are as many."""
 
 
 @dataclass(frozen=True)
@@ -316,7 +319,7 @@ def check_memory(forward: ForwardPass, samples: int) -> None:
 
 def rows_wanted(dimensions: int) -> int:
     """How many patches with this many dimensions are used in a fit."""
-    return max(ROWS_ELEMENTS // dimensions, ROWS_PER_DIMENSION * dimensions)
+    return max(min(ROWS_ELEMENTS // dimensions, MOST_ROWS), ROWS_PER_DIMENSION * dimensions)
 
 
 def fitting_order(calls: Sequence[Call], fitted_layers: Mapping[str, FittedLayer]) -> list[int]:

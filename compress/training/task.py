@@ -16,7 +16,7 @@ import numpy as np
 from rankline.src.compress.data.arrays import Array, Arrays, joined
 from rankline.src.compress.data.classifier import check_classifier, output_activation
 from rankline.src.compress.data.sets import CLASSES, Targets, class_labels
-from rankline.src.compress.data.takes import Slot, Takes, takes_of
+from rankline.src.compress.data.takes import Slot, Takes, fits, takes_of
 from rankline.src.compress.training.compiled import Compiled, by_output, compiled_of
 from rankline.src.compress.training.losses import Metric, loss_of, metric_of, readable
 from rankline.src.compress.training.settings import AS_COMPILED, Aim
@@ -235,10 +235,10 @@ def _check_outputs(names: Any, takes: Takes) -> None:
 def _check_shape(y: Array, slot: Slot, name: str) -> None:
     """Raises UserError for labels that neither have the shape of an output, nor number its classes."""
     given, shape = y.shape[1:], slot.shape
-    if _same(given, shape) or (shape[-1:] == (1,) and _same(given, shape[:-1])):
+    if fits(given, shape) or (shape[-1:] == (1,) and fits(given, shape[:-1])):
         return
     numbers = given[:-1] if given[-1:] == (1,) else given
-    if _same(numbers, shape[:-1]) and (shape[-1] or 0) > 1 and (y == np.floor(y)).all():
+    if fits(numbers, shape[:-1]) and (shape[-1] or 0) > 1 and (y == np.floor(y)).all():
         low, top = int(y.min()), int(y.max())
         if low >= 0 and top < (shape[-1] or 0):
             return
@@ -250,7 +250,3 @@ def _check_shape(y: Array, slot: Slot, name: str) -> None:
         f"data '{name}' has labels of shape {given}; output '{slot.name}' has shape {shape} (or numbers of its "
         f"classes, {shape[:-1]})"
     )
-
-
-def _same(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(given) == len(wanted) and all(w in (None, g) for g, w in zip(given, wanted, strict=True))

@@ -271,7 +271,7 @@ def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
             TrialRecord(
                 **{name: value for name, value in row.items() if name not in COUNTS},
                 cost=replace(_cost(row), is_whole=is_whole),
-                layers=tuple(map(_layer, _rows(connection, query.where(trial_layer.c.trial == row["id"])))),
+                layers=tuple(map(layer_record, _rows(connection, query.where(trial_layer.c.trial == row["id"])))),
                 made_by=made_by.get(str(row["number"]), {}),
             )
             for row in found
@@ -302,7 +302,9 @@ def _no_run(connection: Connection, run_id: int) -> UserError:
     return UserError(f"there is no run {run_id}; the database has runs: {', '.join(known) or 'none'}")
 
 
-def _layer(row: Mapping[str, Any]) -> LayerRecord:
+def layer_record(row: Mapping[str, Any]) -> LayerRecord:
+    """The layer in a row of the table ``trial_layer`` with its name. Raises ValueError and TypeError for damaged
+    text."""
     configuration = None
     if row["method"] is not None:
         configuration = Configuration(row["method"], tuple(json.loads(row["ranks"] or "[]")), row["shape"])

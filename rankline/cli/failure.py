@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -33,6 +34,8 @@ def _in_a_file(error: Exception) -> UserError | None:
     """What the system says of a file, or a database that is damaged, in place of an error; None for any other."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return UserError(f"cannot use '{error.filename}': {error.strerror}; give a file that you can read and write")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"cannot write: {error.strerror}; make room, or write elsewhere")
     if "sqlalchemy" not in sys.modules:
         return None
     from rankline.src.db.backends.damage import damage

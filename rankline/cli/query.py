@@ -247,8 +247,9 @@ def _best(
     if "error" in bounds and None in found.values():
         note("rows without a configuration: none is within the error, or its errors aren't known (explore --errors)")
     for metric, (was, now) in ({} if as_csv else totals or {}).items():
+        saved = percent(1 - now / was if was else None)
         least = "at least " if unknown and metric != "params" else ""
-        print(f"network's {metric}: {least}{was:,} before, {least}{now:,} with these ({percent(1 - now / was)} saved)")
+        print(f"network's {metric}: {least}{was:,} before, {least}{now:,} with these ({saved} saved)")
     if unknown:
         note(uncounted_sentence(unknown))
 

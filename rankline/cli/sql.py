@@ -21,6 +21,9 @@ from rankline.cli.output import (
 )
 from rankline.src.dse.errors import UserError
 
+LONGEST = 50_000
+"""Characters that are read of standard input: a longer statement is refused, however long it is."""
+
 MOST_CELLS, MOST_CHARACTERS = 50_000, 1_000_000
 """What a table for people has at most: rich draws some 10,000 cells a second."""
 
@@ -42,7 +45,10 @@ def sql(
     """
     from rankline.src.db.queries.sql import run_sql
 
-    found = run_sql(db, _standard_input() if statement == "-" else statement, limit_rows, limit_seconds)
+    given = _standard_input() if statement == "-" else statement
+    if not given.isascii() and any("\ud800" <= one <= "\udfff" for one in given):
+        raise UserError("the statement is no text; give one SELECT as UTF-8")
+    found = run_sql(db, given, limit_rows, limit_seconds)
     if as_csv:
         write_csv(found.columns, ([_for_machines(value) for value in row] for row in found.rows))
     elif as_json:
@@ -67,7 +73,7 @@ def sql(
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.read()
+        return sys.stdin.read(LONGEST + 1)
     except UnicodeDecodeError:
         raise UserError("standard input is no text; give one SELECT as UTF-8") from None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse import numbers
+from rankline.src.dse.outgoing import for_html
 from rankline.src.dse.whole_file import write_text
 from rankline.src.reports.report.plotly_script import packed_plotly
 
@@ -47,6 +48,11 @@ def figure_json(figure: go.Figure) -> Markup:
     return Markup(figure.to_json(validate=False, engine="json").translate(UNSAFE))
 
 
+def _harmless(value: Any) -> Any:
+    """What a template shows, without control characters from names."""
+    return for_html(value) if type(value) is str else value
+
+
 def environment() -> Environment:
     """The templates' environment, with autoescaping and filters that format numbers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -56,6 +62,7 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("rankline.src.reports.report"),
         autoescape=True,
+        finalize=_harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

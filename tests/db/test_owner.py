@@ -68,6 +68,18 @@ def test_another_program_s_database_is_refused_before_a_byte_changes(tmp_path: P
         assert contents(tmp_path) == before, name
 
 
+@pytest.mark.parametrize("sql", ["CREATE VIEW v AS SELECT 1", "PRAGMA user_version = 1", "PRAGMA application_id = 7"])
+def test_one_without_tables_is_another_program_s_too(tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "empty.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(sql)
+    before = contents(tmp_path)
+    for command in (READERS | WRITERS).values():
+        with pytest.raises(UserError, match="database of another program"):
+            command(str(path))
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("content", [b"", b"some words, and more of them", b"SQLite format 3\0", bytes(5000)])
 def test_what_only_reads_makes_no_database_of_another_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd.db"

@@ -350,12 +350,12 @@ def test_a_failure_has_exit_code_1_and_its_traceback_only_with_debug(
     explored: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("rankline.src.db.database.Database.spaces", broken)
     code, _, err = explored("spaces")
     assert code == 1
-    assert "No space left on device" in err
+    assert "Input/output error" in err
     assert "Traceback" not in err
     assert "Traceback" in explored("--debug", "spaces")[2]
 
@@ -411,3 +411,10 @@ def test_a_closed_pipe_is_no_error(explored: Run) -> None:
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert done.stdout == "[\n"
     assert "Traceback" not in done.stderr
+
+
+def test_a_network_of_kept_layers_alone_has_nothing_to_save(run: Run) -> None:
+    Path("kept.json").write_text(json.dumps([{"name": "d", "kept_because": "x"}]))
+    assert run("explore", "kept.json", "--db", "kept.db")[0] == 0
+    code, _, err = run("query", "--where", "params_reduction=0.5:", "--db", "kept.db")
+    assert (code, "division" in err) == (0, False), err

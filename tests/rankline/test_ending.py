@@ -198,7 +198,7 @@ def test_ctrl_c_in_the_first_tenths_of_a_second_is_one_line_too(tmp_path: Path) 
         assert (process.returncode, err) in ((130, f"{MESSAGE}\n"), (0, ""))
 
 
-@pytest.mark.parametrize(("where", "code", "told"), [("/dev/full", 1, "No space left on device"), ("pipe", 0, "")])
+@pytest.mark.parametrize(("where", "code", "told"), [("/dev/full", 2, "No space left on device"), ("pipe", 0, "")])
 def test_output_that_cannot_be_written_is_told_once(where: str, code: int, told: str, tmp_path: Path) -> None:
     command = f"'{sys.executable}' -m rankline zoo --json"
     command = f"{command} > {where}" if where != "pipe" else f"{command} | true; exit ${{PIPESTATUS[0]}}"

@@ -11,7 +11,8 @@ import pytest
 
 from rankline.cli.output import note, write_csv
 from rankline.cli.present.table import drawn
-from rankline.src.dse.outgoing import EXACT_CSV, for_csv, for_markdown, for_terminal
+from rankline.src.dse.outgoing import EXACT_CSV, for_csv, for_html, for_markdown, for_terminal
+from rankline.src.reports.report.html import environment
 from rankline.src.reports.report.latex import escaped
 from rankline.src.reports.report.table import Column, Table
 from tests.rankline.conftest import Run
@@ -55,6 +56,13 @@ def test_a_spreadsheet_gets_no_formula(text: str) -> None:
 @pytest.mark.parametrize("value", ["-5", "+1.5e-3", "conv", "a=b", "", 3, -3, -0.5, None, True, "3x3"])
 def test_numbers_and_other_texts_stay_as_they_are(value: object) -> None:
     assert for_csv(value) is value
+
+
+def test_pages_and_csv_hold_no_control_characters_but_line_breaks_and_tabs() -> None:
+    evil = "\x1b[2J\x07a\nb\tc\u202e"
+    assert for_html(evil) == for_csv(evil) == "\\x1b[2J\\x07a\nb\tc\\u202e"
+    shown = environment().from_string("<b title='{{ x }}'>{{ x }}</b>{{ 3 }}").render(x="\x1b<")
+    assert shown == "<b title='\\x1b&lt;'>\\x1b&lt;</b>3"
 
 
 def test_formulas_are_kept_on_request(monkeypatch: pytest.MonkeyPatch) -> None:

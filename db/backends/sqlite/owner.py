@@ -91,7 +91,13 @@ def _is_ours(tables: Collection[str]) -> bool:
 def _read(path: Path, how: str = "mode=ro&immutable=1") -> Found:
     """Immutable: neither locked nor with a log, for which even a reader would make files."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
-        tables = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        objects = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
+        tables = {str(name) for kind, name in objects if kind == "table"}
+        marks = [connection.execute(f"PRAGMA {mark}").fetchone()[0] for mark in ("user_version", "application_id")]
+        if not tables and (objects or any(marks)):
+            raise UserError(
+                f"{path} is a database of another program, though it has no tables; give a new file with --db"
+            )
         stamped = "SELECT version_num FROM alembic_version"
         return tables, connection.execute(stamped).fetchall() if "alembic_version" in tables else []
 
