@@ -201,5 +201,9 @@ def test_a_task_is_told_once_and_recorded_as_plain_values() -> None:
     model = flat(layers.Dense(1), loss="mse", metrics=["mae"])
     with pytest.warns(DataWarning, match="net is trained with mean squared error, judged by mean absolute error"):
         _, task = labelled_for(model, (X, MEAN, X, MEAN))
-    assert json.loads(json.dumps(task.measure.as_dict())) == {"name": "mean absolute error", "is_higher_better": False, "is_drop_relative": True}
+    assert json.loads(json.dumps(task.measure.as_dict())) == {
+        "name": "mean absolute error",
+        "is_higher_better": False,
+        "is_drop_relative": True,
+    }
     assert Task().measure.is_accuracy
