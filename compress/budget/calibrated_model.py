@@ -21,6 +21,7 @@ from rankline.src.compress.budget.allocate import Allocation, Option, allocate
 from rankline.src.compress.budget.damage import damages_of
 from rankline.src.compress.budget.pricing import priced
 from rankline.src.compress.budget.settings import FITS, BudgetSettings
+from rankline.src.compress.data.memory import give_back_large_blocks
 from rankline.src.compress.fit.batch_norm import reestimate_all
 from rankline.src.compress.fit.covariance import check_samples, covariances
 from rankline.src.compress.fit.fitted_layer import Reals, fitted_layers_of, out_of_reach
@@ -78,6 +79,7 @@ class CalibratedModel:
         progress: Progress = no_progress,
         **changes: Any,
     ) -> None:
+        give_back_large_blocks()
         (how,) = with_changes(changes, settings or BudgetSettings())
         self.wanted = tuple(metric(name, what="budget") for name in metrics)
         self.methods = tuple(how.methods or known_methods.METHODS)
