@@ -18,8 +18,6 @@ from rankline.src.dse.symbols import LayerShape, axis_symbols, layer_symbols
 if TYPE_CHECKING:
     import sympy as sp
 
-INT64_MAX = 2**63 - 1
-
 
 @dataclass(frozen=True)
 class Formula:

@@ -25,7 +25,7 @@ from rankline.src.compress.fit.products import add_products, less_product
 from rankline.src.compress.model.similarity import MAP_BYTES, fitting_batch
 from rankline.src.compress.model.surgery import refusal_of
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.keras_model.graph import Call, feature_maps, trace
+from rankline.src.dse.keras_model.graph import Call, feature_maps, places_of, trace
 from rankline.src.dse.layer import conv_out_size
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -91,24 +91,24 @@ def covariances(
     layers = {path: _layer_at(calls, path) for path in paths}
     moments = _moments(calls, layers)
     places = {index: moment for moment in moments.values() for index in moment.calls}
-    share_of: dict[int, float] = {}
+    share_of: dict[_Moment, float] = {}
     for path, moment in moments.items():
-        share_of[id(moment)] = max(shares[path], share_of.get(id(moment), 0.0))
+        share_of[moment] = max(shares[path], share_of.get(moment, 0.0))
     rng = np.random.default_rng(seed)
-    waiting: dict[int, list[tuple[NDArray[Any], NDArray[np.intp]]]] = {}
+    waiting: dict[_Moment, list[tuple[NDArray[Any], NDArray[np.intp]]]] = {}
     held = 0
 
     def settle() -> None:
         nonlocal held
-        moment_of = {id(moment): moment for moment in moments.values()}
-        list(in_threads(partial(moment_of[key].add, maps, single) for key, maps in waiting.items()))
+        list(in_threads(partial(moment.add, views, single) for moment, views in waiting.items()))
         waiting.clear()
         held = 0
 
     def receive(index: int, given: Sequence[Any], output: Any) -> None:
         nonlocal held
         moment, x = places[index], keras.ops.convert_to_numpy(given[0])
-        waiting.setdefault(id(moment), []).append((x, moment.chosen(x, share_of[id(moment)], rng)))
+        view = patches(moment.layer, x)
+        waiting.setdefault(moment, []).append((view, moment.chosen(view, share_of[moment], rng)))
         held += x.nbytes
         if held > MAP_BYTES:
             settle()
@@ -119,11 +119,11 @@ def covariances(
         feature_maps(model, batch, places, receive)
         settle()
         progress("batches looked at", done, total)
-    made: dict[int, Covariance] = {}
+    made: dict[_Moment, Covariance] = {}
     for path, moment in moments.items():
-        if id(moment) not in made:
-            made[id(moment)] = moment.covariance(path)
-    found = {path: made[id(moment)] for path, moment in moments.items()}
+        if moment not in made:
+            made[moment] = moment.covariance(path)
+    found = {path: made[moment] for path, moment in moments.items()}
     _warn(found, {path: _dimensions(layer) for path, layer in layers.items()})
     return found
 
@@ -131,9 +131,7 @@ def covariances(
 def _moments(calls: Sequence[Call], layers: Mapping[str, keras.Layer]) -> dict[str, _Moment]:
     """The sums for each layer, by path; layers that get the same patches, such as the first and the shortcut of a
     residual block, share theirs."""
-    places: dict[int, list[int]] = {}
-    for index, call in enumerate(calls):
-        places.setdefault(id(call.layer), []).append(index)
+    places = places_of(calls)
     where = {path: places[id(layer)] for path, layer in layers.items() if _dimensions(layer) <= LARGEST_PATCH}
     keys = {
         path: (tuple((calls[index].inputs, calls[index].sources) for index in some), geometry_of(layers[path]))
@@ -212,16 +210,15 @@ class _Moment:
         self.sum = np.zeros(_dimensions(self.layer))
         self.total = np.zeros((_dimensions(self.layer),) * 2)
 
-    def chosen(self, x: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.intp]:
-        """The places of a share of the patches of an input map (batch, ...)."""
-        count = prod(self._places(patches(self.layer, x)))
+    def chosen(self, view: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.intp]:
+        """The places of a share of the patches in a view (see ``patches``)."""
+        count = prod(self._places(view))
         return np.arange(count) if share == 1 else rng.choice(count, max(1, round(share * count)), replace=False)
 
-    def add(self, maps: Sequence[tuple[NDArray[Any], NDArray[np.intp]]], single: bool) -> None:
-        """Adds patches of input maps (batch, ...), each at its chosen places."""
+    def add(self, views: Sequence[tuple[NDArray[Any], NDArray[np.intp]]], single: bool) -> None:
+        """Adds the patches in views, each at its chosen places."""
         rows = max(1, CHUNK_ELEMENTS // len(self.total))
-        for x, chosen in maps:
-            view = patches(self.layer, x)
+        for view, chosen in views:
             size = self._places(view)
             for start in range(0, len(chosen), rows):
                 index = np.unravel_index(chosen[start : start + rows], size)

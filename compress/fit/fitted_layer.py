@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from rankline.src.compress.fit.covariance import LARGEST_PATCH, patches
 from rankline.src.compress.model.duplicate import duplicate
 from rankline.src.compress.model.surgery import refusal_of
-from rankline.src.dse.keras_model.graph import Call
+from rankline.src.dse.keras_model.graph import Call, places_of
 
 Reals = NDArray[np.float64]
 
@@ -119,20 +119,12 @@ def _reason(layer: keras.Layer, circular: Collection[int]) -> str | None:
     return None
 
 
-def _places(calls: Sequence[Call]) -> dict[int, list[int]]:
-    """The indices of each layer's calls, by the layer's identity."""
-    places: dict[int, list[int]] = {}
-    for index, call in enumerate(calls):
-        places.setdefault(id(call.layer), []).append(index)
-    return places
-
-
 def _circular(calls: Sequence[Call]) -> set[int]:
     """The identities of layers that can't be fitted to all their calls at once, because a call needs the fit.
 
     They are on a cycle of the graph in which each layer that can be factorized is one node, whatever its calls.
     """
-    places = _places(calls)
+    places = places_of(calls)
     node = [places[id(call.layer)][0] if refusal_of(call.layer) is None else index for index, call in enumerate(calls)]
     edges = [(node[source], node[index]) for index, call in enumerate(calls) for source in call.inputs]
     sources, targets = np.array(edges, int).reshape(-1, 2).T
@@ -153,7 +145,7 @@ def fitted_layers_of(calls: Sequence[Call]) -> dict[str, FittedLayer]:
     for index, call in enumerate(calls):
         for source in call.inputs:
             users[source].append(index)
-    places, circular = _places(calls), _circular(calls)
+    places, circular = places_of(calls), _circular(calls)
     return {
         calls[own[0]].path: _fitted_layer(calls, users, places, own)
         for own in places.values()

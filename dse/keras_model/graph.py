@@ -151,6 +151,14 @@ def _run(node: Any, given: Sequence[Any], layer: Any | None = None) -> list[Any]
     return list(keras.tree.flatten(operation(*args, **kwargs)))
 
 
+def places_of(calls: Sequence[Call]) -> dict[int, list[int]]:
+    """The indices of each layer's calls, by the layer's identity."""
+    places: dict[int, list[int]] = {}
+    for index, call in enumerate(calls):
+        places.setdefault(id(call.layer), []).append(index)
+    return places
+
+
 def peak_elements(calls: Sequence[Call], order: Sequence[int] | None = None) -> int:
     """The most feature-map elements of one sample that a pass through a model's calls holds at once.
 

@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.keras_model.graph import Call, InputShape, Shape, reachable_without, trace
+from rankline.src.dse.keras_model.graph import Call, InputShape, Shape, places_of, reachable_without, trace
 from rankline.src.dse.layer import Layer, layer_from
 
 if TYPE_CHECKING:
@@ -61,12 +61,10 @@ def describe(model: keras.Model, input_shape: InputShape | None = None) -> Model
 
 
 def _layers_in(calls: Sequence[Call]) -> list[Layer]:
-    uses: dict[int, list[int]] = {}
-    for index, call in enumerate(calls):
-        if _matrix_params(call.layer):
-            uses.setdefault(id(call.layer), []).append(index)
     layers = []
-    for indices in uses.values():
+    for indices in places_of(calls).values():
+        if not _matrix_params(calls[indices[0]].layer):
+            continue
         sequential = not reachable_without(calls, set(indices))
         layers += [replace(layer, sequential=sequential) for layer in _read([calls[i] for i in indices])]
     return layers

@@ -47,24 +47,22 @@ class Whitened:
         group = [axis for axis in range(len(axes)) if axis not in rest]
         self.group, self.rest = prod(axes[axis] for axis in group), prod(axes[axis] for axis in rest)
         self.count = min(count, self.group)
-        self.axes = (self.rest, self.group, self.outputs)
+        shape = (self.rest, self.group, self.outputs)
         order = [*rest, *group]
         weights = weights.astype(covariance.dtype)
-        self.weights: Reals = weights.transpose(*order, len(axes)).reshape(self.axes)
+        self.weights: Reals = weights.transpose(*order, len(axes)).reshape(shape)
         image = covariance.reshape(-1, prod(axes)) @ weights.reshape(-1, self.outputs)
-        self.image: Reals = image.reshape(weights.shape).transpose(*order, len(axes)).reshape(self.axes)
+        self.image: Reals = image.reshape(weights.shape).transpose(*order, len(axes)).reshape(shape)
         """S W (rest, group, F)."""
-        both = covariance.reshape(*axes, *axes).transpose(*order, *(len(axes) + axis for axis in order))
-        sizes = [axes[axis] for axis in rest], [axes[axis] for axis in group]
-        self._blocks = both.reshape(*sizes[0], *sizes[1], *sizes[0], *sizes[1])
-        self._sizes = sizes
+        # A view: only the blocks that are asked for are copied.
+        self._blocks = covariance.reshape(*axes, *axes).transpose(*order, *(len(axes) + axis for axis in order))
+        self._rest_sizes, self._group_axes = [axes[axis] for axis in rest], len(group)
         self._firsts: dict[int, tuple[Reals, Reals]] = {}
 
     def _block(self, s: int, t: int) -> Reals:
         """S between the group at place s of the rest and at place t: (group, group)."""
-        rest, group = self._sizes
-        every = [slice(None)] * len(group)
-        first, second = (map(int, np.unravel_index(place, rest)) for place in (s, t))
+        every = [slice(None)] * self._group_axes
+        first, second = (map(int, np.unravel_index(place, self._rest_sizes)) for place in (s, t))
         places: tuple[int | slice, ...] = (*first, *every, *second, *every)
         return np.asarray(self._blocks[places]).reshape(self.group, self.group)
 
@@ -84,12 +82,12 @@ class Whitened:
     @cached_property
     def root(self) -> Reals:
         """R (count x rest)^2, upper triangular, of the patches in the frame, ordered by channel and then the rest."""
-        places = [(s, t) for s in range(self.rest) for t in range(s + 1)]
         frame = self.frame.astype(self.image.dtype)
         turned = np.empty((self.count, self.rest, self.count, self.rest), frame.dtype)
-        for s, t in places:
-            turned[:, s, :, t] = frame.T @ self._block(s, t) @ frame
-            turned[:, t, :, s] = turned[:, s, :, t].T
+        for s in range(self.rest):
+            for t in range(s + 1):
+                turned[:, s, :, t] = frame.T @ self._block(s, t) @ frame
+                turned[:, t, :, s] = turned[:, s, :, t].T
         size = self.count * self.rest
         rotated = turned.reshape(size, size)
         rotated = (rotated + rotated.T) / 2
