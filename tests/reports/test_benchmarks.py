@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.outgoing import for_html
 from rankline.src.reports.figures.times import OURS
 from rankline.src.reports.report.benchmark_times import READERS, measured_times
 from rankline.src.reports.report.benchmarks import read_benchmarks, write_benchmarks
@@ -49,7 +50,7 @@ def test_a_page_has_machine_versions_date_rows_and_times(tmp_path: Path) -> None
     ours, theirs = found.figures["times-1"]["data"]
     assert (ours["name"], ours["x"], theirs["name"], theirs["x"]) == (OURS, [0.5], "NumPy", [1.5])
     assert "name share at, s" in found.text
-    assert " ".join(HOSTILE.split()) + " 0.25 2" in found.text
+    assert f"{for_html(HOSTILE)} 0.25 2" in found.text
     assert "b – –" in found.text
     assert all(address.startswith("#") for address in found.loads)
     assert not {"link", "img"} & set(found.tags)

@@ -12,7 +12,7 @@ import pytest
 
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.outgoing import for_markdown
+from rankline.src.dse.outgoing import for_csv, for_markdown
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.images import BROWSERS, check_images, file_stem, write_images
 from rankline.src.reports.figures.theme import blank
@@ -31,7 +31,7 @@ def written(database: Database, path: Path, run: int | None = 1) -> str:
 def test_the_csv_has_a_row_a_layer_with_the_databases_exact_numbers(compressed: Database, tmp_path: Path) -> None:
     rows = list(csv.DictReader(StringIO(written(compressed, tmp_path / "r.csv"))))
     stored = compressed.layers(HOSTILE)
-    assert [row["name"] for row in rows] == [layer["name"] for layer in LAYERS]
+    assert [row["name"] for row in rows] == [for_csv(layer["name"]) for layer in LAYERS]
     for row, layer in zip(rows, stored, strict=True):
         for key in ("params", "fm", "flops", "in_channels"):
             assert row[key] == ("" if layer[key] is None else str(layer[key]))
