@@ -9,12 +9,21 @@ from math import prod
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.layer import Layer
 
+CONVOLUTION, DEPTHWISE, CORE = "convolution", "depthwise", "core"
+"""The kinds of links: channels mixed under a kernel, each channel by itself, and a core of a TT-matrix."""
+
 
 @dataclass(frozen=True)
 class Link:
-    """One factor: its operation, the shape of its ``weights``, and its feature map's ``sizes`` and ``channels``."""
+    """One factor: its operation and kind, the shape of its ``weights``, and its feature map's ``sizes`` and
+    ``channels``.
+
+    weights: (*kernel, inputs, outputs), (*kernel, channels) of a depthwise link, (left rank, m, n, right rank) of a
+    core.
+    """
 
     operation: str
+    kind: str
     weights: tuple[int, ...]
     sizes: tuple[int, ...]
     channels: int
@@ -43,7 +52,7 @@ def whole(layer: Layer) -> Link:
 def convolution(kernel: tuple[int, ...], inputs: int, outputs: int, sizes: tuple[int, ...]) -> Link:
     """A convolution, or a dense layer if the kernel has no axes."""
     name = f"{'×'.join(map(str, kernel))} convolution" if kernel else "dense"
-    return Link(name, (*kernel, inputs, outputs), sizes, outputs)
+    return Link(name, CONVOLUTION, (*kernel, inputs, outputs), sizes, outputs)
 
 
 def pointwise(layer: Layer, inputs: int, outputs: int, sizes: tuple[int, ...]) -> Link:
@@ -53,7 +62,7 @@ def pointwise(layer: Layer, inputs: int, outputs: int, sizes: tuple[int, ...]) -
 
 def depthwise(kernel: tuple[int, ...], channels: int, sizes: tuple[int, ...]) -> Link:
     """A convolution of each channel with its own kernel."""
-    return Link(f"depthwise {'×'.join(map(str, kernel))}", (*kernel, channels), sizes, channels)
+    return Link(f"depthwise {'×'.join(map(str, kernel))}", DEPTHWISE, (*kernel, channels), sizes, channels)
 
 
 def first_sizes(layer: Layer) -> tuple[int, ...]:

@@ -45,21 +45,23 @@ def plan_from_json(text: str | bytes) -> Plan:
     entries = parsed(text)
     if not isinstance(entries, dict):
         raise UserError(f'expected an object like {{"conv1": {{"method": "svd", "ranks": [8]}}}}; got {short(entries)}')
-    return {layer: _configuration(layer, entry) for layer, entry in entries.items()}
+    return {layer: configuration_from(layer, entry) for layer, entry in entries.items()}
 
 
 def plan_to_json(plan: Mapping[str, Configuration]) -> str:
     """The plan as JSON text, which ``plan_from_json`` reads; without ``shape`` where it is None."""
-    lines = [f"  {json.dumps(layer)}: {json.dumps(_entry(one))}" for layer, one in plan.items()]
+    lines = [f"  {json.dumps(layer)}: {json.dumps(configuration_entry(one))}" for layer, one in plan.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n" if lines else "{}\n"
 
 
-def _entry(one: Configuration) -> dict[str, Any]:
+def configuration_entry(one: Configuration) -> dict[str, Any]:
+    """The configuration as a plan's JSON has it; ``configuration_from`` reads it."""
     entry: dict[str, Any] = {"method": one.method, "ranks": [int(rank) for rank in one.ranks]}
     return entry if one.shape is None else {**entry, "shape": one.shape}
 
 
-def _configuration(layer: str, entry: Any) -> Configuration:
+def configuration_from(layer: str, entry: Any) -> Configuration:
+    """The configuration that a plan's JSON has for a layer. Raises UserError if the entry is not of that form."""
     if not isinstance(entry, dict) or not {"method", "ranks"} <= entry.keys() <= set(FIELDS):
         raise UserError(f"layer '{layer}': expected 'method' and 'ranks' (and 'shape' for t3f); got {short(entry)}")
     method, ranks, shape = (entry.get(field) for field in FIELDS)

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import product
 from math import isqrt, prod
 
-from rankline.src.dse.chain import Link
+from rankline.src.dse.chain import CORE, Link
 from rankline.src.dse.formula import Formula, Polynomials, chain_caps, substitute
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.methods.method import Method, matrix_only
@@ -51,7 +51,7 @@ class T3F(Method):
         for t in reversed(range(len(m))):
             left, right = bounds[t], bounds[t + 1]
             sizes = (*layer.out_size, prod(n[:t]), prod(m[t + 1 :]))
-            yield Link(f"core {t + 1}", (left, m[t], n[t], right), sizes, left * m[t])
+            yield Link(f"core {t + 1}", CORE, (left, m[t], n[t], right), sizes, left * m[t])
 
 
 @cache

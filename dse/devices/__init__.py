@@ -1,0 +1,1 @@
+"""Devices: how long operations take on a user's own hardware."""
