@@ -219,7 +219,8 @@ def _shared_out(batch_size: int, count: int, model: keras.Model) -> int:
 def _compile(model: keras.Model, learning_rate: float, task: Task) -> None:
     optimizer = keras.optimizers.Adam(learning_rate)
     if task.classifies:
-        model.compile(optimizer=optimizer, loss=_loss(model), metrics=["accuracy"])
+        accuracy = keras.metrics.BinaryAccuracy if is_binary(model) else keras.metrics.SparseCategoricalAccuracy
+        model.compile(optimizer=optimizer, loss=_loss(model), metrics=[accuracy("accuracy")])
     elif len(task.losses) == 1:
         model.compile(optimizer=optimizer, loss=loss_of(task.losses[0]))
     else:
@@ -227,6 +228,8 @@ def _compile(model: keras.Model, learning_rate: float, task: Task) -> None:
             keras.tree.pack_sequence_as(model.output, list(some)) for some in (map(loss_of, task.losses), task.weights)
         )
         model.compile(optimizer=optimizer, loss=losses, loss_weights=weights)
+    # TensorFlow traces a training step twice where that makes variables.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _loss(model: keras.Model, reduction: str | None = "sum_over_batch_size") -> keras.losses.Loss:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,31 @@ def rankline(*arguments: str, folder: Path) -> Any:
     return json.loads(done.stdout)
 
 
+def answered(*arguments: str) -> Any:
+    """The same in this process, for commands that compute nothing but counts."""
+    from rankline.cli import main
+
+    out = io.StringIO()
+    with redirect_stdout(out):
+        try:
+            main([*arguments, "--json"])
+        except SystemExit as ended:
+            if ended.code:
+                raise
+    return json.loads(out.getvalue())
+
+
 def lenet5_spaces(folder: Path) -> dict[str, Any]:
     """The spaces of LeNet-5: their counts, a fingerprint of all their lines, and what windows pick from them."""
     database = str(folder / "lenet5.db")
-    rankline("explore", "zoo:lenet5", "--db", database, folder=folder)
+    answered("explore", "zoo:lenet5", "--db", database)
     asked = {
-        layer: rankline("query", layer, method, "--where", window, "--db", database, folder=folder)
+        layer: answered("query", layer, method, "--where", window, "--db", database)
         for layer, (method, window) in WINDOWS.items()
     }
     return {
-        "layers": rankline("layers", "--db", database, folder=folder),
-        "spaces": rankline("spaces", "--db", database, folder=folder),
+        "layers": answered("layers", "--db", database),
+        "spaces": answered("spaces", "--db", database),
         "lines": fingerprints(database),
         "queries": asked,
     }
@@ -108,7 +123,6 @@ def budget(folder: Path) -> dict[str, Any]:
 
 def weights_of(model: Path) -> str:
     """A hash of a saved model's weights, whatever the time in its file."""
-    import io
     import zipfile
 
     import h5py

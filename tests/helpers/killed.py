@@ -19,7 +19,7 @@ from rankline.src.db.database import open_database
 
 SETTINGS = Settings(
     fine_tuning=FineTuning(epochs=1, learning_rate=1e-3, batch_size=64),
-    metric="loss", max_drop=0.0, step=0.1, samples=50, drop_smallest=0.0, max_trials=7, seed=3,
+    metric="loss", max_drop=0.0, step=0.1, samples=50, drop_smallest=0.0, max_trials=4, seed=3,
 )  # fmt: skip
 """The loss may not rise, which no trial of one epoch reaches."""
 

@@ -55,7 +55,7 @@ def test_killed_ten_times_a_run_ends_with_the_same_model_and_trials(
     while kills < KILLS:
         process = processes.Process(target=killed.compressed, args=(network, str(location), first_run(location)))
         process.start()
-        process.join(timeout=moments.uniform(0.2, 4))
+        process.join(timeout=moments.uniform(0.2, 3))
         process.kill()  # which does nothing where it has just ended
         process.join()
         if process.exitcode == -signal.SIGKILL:
