@@ -100,8 +100,8 @@ def _measured(
     else:
         found, curves = with_errors(found, decomposition.spectrum(_turned(damage)))
         places = _front(found, curves, costs)
-    intercept, slope = found.along(costs[0])
-    spent = np.array([intercept[line] + slope[line] * k for line, k in places])
+    lines, ks = np.array(places, np.int64).T
+    spent = found.along(costs[0]).of(lines).at(ks)
     shares = SHORT_LIST if damage.weights.size < LARGE else LARGE_SHORT_LIST
     below = [np.flatnonzero(spent <= share * original) for share in shares]
     # The cheapest defines how small the layer can be at all.

@@ -12,7 +12,7 @@ from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse import methods
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.layer import conv, dense
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import counted
 
 if TYPE_CHECKING:
     from rankline.src.db.records.measure import Measure
@@ -75,7 +75,7 @@ class Settings:
             given: str | Sequence[str] = getattr(self, name)
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         for what, value, possible in (
-            ("objective", self.objective, METRICS),
+            ("objective", self.objective, counted()),
             ("metric", self.metric, JUDGED_BY),
             ("schedule", self.schedule, SCHEDULES),
             ("fit", self.fit, FITS),

@@ -30,7 +30,7 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import counted
 from rankline.src.dse.options import Options
 from tests.helpers import brute
 from tests.helpers.error_tables import made_up
@@ -66,7 +66,7 @@ def test_counts_windows_and_picks_equal_brute_force(database: Database, layer: s
     inside = [one for one in every if one.cost.flops <= most]
     found = database.solutions(layer, method, "net").where(flops=(None, most))
     assert (found.useful(), found.count()) == (len(every), len(inside))
-    for name, metric in METRICS.items():
+    for name, metric in counted().items():
         least = min(inside, key=lambda one: (metric.of(one.cost), one.order))
         assert found.lowest(name).configuration == Configuration(method, least.ranks, least.shape)
         top = min(inside, key=lambda one: (-metric.of(one.cost), one.order))
