@@ -17,13 +17,14 @@ from rankline.src.db.queries.across_methods import best_of_layers, lowest_of, me
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
 from rankline.src.db.queries.windows import Bounds
-from rankline.src.db.records import networks, runs
+from rankline.src.db.records import devices, networks, runs
 from rankline.src.db.records.error_tables import known_errors, known_errors_of_network
 from rankline.src.db.records.networks import LayerRow, NetworkRow, SpaceRow
 from rankline.src.db.records.runs import RunRow, TrialRecord
 from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space, space
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
@@ -222,6 +223,30 @@ class Database:
     def trials(self, run: int) -> list[TrialRecord]:
         """A run's trials, each with its layers' choices. Raises UserError for an unknown run."""
         return runs.trials(self.engine, run)
+
+    def devices(self) -> list[Device]:
+        """Every device by name, without its measurements."""
+        return devices.devices(self.engine)
+
+    def device(self, name: str | None = None) -> Device:
+        """A device (the only one if no name is given) with its measurements. Raises UserError."""
+        if name is not None:
+            return devices.device_named(self.engine, name)
+        known = [one.name for one in self.devices()]
+        if not known:
+            raise UserError("the database has no device yet; add one with: rankline device add NAME --runtime litert")
+        if len(known) > 1:
+            raise UserError(f"the database has {len(known)} devices; choose one with --device: {', '.join(known)}")
+        return devices.device_named(self.engine, known[0])
+
+    def save_device(self, device: Device, replace: bool = False) -> None:
+        """Stores a device with the latencies of all spaces. Raises UserError for a name that is taken, unless the
+        device of that name is to be replaced."""
+        devices.save_device(self.engine, device, replace)
+
+    def remove_device(self, name: str) -> None:
+        """Removes a device and the latencies on it. Raises UserError for an unknown one."""
+        devices.remove_device(self.engine, name)
 
     def network_id(self, name: str | None) -> int:
         """The id of a network, or of the only one if no name is given. Raises UserError."""
