@@ -22,6 +22,8 @@ KINDS = (
     "own along axis",
     "dense",
     "core",
+    "elementwise",
+    "pooling",
 )
 """What operations are told apart by; on a layer with three spatial axes each is a kind of its own (``3-D ..``)."""
 
@@ -57,7 +59,7 @@ class Operation:
     @property
     def is_depthwise(self) -> bool:
         """Whether each channel is convolved by itself."""
-        return "depthwise" in self.kind or "own" in self.kind
+        return any(word in self.kind for word in ("depthwise", "own", "elementwise", "pooling"))
 
 
 @lru_cache(maxsize=4096)
@@ -75,12 +77,18 @@ def chain_operations(shape: LayerShape, method: str, n_ranks: int, tensor_shape:
 
 
 def kept_operation(layer: Layer) -> Operation | None:
-    """The operation of a layer that is kept as it is, where its kind is one of KINDS; None otherwise."""
-    if layer.kind not in ("depthwiseconv1d", "depthwiseconv2d") or not layer.in_size or not layer.out_size:
+    """The operation of a layer that is kept as it is; None where that is none of KINDS."""
+    if not layer.kind.startswith("depthwise") or not layer.in_size or not layer.out_size:
         return None
-    places = layer.positions * prod(layer.out_size)
-    channels = Channels(layer.out_channels)
-    return Operation("depthwise", prod(layer.kernel), layer.positions * prod(layer.in_size), places, channels, channels)
+    return plain_operation(
+        "depthwise", prod(layer.kernel), layer.positions * prod(layer.in_size), layer.positions * prod(layer.out_size),
+        layer.out_channels,
+    )  # fmt: skip
+
+
+def plain_operation(kind: str, taps: int, in_places: int, out_places: int, channels: int) -> Operation:
+    """An operation that works on each channel by itself, without open ranks."""
+    return Operation(kind, taps, in_places, out_places, Channels(channels), Channels(channels))
 
 
 def _layer_of(shape: LayerShape) -> Layer:
