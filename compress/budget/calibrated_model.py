@@ -37,11 +37,14 @@ from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.dse import methods as known_methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
+from rankline.src.dse.devices.latency import LatencyModel
+from rankline.src.dse.devices.network import network_latency, timed_cost
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.keras_model.rest import rest_of
 from rankline.src.dse.metric import metric
-from rankline.src.dse.network_cost import counted_cost, network_cost
+from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -50,6 +53,9 @@ NAMED = 5
 
 PLAIN_WITHIN = 0.02
 """How much more damage a choice may do that plain Keras loads, as a share of the least."""
+
+ROUNDS = 4
+"""The most allocations of one budget, each with the weights of the last."""
 
 LEFT_OUT = "left out by include or exclude"
 
@@ -65,9 +71,12 @@ class CalibratedModel:
     - ``metrics``: the costs that budgets will limit
     - ``settings``, ``changes``: ``BudgetSettings``, and fields of them
     - ``progress``: called as the work advances
+    - ``device``: whose latencies are among the costs; a budget of latency needs one
 
-    ``paths`` are the layers that may change, ``skipped`` the reasons why the others with a kernel may not. Raises
-    UserError if there is nothing to factorize, for unknown names, and for samples that don't fit the model.
+    ``total`` is the cost of the whole model, ``warm`` the same with latencies of layers that run alone; ``untimed`` are
+    the layers that the device has no numbers for. ``paths`` are the layers that may change, ``skipped`` the reasons why
+    the others with a kernel may not. Raises UserError if there is nothing to factorize, for unknown names, and for
+    samples that don't fit the model.
     """
 
     def __init__(
@@ -77,6 +86,7 @@ class CalibratedModel:
         metrics: Sequence[str] = ("flops",),
         settings: BudgetSettings | None = None,
         progress: Progress = no_progress,
+        device: LatencyModel | None = None,
         **changes: Any,
     ) -> None:
         give_back_large_blocks()
@@ -90,9 +100,15 @@ class CalibratedModel:
         shape = describe(model)
         self.model = model = split(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
-        self.costs = {layer.name: counted_cost(layer) for layer in shape.layers}
-        self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
+        self.device = device
+        self.costs = {layer.name: timed_cost(device, layer) for layer in shape.layers}
+        self.warm = network_cost(shape.params, shape.layers)
+        self.untimed: list[str] = []
+        if device is not None:
+            latency, self.untimed = network_latency(device, shape.layers, rest_of(calls))
+            self.warm = replace(self.warm, latency=latency)
+        self.total = self._beside_others(self.warm, shape.params)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
         wanted = Settings(include=tuple(how.include), exclude=tuple(how.exclude))
         chosen = chosen_layers([layer.name for layer in shape.layers], wanted)
@@ -134,7 +150,7 @@ class CalibratedModel:
             self.settings.seed,
             self.progress,
         )
-        return priced(damages, self.layers, self.methods, self.wanted, self.progress)
+        return priced(damages, self.layers, self.methods, self.wanted, self.progress, self.device)
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:
@@ -144,8 +160,8 @@ class CalibratedModel:
 
     @property
     def kept(self) -> Cost:
-        """The cost of everything that has no options."""
-        return self.total - total(some[0].cost for some in self.options.values())
+        """The cost of everything that has no options; latencies as in ``warm``."""
+        return self.warm - total(some[0].cost for some in self.options.values())
 
     def limits(self, budgets: Mapping[str, Keep]) -> dict[str, int]:
         """Budgets as whole numbers (params, FLOPs, bytes of memory), by metric.
@@ -176,11 +192,40 @@ class CalibratedModel:
             raise one_of("budget", unknown[0], possible)
         found: list[Allocation] = []
         for one in budgets:
-            new = allocate(self.options, self.limits(one), self.kept, solver)
+            new = self._allocated(self.options, self.limits(one), solver)
             if found and found[-1].damage < new.damage:
                 new = replace(found[-1], bound=min(new.bound, found[-1].damage))
             found.append(new)
         return [self._preferred(best, self.limits(one), solver) for best, one in zip(found, budgets, strict=True)]
+
+    def _allocated(self, options: Mapping[str, Sequence[Option]], limits: Mapping[str, int], solver: str) -> Allocation:
+        """The choice within limits. What weights take beside others falls with the weights that are left: it is first
+        taken to be the original's, then that of the last choice, which fits all the more."""
+        found, params = None, self.total.params
+        for _ in range(ROUNDS):
+            beside = {
+                path: [replace(one, cost=self._beside_others(one.cost, params)) for one in some]
+                for path, some in options.items()
+            }
+            try:
+                found = allocate(beside, limits, self._beside_others(self.kept, params), solver)
+            except UserError:
+                if found is not None or self.device is None or not self.device.cold_rate(params):
+                    raise
+                params = params // 2  # a smaller network has faster weights
+                continue
+            if self.device is None or self.device.cold_rate(found.cost.params) == self.device.cold_rate(params):
+                break
+            params = found.cost.params
+        if found is None:
+            found = allocate(options, limits, self.kept, solver)
+        return found
+
+    def _beside_others(self, cost: Cost, params: int) -> Cost:
+        """A cost with what its weights take more in a network of ``params`` weights."""
+        if self.device is None or cost.latency is None:
+            return cost
+        return replace(cost, latency=cost.latency + round(self.device.cold_rate(params) * cost.params))
 
     def _preferred(self, best: Allocation, limits: Mapping[str, int], solver: str) -> Allocation:
         """The best choice, or one without layers of our own that is nearly as good."""
@@ -190,7 +235,7 @@ class CalibratedModel:
             path: [one for one in some if not self._needs_own_layers(path, one)] for path, some in self.options.items()
         }
         try:
-            plain = allocate(stock, limits, self.kept, solver)
+            plain = self._allocated(stock, limits, solver)
         except UserError:  # stock layers alone don't fit the budget
             return best
         if plain.damage > (1 + PLAIN_WITHIN) * best.damage:

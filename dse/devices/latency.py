@@ -24,8 +24,15 @@ TERMS = ("each", "mac", "input", "output", "weight")
 ALIGNED = 4
 """Runtimes that pad have slower kernels for numbers of channels that aren't multiples of it (ONNX Runtime's MLAS)."""
 
+BYTES = 4
+"""Of a weight: devices are measured in 32 bits."""
+
 TILED = 8
 """Bit j of a monomial's mask stands for rank j, bit TILED + j for its number of tiles."""
+
+
+class UnmeasuredError(UserError):
+    """A device has no numbers for a kind of operation."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class LatencyModel:
     - ``pads``: whether input channels are too, because ranks are padded with zeros when a model is exported
     - ``call``: picoseconds of a call, whatever it runs
     - ``numbers``: picoseconds in the order of TERMS, by kind of operation (see ``kind_of``)
+    - ``cold``: what each weight takes more, in picoseconds, where so many bytes of others are read between two uses of
+        it: pairs of both, the bytes rising; operations that run alone find their weights in the cache
     """
 
     device: str
@@ -79,6 +88,15 @@ class LatencyModel:
     pads: bool
     call: int
     numbers: tuple[tuple[str, tuple[float, ...]], ...]
+    cold: tuple[tuple[int, float], ...] = ()
+
+    def cold_rate(self, params: int) -> float:
+        """What each weight of a network of ``params`` weights takes more than in an operation that runs alone,
+        in picoseconds: between the measured points linear, beyond them as at the nearest."""
+        if not self.cold:
+            return 0.0
+        sizes, rates = zip(*self.cold, strict=True)
+        return float(np.interp(BYTES * params, sizes, rates))
 
     def kind_of(self, operation: Operation) -> str:
         """The operation's kind; if the runtime pads, with what makes a layer's own channels slower than padded ones."""
@@ -92,14 +110,14 @@ class LatencyModel:
     def polynomial(self, operations: Iterable[Operation]) -> TiledPolynomial:
         """The latency of operations that run one after the other in a model, without the call.
 
-        Raises UserError for a kind of operation that was not measured.
+        Raises UnmeasuredError for a kind of operation that was not measured.
         """
         known = dict(self.numbers)
         found: dict[int, float] = defaultdict(float)
         for operation in operations:
             kind = self.kind_of(operation)
             if kind not in known:
-                raise UserError(
+                raise UnmeasuredError(
                     f"device '{self.device}' has no numbers for the operation '{kind}', only for {', '.join(known)}; "
                     "choose other methods or layers, or measure the device again"
                 )

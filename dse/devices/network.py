@@ -1,0 +1,56 @@
+"""The latency of a whole network on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.latency import LatencyModel, UnmeasuredError
+from rankline.src.dse.devices.operations import Operation, kept_operation, original_operations
+from rankline.src.dse.layer import Layer
+from rankline.src.dse.network_cost import counted_cost
+from rankline.src.dse.symbols import layer_shape
+
+
+def network_latency(
+    device: LatencyModel, layers: Sequence[Layer], rest: Iterable[Operation] = ()
+) -> tuple[int, list[str]]:
+    """Picoseconds of a call that runs the layers as they are, and the names of those that the device can't tell, which
+    are not in it.
+
+    rest: what the network does beside them (see ``keras_model.rest``); kinds that the device lacks are not in it. What
+    weights take more beside those of other layers is not in it either (see ``LatencyModel.cold_rate``).
+    """
+    latency, left_out = device.call, []
+    for operation in rest:
+        with suppress(UnmeasuredError):
+            latency += device.polynomial([operation]).at(())
+    for layer in layers:
+        try:
+            latency += device.polynomial(_operations(layer)).at(())
+        except UnmeasuredError:
+            left_out.append(layer.name)
+    return latency, left_out
+
+
+def timed_cost(device: LatencyModel | None, layer: Layer) -> Cost:
+    """The cost of an original layer, with its latency on a device: 0 where that can't tell it; None without one."""
+    cost = counted_cost(layer)
+    if device is None:
+        return cost
+    try:
+        return replace(cost, latency=device.polynomial(_operations(layer)).at(()))
+    except UnmeasuredError:
+        return replace(cost, latency=0)
+
+
+def _operations(layer: Layer) -> tuple[Operation, ...]:
+    """Raises UnmeasuredError for a kept layer of no known kind."""
+    if not layer.kept_because:
+        return original_operations(layer_shape(layer))
+    kept = kept_operation(layer)
+    if kept is None:
+        raise UnmeasuredError(f"no device has numbers for the layer '{layer.name}' of kind '{layer.kind}'")
+    return (kept,)
