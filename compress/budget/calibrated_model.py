@@ -98,6 +98,7 @@ class CalibratedModel:
         check_samples(model, samples)
         self.samples, self.settings, self.progress = samples, how, progress
         shape = describe(model)
+        self.all_layers = shape.layers
         self.model = model = split(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
         calls = trace(model)
@@ -198,6 +199,10 @@ class CalibratedModel:
             found.append(new)
         return [self._preferred(best, self.limits(one), solver) for best, one in zip(found, budgets, strict=True)]
 
+    def within(self, limits: Mapping[str, int], solver: str = "exact") -> Allocation:
+        """The choice within limits as whole numbers, as ``allocate`` makes it. Raises UserError."""
+        return self._preferred(self._allocated(self.options, limits, solver), limits, solver)
+
     def _allocated(self, options: Mapping[str, Sequence[Option]], limits: Mapping[str, int], solver: str) -> Allocation:
         """The choice within limits. What weights take beside others falls with the weights that are left: it is first
         taken to be the original's, then that of the last choice, which fits all the more."""
@@ -261,6 +266,10 @@ class CalibratedModel:
         method = get(choice.method)
         return method.rough(prod(self.forward.fitted_layers[path].weights_shape)) is not method
 
+    def made(self, plan: Plan) -> keras.Model:
+        """A new model of a plan that is not fitted yet."""
+        return factorize(self.model, plan, known=self._known(plan), progress=self.progress)
+
     def fit(
         self,
         plan: Plan,
@@ -280,7 +289,7 @@ class CalibratedModel:
         settings, progress = settings or FitSettings(seed=self.settings.seed), progress or self.progress
         if fit == "data":
             metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
-            made = factorize(self.model, plan, known=known, progress=progress)
+            made = self.made(plan)
             done = {path: one for path, one in known.items() if not self._is_rough(path, plan[path])}
             return refit(self.model, plan, self.samples, metrics, settings, Start(made, done), self.paths, progress)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}

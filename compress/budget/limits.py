@@ -86,7 +86,8 @@ def budgets_of(keep: Mapping[str, Keep | None], sweep: Mapping[str, Sequence[flo
     if sweep is None:
         if not 1 <= len(given) <= 2:
             raise UserError(
-                "give a budget, or two at once: keep_flops, keep_params, keep_memory (--keep-flops 0.5), or a sweep"
+                "give a budget, or two at once: keep_flops, keep_params, keep_memory, keep_latency (--keep-flops 0.5), "
+                "or a sweep"
             )
         return [given]
     if given:

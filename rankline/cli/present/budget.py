@@ -80,6 +80,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "bytes_on_disk": None if point.file is None else point.file.stat().st_size,
         "own_layers": list(point.delivered.own_layers),
         "fit_seconds": point.fit_seconds,
+        **({} if point.latency is None else {"latency": point.latency.as_dict()}),
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
     }
