@@ -136,6 +136,11 @@ class Space:
         """Number of layers in the chain of a tensor shape's configurations."""
         return methods.get(self.method).factors(self.shape.axes, shape)
 
+    def check_device(self) -> None:
+        """Raises UnmeasuredError if the space's device lacks an operation of the layer or of its chains."""
+        _ = self.original
+        next(self._branches(), None)  # the chains of all tensor shapes have the same kinds of operations
+
     def cost_at(self, one: Configuration) -> Cost | None:
         """The cost of one configuration; None if the space does not contain it."""
         step = self.options.rank_multiple

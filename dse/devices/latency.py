@@ -28,6 +28,10 @@ TILED = 8
 """Bit j of a monomial's mask stands for rank j, bit TILED + j for its number of tiles."""
 
 
+class UnmeasuredError(UserError):
+    """A device has no numbers for a kind of operation."""
+
+
 @dataclass(frozen=True)
 class TiledPolynomial:
     """Integer monomials in the ranks and their numbers of tiles: the sum of coefficients[t] * prod of masks[t]."""
@@ -92,14 +96,14 @@ class LatencyModel:
     def polynomial(self, operations: Iterable[Operation]) -> TiledPolynomial:
         """The latency of operations that run one after the other in a model, without the call.
 
-        Raises UserError for a kind of operation that was not measured.
+        Raises UnmeasuredError for a kind of operation that was not measured.
         """
         known = dict(self.numbers)
         found: dict[int, float] = defaultdict(float)
         for operation in operations:
             kind = self.kind_of(operation)
             if kind not in known:
-                raise UserError(
+                raise UnmeasuredError(
                     f"device '{self.device}' has no numbers for the operation '{kind}', only for {', '.join(known)}; "
                     "choose other methods or layers, or measure the device again"
                 )
