@@ -25,6 +25,7 @@ from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space, space
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.device import Device
+from rankline.src.dse.devices.latency import LatencyModel
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
@@ -34,6 +35,9 @@ from rankline.src.dse.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import keras
+
+DeviceChoice = str | Device | LatencyModel | None
+"""A device by its name in the database, or as it is."""
 
 
 def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
@@ -147,11 +151,12 @@ class Database:
         """All spaces of a network's layers: layer, method, options (JSON), n_total, n_better, n_useful, n_lines."""
         return networks.spaces(self.engine, self.network_id(name))
 
-    def solutions(self, layer: str, method: str, network: str | None = None) -> Solutions:
-        """The lazy query over all configurations of a layer by a method.
+    def solutions(self, layer: str, method: str, network: str | None = None, device: DeviceChoice = None) -> Solutions:
+        """The lazy query over all configurations of a layer by a method, with their latencies on a device if one is
+        named.
 
         ``network`` may be left out if only one network has a layer of that name. Raises UserError on an unknown or
-        ambiguous name.
+        ambiguous name, and if the device has no numbers for the method (see ``Solutions.on``).
         """
         found = self._layer(layer, network)
         if found.kept_because:
@@ -163,7 +168,8 @@ class Database:
         if method not in stored:
             raise one_of(f"method for layer '{layer}'", method, list(stored))
         errors = known_errors(self.engine, found.id, method)
-        return Solutions(self.engine, layer, method, stored[method], found.cost, errors=errors)
+        solutions = Solutions(self.engine, layer, method, stored[method], found.cost, errors=errors)
+        return solutions if device is None else solutions.on(self._model(device))
 
     def best(
         self,
@@ -171,26 +177,35 @@ class Database:
         network: str | None = None,
         within: str = "useful",
         methods: Sequence[str] | None = None,
+        device: DeviceChoice = None,
         **windows: Bounds,
     ) -> dict[str, Solution | None]:
         """For each layer of a network, the configuration with the lowest metric in the windows, over all methods.
 
-        None if no method has one. Windows as in ``Solutions.where``. Raises UserError.
+        None if no method has one. Windows as in ``Solutions.where``; on a device, methods that it has no numbers for
+        are left out with a LeftOutWarning. Raises UserError.
         """
         explored = methods_by_layer(self.spaces(network), methods)
         known = self._all_solutions(self.network_id(network))
         chosen = {layer: [known[layer, one].within(within) for one in names] for layer, names in explored.items()}
-        return best_of_layers(chosen, lowest, windows)
+        return best_of_layers(chosen, lowest, windows, self._model(device))
 
     def best_by_method(
-        self, layer: str, lowest: str = "flops", network: str | None = None, within: str = "useful", **windows: Bounds
+        self,
+        layer: str,
+        lowest: str = "flops",
+        network: str | None = None,
+        within: str = "useful",
+        device: DeviceChoice = None,
+        **windows: Bounds,
     ) -> dict[str, Solution | None]:
         """For each method of a layer, its configuration with the lowest metric in the windows.
 
-        None if it has none or, under an error window, if its errors aren't known. Raises UserError.
+        None if it has none or, under an error window, if its errors aren't known; devices as in ``best``. Raises
+        UserError.
         """
-        by_method = self._by_every_method(layer, network, within)
-        return {method: lowest_of(one, lowest, windows) for method, one in by_method.items()}
+        by_method, model = self._by_every_method(layer, network, within), self._model(device)
+        return {method: lowest_of(one, lowest, windows, model) for method, one in by_method.items()}
 
     def pareto(
         self,
@@ -199,22 +214,29 @@ class Database:
         network: str | None = None,
         within: str = "useful",
         methods: Sequence[str] | None = None,
+        device: DeviceChoice = None,
         **windows: Bounds,
     ) -> list[Solution]:
         """The front of error against costs (params by default), over all methods of a layer or the named ones.
 
-        See ``Solutions.pareto``. Raises UserError if no error is known.
+        See ``Solutions.pareto``; devices as in ``best``. Raises UserError if no error is known.
         """
         by_method = self._by_every_method(layer, network, within)
         for name in methods or []:
             if name not in by_method:
                 raise one_of(f"method for layer '{layer}'", name, list(by_method))
         chosen = [one for name, one in by_method.items() if not methods or name in methods]
-        return pareto_of_layer(layer, chosen, costs or ("params",), windows)
+        return pareto_of_layer(layer, chosen, costs or ("params",), windows, self._model(device))
 
-    def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
-        """A network's original cost, and its cost with one configuration for some of its layers. Raises UserError."""
-        return totals(self.network(network), [row.name for row in self.layers(network)], choice)
+    def totals(
+        self, choice: Mapping[str, Solution], network: str | None = None, device: DeviceChoice = None
+    ) -> tuple[Cost, Cost]:
+        """A network's original cost, and its cost with one configuration for some of its layers.
+
+        With a device, latencies are of a call of the whole network; a LeftOutWarning names layers that it has no
+        numbers for. Raises UserError.
+        """
+        return totals(self.network(network), self.layer_shapes(network), choice, self._model(device))
 
     def runs(self) -> list[RunRow]:
         """Every compression run: id, network, status, started, seed, settings, accuracy, loss, trials."""
@@ -274,6 +296,10 @@ class Database:
             )
             for id, name, method, *stored in found
         }
+
+    def _model(self, device: DeviceChoice) -> LatencyModel | None:
+        found = self.device(device) if isinstance(device, str) else device
+        return found.model if isinstance(found, Device) else found
 
     def _layer(self, name: str, network_name: str | None) -> LayerRow:
         network = None if network_name is None else self.network_id(network_name)

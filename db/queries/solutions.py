@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
@@ -69,7 +69,7 @@ class Solutions:
     errors: LayerErrors | None = None
     error_bounds: tuple[tuple[float | None, float | None], ...] = ()
     kept_in_memory: bool = False
-    device: LatencyModel | None = None
+    device: LatencyModel | None = field(default=None, repr=False)
 
     def where(self, **bounds: Bounds) -> Solutions:
         """Narrowed to windows, each a pair (low, high) with None for an open end.
@@ -95,9 +95,11 @@ class Solutions:
     def on(self, device: LatencyModel | None) -> Solutions:
         """The same with the latency of each configuration on a device, so that windows and picks can be about it.
 
-        Raises UserError where the device has no numbers for the layer. Results do so for the method's chains.
+        Raises UnmeasuredError if the device has no numbers for an operation of the layer or of the method's chains.
         """
-        return replace(self, device=device, original=replace(self.original, latency=self._on(device).original.latency))
+        space = self._on(device)
+        space.check_device()
+        return replace(self, device=device, original=replace(self.original, latency=space.original.latency))
 
     def in_memory(self) -> Solutions:
         """The same configurations with the same answers, from lines recomputed and kept in memory.
@@ -238,6 +240,13 @@ class Solutions:
         bounds = [] if low is None or high is None else equal_levels(low, high, levels)
         return levels_of(lines.spans(of), bounds)
 
+    def meet(self, one: Solution) -> bool:
+        """Whether a configuration of the space is within all windows."""
+        error = inf if one.error is None else one.error
+        return all(_is_between(window.metric.of(one.cost), window.low, window.high) for window in self.windows) and all(
+            _is_between(error, low, high) for low, high in self.error_bounds
+        )
+
     def configuration(self, ranks: Sequence[int], shape: str | None = None) -> Solution:
         """The configuration with these ranks, regardless of set and windows. Raises UserError if there is none."""
         wanted = Configuration(self.method, tuple(ranks), shape)
@@ -368,3 +377,7 @@ class Solutions:
         if self.error_bounds and whole.count():
             least = replace(self, windows=(), error_bounds=()).min_error().error
         return no_solution(what, self.chosen, (one.metric for one in self.windows), self.original, whole, least)
+
+
+def _is_between(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or low <= value) and (high is None or value <= high)

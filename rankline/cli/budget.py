@@ -14,8 +14,8 @@ from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
     DatabaseOption,
-    JsonOption,
     DeviceOption,
+    JsonOption,
     MethodsOption,
     NameOption,
     SeedOption,
@@ -28,7 +28,7 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import FLOPS, counted
+from rankline.src.dse.metric import FLOPS, LATENCY, counted
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
