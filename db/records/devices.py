@@ -111,7 +111,7 @@ def _unpacked(packed: bytes) -> Any:
 
 def _check_new(connection: Connection, name: str, replace: bool) -> None:
     if not replace and connection.execute(select(device_table.c.id).where(device_table.c.name == name)).first():
-        raise UserError(f"the database has a device '{name}' already; give another name (--name), or --replace it")
+        raise UserError(f"the database has a device '{name}' already; give another name, or replace it (--replace)")
 
 
 def _delete(connection: Connection, name: str) -> bool:
