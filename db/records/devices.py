@@ -28,8 +28,8 @@ def save_device(engine: Engine, device: Device, replace: bool = False) -> None:
     Raises UserError for a name that is taken, unless the device of that name is to be replaced, and for a device that
     could not be read back.
     """
+    device_from(device.as_dict())
     row = _row(device)
-    device_of(row)
     with engine.connect() as connection:
         _check_new(connection, device.name, replace)
         spaces = stored_spaces(connection)

@@ -213,7 +213,7 @@ def test_what_could_not_be_read_back_is_not_saved(database: Database) -> None:
         replace(device, fit=Fit(float("nan"), 0.5, 3)),
         replace(device, model=replace(device.model, numbers=())),
     ):
-        with pytest.raises(UserError, match="can't be read: "):
+        with pytest.raises(UserError, match="must be|has no numbers"):
             database.save_device(wrong)
     assert database.devices() == []
 
