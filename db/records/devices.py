@@ -28,8 +28,8 @@ def save_device(engine: Engine, device: Device, replace: bool = False) -> None:
     Raises UserError for a name that is taken, unless the device of that name is to be replaced, and for a device that
     could not be read back.
     """
+    device_from(device.as_dict())
     row = _row(device)
-    device_of(row)
     with engine.connect() as connection:
         _check_new(connection, device.name, replace)
         spaces = stored_spaces(connection)
@@ -111,7 +111,7 @@ def _unpacked(packed: bytes) -> Any:
 
 def _check_new(connection: Connection, name: str, replace: bool) -> None:
     if not replace and connection.execute(select(device_table.c.id).where(device_table.c.name == name)).first():
-        raise UserError(f"the database has a device '{name}' already; give another name (--name), or --replace it")
+        raise UserError(f"the database has a device '{name}' already; give another name, or replace it (--replace)")
 
 
 def _delete(connection: Connection, name: str) -> bool:

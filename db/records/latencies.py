@@ -1,4 +1,8 @@
-"""What makes the latency of each configuration of a space on a device: a few integers, which a view evaluates."""
+"""What makes the latency of each configuration of a space on a device: a few integers, which a view evaluates.
+
+They follow from the device's numbers and the operations of chains, so a change of either needs a migration that writes
+them anew.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 from rankline.src.dse import methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.devices.latency import TERMS, LatencyModel
-from rankline.src.dse.devices.operations import Operation, chain_operations, original_operations
+from rankline.src.dse.devices.operations import Operation, chain_operations, kept_operation, original_operations
 from rankline.src.dse.errors import UserError, short
 from rankline.src.dse.json_file import parsed, read_bytes
 from rankline.src.dse.layer import MOST, MOST_CHARACTERS, Layer, layer_from
@@ -39,6 +39,8 @@ class Measured:
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
         """What the device ran."""
+        if kept := kept_operation(self.layer):
+            return (kept,)
         shape, one = layer_shape(self.layer), self.configuration
         if one is None:
             return original_operations(shape)
@@ -185,7 +187,7 @@ def measured_from(entry: Any) -> Measured:
 def _check_runs(one: Measured) -> None:
     """Raises UserError where there is no such chain of factors."""
     layer, given = one.layer, one.configuration
-    if layer.kept_because:
+    if layer.kept_because and (given is not None or kept_operation(layer) is None):
         raise UserError(f"layer '{layer.name}' was measured; it must be a convolution or a dense layer")
     if given is None:
         return

@@ -14,6 +14,7 @@ from rankline.cli import (
     budget,
     compress,
     demo,
+    device,
     explore,
     factorize,
     maintain,
@@ -55,6 +56,7 @@ app.command("serve")(serve.serve)
 app.command("study")(study.study)
 app.command("bench")(bench.bench)
 app.add_typer(runs.app, name="runs")
+app.add_typer(device.app, name="device")
 app.add_typer(maintain.app, name="db")
 
 

@@ -78,7 +78,8 @@ def _told(one: Measured) -> str:
     if layer.kind == "dense":
         what = f"dense, {channels}" + (f", {layer.positions} positions" if layer.positions > 1 else "")
     else:
-        what = f"{_sizes(layer.kernel)} convolution, {channels}, {_sizes(layer.out_size)} outputs"
+        kind = "depthwise" if layer.kept_because else "convolution"
+        what = f"{_sizes(layer.kernel)} {kind}, {channels}, {_sizes(layer.out_size)} outputs"
     return what if one.configuration is None else f"{what}: {one.configuration}"
 
 

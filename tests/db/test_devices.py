@@ -132,7 +132,7 @@ def test_a_device_is_read_back_as_it_was_saved(database: Database) -> None:
 def test_a_name_is_taken_once_and_replaced_on_request(database: Database) -> None:
     database.explore(LAYERS[:1], name="net")
     database.save_device(made_up_device())
-    with pytest.raises(UserError, match="has a device 'laptop' already; give another name .*--replace"):
+    with pytest.raises(UserError, match="has a device 'laptop' already; give another name, or replace it"):
         database.save_device(made_up_device(tile=8))
     assert database.device().model.tile == 4
     database.save_device(made_up_device(tile=8), replace=True)
@@ -213,7 +213,7 @@ def test_what_could_not_be_read_back_is_not_saved(database: Database) -> None:
         replace(device, fit=Fit(float("nan"), 0.5, 3)),
         replace(device, model=replace(device.model, numbers=())),
     ):
-        with pytest.raises(UserError, match="can't be read: "):
+        with pytest.raises(UserError, match="must be|has no numbers"):
             database.save_device(wrong)
     assert database.devices() == []
 

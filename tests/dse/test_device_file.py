@@ -6,14 +6,16 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rankline.src.dse.devices import version
-from rankline.src.dse.devices.device import device_from, read_device, write_device
+from rankline.src.dse.devices.device import Measured, device_from, read_device, write_device
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.layer import Layer
 from tests.helpers.devices import made_up_device
 from tests.helpers.fuzz import odd_bytes, odd_json
 
@@ -41,6 +43,20 @@ def test_a_prediction_is_the_call_and_the_sum_over_the_chain() -> None:
         latency = device.model.polynomial(one.operations).at(one.ranks)
         assert device.predicted(one) == device.model.call + latency
         assert abs(one.picoseconds / device.predicted(one) - 1) < 0.2
+
+
+def test_a_depthwise_layer_that_is_kept_may_be_measured() -> None:
+    layer = Layer(
+        "kept", "depthwiseconv2d", 8, 8, (3, 3), (6, 6), (6, 6), (1, 1), "same", (1, 1), kept_because="depthwise"
+    )
+    device = replace(made_up_device(), measured=(Measured(layer, None, 2_000_000),))
+    found = device_from(device.as_dict())
+    assert found == device
+    assert [one.kind for one in found.measured[0].operations] == ["depthwise"]
+    entry = device.as_dict()
+    entry["measured"][0]["configuration"] = {"method": "svd", "ranks": [2]}
+    with pytest.raises(UserError, match="layer 'kept' was measured; it must be"):
+        device_from(entry)
 
 
 def changed(path: str, value: Any) -> Callable[[], Any]:
