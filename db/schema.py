@@ -195,6 +195,7 @@ device = _table(
     Column("pads", Integer, nullable=False),
     Column("call_ps", _Count, nullable=False),
     Column("numbers", Text, nullable=False),
+    Column("cold", Text, nullable=False),
     Column("fit_median", _Real, nullable=False),
     Column("fit_p90", _Real, nullable=False),
     Column("fit_count", _Count, nullable=False),

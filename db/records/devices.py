@@ -81,6 +81,7 @@ def device_of(row: Mapping[str, Any]) -> Device:
                 "pads": bool(row["pads"]),
                 "call": row["call_ps"],
                 "numbers": parsed(row["numbers"]),
+                "cold": parsed(row["cold"]),
                 "fit": {name: row[f"fit_{name}"] for name in ("median", "p90", "count")},
                 "measured": _unpacked(row["measured"]) if "measured" in row else [],
             }
@@ -96,6 +97,7 @@ def _row(device: Device) -> dict[str, Any]:
         "pads": int(device.model.pads),
         "call_ps": device.model.call,
         "numbers": json.dumps(entry["numbers"]),
+        "cold": json.dumps(entry["cold"]),
         **{f"fit_{name}": value for name, value in entry["fit"].items()},
         "measured": zlib.compress(json.dumps(entry["measured"]).encode()),
     }

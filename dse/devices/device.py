@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ class Device:
             "pads": model.pads,
             "call": model.call,
             "numbers": {kind: dict(zip(TERMS, values, strict=True)) for kind, values in model.numbers},
+            "cold": [list(pair) for pair in model.cold],
             "fit": {"median": self.fit.median, "p90": self.fit.p90, "count": self.fit.count},
             "measured": [
                 {
@@ -159,6 +161,7 @@ def device_from(entry: Any) -> Device:
             (_checked("numbers", kind), tuple(_time(_of(numbers, kind, dict), term) for term in TERMS))
             for kind in numbers
         ),
+        cold=_cold(_of(entry, "cold", list)),
     )
     device = Device(
         **texts,
@@ -200,6 +203,18 @@ def _check_runs(one: Measured) -> None:
     ranks = {side.rank for side in channels} - {None}
     if ranks != set(range(len(given.ranks))) or max(given.ranks) > MOST or min(side.count for side in channels) < 1:
         raise UserError(f"layer '{layer.name}' has no configuration {short(str(given))}")
+
+
+def _cold(pairs: list[Any]) -> tuple[tuple[int, float], ...]:
+    """Bytes and picoseconds (see ``LatencyModel.cold``)."""
+    found = []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise UserError(f"'cold' must be a list of pairs, of bytes and picoseconds; got {short(pair)}")
+        found.append((_whole({"bytes": pair[0]}, "bytes", 0), _time({"picoseconds": pair[1]}, "picoseconds")))
+    if any(a >= b for (a, _), (b, _) in pairwise(found)):
+        raise UserError("'cold' must have rising numbers of bytes")
+    return tuple(found)
 
 
 def _of(entry: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -17,6 +17,8 @@ NUMBERS = {
     "own along axis": (2_400_000.0, 310.0, 330.0, 350.0, 0.0),
     "dense": (650_000.0, 55.0, 0.0, 900.0, 210.0),
     "core": (3_000_000.0, 65.0, 720.0, 780.0, 15.0),
+    "elementwise": (300_000.0, 0.0, 60.0, 70.0, 0.0),
+    "pooling": (500_000.0, 20.0, 90.0, 110.0, 0.0),
 }
 """Picoseconds in the order of TERMS."""
 
@@ -37,7 +39,8 @@ def numbers_of(pads: bool, leave_out: str = "") -> tuple[tuple[str, tuple[float,
 
 def made_up_device(name: str = "laptop", tile: int = 4, pads: bool = False, leave_out: str = "") -> Device:
     """A device with a dozen measurements, each some percent off its numbers."""
-    model = LatencyModel(name, tile, pads, 5_000_000, numbers_of(pads, leave_out))
+    cold = ((2**20, 1.5), (2**24, 90.0))
+    model = LatencyModel(name, tile, pads, 5_000_000, numbers_of(pads, leave_out), cold)
     device = Device(
         name=name,
         runtime="litert",

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("pads", sa.Integer, nullable=False),
         count("call_ps"),
         words("numbers"),
+        words("cold"),
         *map(real, ("fit_median", "fit_p90")),
         count("fit_count"),
         sa.Column("measured", sa.LargeBinary, nullable=False),
