@@ -223,6 +223,7 @@ def _best(
     as_csv: bool,
 ) -> None:
     from rankline.src.db.queries.across_methods import LeftOutWarning
+    from rankline.src.dse.devices.network import network_latency
     from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 
     totals = None
@@ -237,12 +238,14 @@ def _best(
             before, after = database.totals(chosen, network, timed)
             known = [one for one in (PARAMS, FM, FLOPS, LATENCY) if one.is_known(before)]
             totals = {one.name: (one.of(before), one.of(after)) for one in known}
-    unknown = uncounted(database.layer_shapes(network)) if layer is None else []
+    layers = database.layer_shapes(network) if layer is None else []
+    unknown, untimed = uncounted(layers), network_latency(timed.model, layers)[1] if timed is not None else []
     if as_json:
         picks = {name: None if one is None else one.as_dict() for name, one in found.items()}
         named = {} if timed is None else {"device": timed.name}
         sums = {"totals": _named_totals(totals), "is_whole": not unknown, "uncounted": unknown} if totals else {}
-        write_json({**named, "best": picks, **sums})
+        without = {"without_latency": untimed} if totals and timed is not None else {}
+        write_json({**named, "best": picks, **sums, **without})
         return
     columns = pick_columns(timed is not None, as_csv)
     rows = [
@@ -258,7 +261,8 @@ def _best(
         note("rows without a configuration: none is within the error, or its errors aren't known (explore --errors)")
     for metric, (was, now) in ({} if as_csv else totals or {}).items():
         saved = percent(1 - now / was if was else None)
-        least, text = "at least " if unknown and metric != "params" else "", METRICS[metric].text
+        lacking = {"params": [], "latency": untimed}.get(metric, unknown)
+        least, text = "at least " if lacking else "", METRICS[metric].text
         print(f"network's {metric}: {least}{text(was)} before, {least}{text(now)} with these ({saved} saved)")
     if unknown:
         note(uncounted_sentence(unknown))

@@ -181,6 +181,17 @@ def test_a_layer_that_no_device_can_tell_is_named_with_the_totals(run: Run) -> N
     assert code == 0
     assert "note: the network's latency is without 'odd': device 'laptop' has no numbers for them" in err
     assert "network's latency: at least" in out
+    assert "network's flops: at least" in out
+    assert json.loads(run("query", "--lowest", "latency", "--json")[1])["without_latency"] == ["odd"]
+
+
+def test_a_latency_may_lack_what_flops_have(explored: Run) -> None:
+    add(made_up_device("phone", leave_out="dense"))
+    code, out, err = explored("query", "--lowest", "latency")
+    assert code == 0
+    assert "the network's latency is without 'dense': device 'phone' has no numbers for them" in err
+    assert "network's latency: at least" in out
+    assert "network's flops: 1" in out
 
 
 def test_equal_ranks_outside_the_window_are_marked(explored: Run) -> None:
