@@ -5,7 +5,7 @@ The options and the statistics are computed once for all budgets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -54,8 +54,11 @@ NAMED = 5
 PLAIN_WITHIN = 0.02
 """How much more damage a choice may do that plain Keras loads, as a share of the least."""
 
-ROUNDS = 4
-"""The most allocations of one budget, each with the weights of the last."""
+STEPS, FEWER = 10, 0.8
+"""Numbers of weights that are allowed in turn, each so many times the last one."""
+
+NOTICED = 0.01
+"""The share of a network's latency from which its number of weights matters to what each takes."""
 
 LEFT_OUT = "left out by include or exclude"
 
@@ -204,27 +207,39 @@ class CalibratedModel:
         return self._preferred(self._allocated(self.options, limits, solver), limits, solver)
 
     def _allocated(self, options: Mapping[str, Sequence[Option]], limits: Mapping[str, int], solver: str) -> Allocation:
-        """The choice within limits. What weights take beside others falls with the weights that are left: it is first
-        taken to be the original's, then that of the last choice, which fits all the more."""
-        found, params = None, self.total.params
-        for _ in range(ROUNDS):
-            beside = {
-                path: [replace(one, cost=self._beside_others(one.cost, params)) for one in some]
-                for path, some in options.items()
-            }
+        """The choice within limits. What weights take beside others falls with the weights that are left, so several
+        numbers of weights are allowed in turn; the least damage is taken. Raises UserError."""
+        found: list[Allocation] = []
+        refused = UserError("no number of weights fits")
+        for params in self._weights_allowed():
+            beside, room = options, dict(limits)
+            if self.device is not None:
+                beside = {
+                    path: [replace(one, cost=self._beside_others(one.cost, params)) for one in some]
+                    for path, some in options.items()
+                }
+            if params < self.total.params:
+                room["params"] = min(params, limits.get("params", params))
             try:
-                found = allocate(beside, limits, self._beside_others(self.kept, params), solver)
-            except UserError:
-                if found is not None or self.device is None or not self.device.cold_rate(params):
-                    raise
-                params = params // 2  # a smaller network has faster weights
-                continue
-            if self.device is None or self.device.cold_rate(found.cost.params) == self.device.cold_rate(params):
-                break
-            params = found.cost.params
-        if found is None:
-            found = allocate(options, limits, self.kept, solver)
-        return found
+                found.append(allocate(beside, room, self._beside_others(self.kept, params), solver))
+            except UserError as error:
+                refused = error
+        if not found:
+            raise refused
+        best = min(found, key=lambda one: one.damage)
+        return replace(best, bound=min(one.bound for one in found))
+
+    def _weights_allowed(self) -> Iterator[int]:
+        """Numbers of weights at which they take different times, the original's first."""
+        whole = self.total.params
+        yield whole
+        if self.device is None:
+            return
+        slowest, noticed = self.device.cold_rate(whole), NOTICED * (self.warm.latency or 0)
+        for step in range(1, STEPS):
+            params = round(whole * FEWER**step)
+            if (slowest - self.device.cold_rate(params)) * params > noticed:
+                yield params
 
     def _beside_others(self, cost: Cost, params: int) -> Cost:
         """A cost with what its weights take more in a network of ``params`` weights."""

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from rankline.src.compress.deploy.timing import Timing
 
 from rankline.src.compress.budget import on_device
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
 from rankline.src.compress.budget.on_device import ROUNDS, TOLERANCE, kept_within, predicted
+from rankline.src.compress.deploy.timing import Timing
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.network import network_latency
 from rankline.src.dse.errors import UserError
@@ -93,7 +93,9 @@ def test_a_method_without_numbers_is_left_out(model: keras.Model) -> None:
 
 
 def test_a_budget_below_what_is_possible_tells_the_least_as_a_time(engine: CalibratedModel) -> None:
-    with pytest.raises(UserError, match=r"a budget of 3 us latency is below what is possible .* the least is [\d.]+ us"):
+    with pytest.raises(
+        UserError, match=r"a budget of 3 us latency is below what is possible .* the least is [\d.]+ us"
+    ):
         engine.allocate({"latency": 3_000_000})
 
 
