@@ -11,7 +11,7 @@ from typing import Any
 
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.devices.latency import TERMS, LatencyModel
-from rankline.src.dse.devices.operations import Operation, chain_operations, original_operations
+from rankline.src.dse.devices.operations import Operation, chain_operations, kept_operation, original_operations
 from rankline.src.dse.errors import UserError, short
 from rankline.src.dse.json_file import parsed, read_bytes
 from rankline.src.dse.layer import MOST_CHARACTERS, Layer, layer_from
@@ -37,6 +37,8 @@ class Measured:
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
         """What the device ran."""
+        if kept := kept_operation(self.layer):
+            return (kept,)
         shape, one = layer_shape(self.layer), self.configuration
         if one is None:
             return original_operations(shape)
