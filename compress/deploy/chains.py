@@ -195,10 +195,6 @@ def _conv3(rng: Random, channels: Channels) -> Layer:
     return conv(NAME, (3, 3, 3), *channels, (size,) * 3, 2 if rng.random() < 0.15 else 1)
 
 
-def _point3(rng: Random, channels: Channels) -> Layer:
-    return conv(NAME, (1, 1, 1), *channels, (int(rng.choice([4, 6, 8, 12, 16])),) * 3)
-
-
 def _dense(rng: Random, channels: Channels) -> Layer:
     _, outputs = channels
     return dense(NAME, _between(rng, 16, 2048), outputs)
@@ -257,7 +253,6 @@ FORMS = (
     Form(1, "cp", _conv1),
     Form(1, None, _depthwise1),
     Form(3, None, _conv3),
-    Form(1, None, _point3),
     Form(1.5, "tucker", _conv3),
     Form(2, "cp", _conv3),
     Form(2, "tt", _conv3),

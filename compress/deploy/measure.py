@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import keras
-
 from rankline.src.compress.deploy.chain_models import chain_model
 from rankline.src.compress.deploy.chains import FULL, QUICK, Chain, chains
 from rankline.src.compress.deploy.runtime import Content, Runtime
@@ -78,11 +76,17 @@ def measure_operations(
     runtime.check_threads(threads)
     all_chains = chains(QUICK if quick else FULL, runtime.pads, seed)
     contents, left_out = converted(runtime, all_chains, batch, progress)
-    kept = [chain for chain, content in zip(all_chains, contents, strict=True) if content is not None]
-    calls = {j: runtime.load(content, threads).call for j, content in enumerate(filter(_is_there, contents))}
+    refused = dict.fromkeys(left_out)
+    calls = {}
+    for chain, content in zip(all_chains, contents, strict=True):
+        try:
+            if content is not None:
+                calls[chain] = runtime.load(content, threads).call
+        except UserError:  # it can write the chain, but not run it
+            refused[chain.form] = None
     times = timed(calls, QUICK_SECONDS if quick else SECONDS, progress)
-    measured = tuple(chain.timed(times[j].minimum) for j, chain in enumerate(kept))
-    return Measurements(measured, typical_spread([one.spread for one in times.values()]), left_out)
+    measured = tuple(chain.timed(time.minimum) for chain, time in times.items())
+    return Measurements(measured, typical_spread([one.spread for one in times.values()]), tuple(refused))
 
 
 def converted(
@@ -146,7 +150,7 @@ def _converted(
     if not wanted:
         return [None] * len(group)
     try:
-        parts = iter(_parts(runtime, wanted, batch))
+        parts = iter(runtime.parts([chain_model(chain, batch) for chain in wanted], batch))
     except UserError as error:
         forms = dict.fromkeys(chain.form for chain in wanted)
         if len(forms) == 1:
@@ -158,14 +162,6 @@ def _converted(
         }
         return [None if chain.form not in by_form else next(by_form[chain.form]) for chain in group]
     return [None if chain.form in left_out else next(parts) for chain in group]
-
-
-def _parts(runtime: Runtime, group: Sequence[Chain], batch: int) -> list[Content]:
-    try:
-        return runtime.parts([chain_model(chain, batch) for chain in group], batch)
-    finally:
-        if runtime.suffix:
-            keras.backend.clear_session(free_memory=False)
 
 
 def _is_there(content: Content | None) -> bool:

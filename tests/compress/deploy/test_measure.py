@@ -84,6 +84,24 @@ class Fake(LiteRT):
         return SimpleNamespace(call=lambda: None)
 
 
+class NoDense(Fake):
+    """A runtime that can write dense layers, but not run them."""
+
+    def parts(self, models: Sequence[keras.Model], batch: int) -> list[Any]:
+        return [type(model.layers[-1]).__name__ for model in models]
+
+    def load(self, model: Any, threads: int) -> Any:
+        if model == "Dense":
+            raise UserError("no operation 'Dense'")
+        return super().load(model, threads)
+
+
+def test_a_form_that_can_not_be_run_is_left_out_and_told() -> None:
+    found = measure_operations(NoDense())
+    assert found.left_out == ("dense layer", "svd of a dense layer")
+    assert len(found.measured) == 12
+
+
 def busy(calls: dict[Any, Callable[[], object]], *_: object) -> dict[Any, Timing]:
     return {name: Timing(10**6 + j, 10**6, 1.5 * LARGEST_SPREAD, 20) for j, name in enumerate(calls)}
 
