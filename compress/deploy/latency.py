@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from rankline.src.compress.deploy.timing import Timing, timed
 
 from rankline.src.compress.deploy import runtimes
+from rankline.src.compress.deploy.timing import Timing, timed
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.version import installed_version
 from rankline.src.dse.progress import Progress, no_progress

@@ -134,7 +134,8 @@ class LatencyModel:
         """Amount and mask of each of TERMS."""
         few = self.kind_of(operation) != operation.kind and "few" in self.kind_of(operation)
         ins, in_mask = self._counted(operation.inputs, self.pads and not few)
-        outs, out_mask = self._counted(operation.outputs, True)
+        # Our own layers are shifted multiply-adds, which work on elements, not on tiles of channels.
+        outs, out_mask = self._counted(operation.outputs, self.pads or "own" not in operation.kind)
         weights, mask = (outs, out_mask) if operation.is_depthwise else (ins * outs, in_mask | out_mask)
         yield 1, 0
         yield operation.out_places * operation.taps * weights, mask
