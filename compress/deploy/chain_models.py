@@ -16,6 +16,7 @@ from rankline.src.dse.chain import CORE
 from rankline.src.dse.layer import Layer
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+POOLINGS = {"maxpooling2d": keras.layers.MaxPooling2D, "averagepooling2d": keras.layers.AveragePooling2D}
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
@@ -26,7 +27,7 @@ def chain_model(chain: Chain, batch: int, seed: int = 0) -> keras.Model:
     size = layer.in_size or ((layer.positions,) if layer.positions > 1 else ())
     given = x = keras.Input(batch_shape=(batch, *size, layer.in_channels))
     for factor in _factors(chain, given.shape, rng):
-        x = factor.layer(x)
+        x = factor.layer([x, x] if layer.kind == "add" else x)
         factor.layer.set_weights(factor.weights)
     return keras.Model(given, x)
 
@@ -35,7 +36,8 @@ def _factors(chain: Chain, shape: tuple[int | None, ...], rng: np.random.Generat
     """The layers of the chain, with random weights of the factors' shapes: their time doesn't depend on the values."""
     original = _keras_layer(chain.layer)
     if chain.configuration is None:
-        original.build(shape)
+        if chain.layer.kind != "add":
+            original.build(shape)
         return [Factor(original, [_random(tuple(weight.shape), rng) for weight in original.weights])]
     original.kernel_initializer = keras.initializers.Zeros()  # which is drawn at once; only its shape matters
     original.build(shape)
@@ -51,6 +53,10 @@ def _keras_layer(layer: Layer) -> keras.Layer:
     if layer.kind == "dense":
         return keras.layers.Dense(layer.out_channels, **common)
     moves = {"strides": layer.strides, "padding": layer.padding, **common}
+    if layer.kind == "add":
+        return keras.layers.Add(name=layer.name)
+    if layer.kind in POOLINGS:
+        return POOLINGS[layer.kind](layer.kernel, layer.strides, layer.padding, name=layer.name)
     if layer.kept_because:
         return DEPTHWISE[layer.dimensions - 1](layer.kernel, **moves)
     return CONVOLUTIONS[layer.dimensions - 1](layer.out_channels, layer.kernel, **moves)

@@ -52,9 +52,7 @@ class Chain:
     def form(self) -> str:
         """What kind of chain it is, for people: ``tucker of a 2-D convolution``."""
         axes = f"{self.layer.dimensions}-D "
-        what = {"conv": f"{axes}convolution", "dense": "dense layer"}.get(
-            self.layer.kind, f"{axes}depthwise convolution"
-        )
+        what = {"conv": f"{axes}convolution", "dense": "dense layer"}.get(self.layer.kind, self.layer.kind)
         if self.layer.kernel and self.layer.is_pointwise:
             what = f"{axes}1x1 convolution"
         if self.configuration and "own along axis" in " ".join(one.kind for one in self.operations):
@@ -114,6 +112,8 @@ def chains(number: int, pads: bool, seed: int = 0) -> list[Chain]:
             found[drawn] = replace(drawn, layer=replace(drawn.layer, name=f"c{len(found)}"))
     return list(found.values())
 
+
+POOLINGS = ("maxpooling2d", "averagepooling2d")
 
 STYLES = ("whole", "few", "odd", "few odd", "whole", "eights", "whole", "whole", "few", "eights", "whole")
 """How channels are counted, in turn: in whole tiles mostly. The first LEAST are those that a runtime may tell apart."""
@@ -213,11 +213,21 @@ def _depthwise1(rng: Random, channels: Channels) -> Layer:
     return _kept((int(rng.choice([3, 5])),), channels[1], (_between(rng, 16, 1024),), 1)
 
 
-def _kept(kernel: tuple[int, ...], channels: int, size: tuple[int, ...], stride: int) -> Layer:
-    """A depthwise convolution, as the reader of models lists it."""
+def _add(rng: Random, channels: Channels) -> Layer:
+    size = int(rng.choice([4, 8, 14, 16, 28, 32, 56]))
+    return _kept((1, 1), channels[1], (size, size), 1, "add")
+
+
+def _pooling(rng: Random, channels: Channels) -> Layer:
+    size, pool = int(rng.choice([4, 8, 14, 16, 28, 32, 56])), int(rng.choice([2, 2, 2, 3]))
+    return _kept((pool, pool), channels[1], (size, size), 2, str(rng.choice(POOLINGS)))
+
+
+def _kept(kernel: tuple[int, ...], channels: int, size: tuple[int, ...], stride: int, kind: str = "") -> Layer:
+    """A layer that works on each channel by itself, by default a depthwise convolution, as a network's kept ones."""
     entry = {
         "name": NAME,
-        "kind": f"depthwiseconv{len(kernel)}d",
+        "kind": kind or f"depthwiseconv{len(kernel)}d",
         "kernel": kernel,
         "in_channels": channels,
         "out_channels": channels,
@@ -226,7 +236,7 @@ def _kept(kernel: tuple[int, ...], channels: int, size: tuple[int, ...], stride:
         "strides": [stride] * len(kernel),
         "padding": "same",
         "groups": channels,
-        "kept_because": "a depthwise convolution is kept as it is",
+        "kept_because": "it works on each channel by itself",
     }
     return layer_from(entry)
 
@@ -252,6 +262,8 @@ FORMS = (
     Form(1, "tucker", _conv1),
     Form(1, "cp", _conv1),
     Form(1, None, _depthwise1),
+    Form(4, None, _add),
+    Form(4, None, _pooling),
     Form(3, None, _conv3),
     Form(1.5, "tucker", _conv3),
     Form(2, "cp", _conv3),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from rankline.src.compress.deploy.chain_models import chain_model
 from rankline.src.compress.deploy.chains import FULL, QUICK, Chain, chains
+from rankline.src.compress.deploy.cold import cold_weights
 from rankline.src.compress.deploy.runtime import Content, Runtime
 from rankline.src.compress.deploy.timing import timed, typical_spread
 from rankline.src.dse.devices.device import Device, Measured
@@ -58,8 +59,9 @@ def add_device(
             f"this machine is too busy: the same operations differ by {found.spread:.0%} between the two halves of the "
             "measurement; end other work and run it again, or take them as they are with --force"
         )
+    cold = cold_weights(runtime, threads, batch, progress)
     facts = {"version": runtime.version(), "machine": runtime.machine(), "measured_at": now()}
-    return device_from_times(name, runtime, threads, batch, found.measured, facts), found
+    return device_from_times(name, runtime, threads, batch, found.measured, facts, cold), found
 
 
 def measure_operations(
@@ -108,9 +110,16 @@ def converted(
 
 
 def device_from_times(
-    name: str, runtime: Runtime, threads: int, batch: int, measured: Sequence[Measured], facts: dict[str, str]
+    name: str,
+    runtime: Runtime,
+    threads: int,
+    batch: int,
+    measured: Sequence[Measured],
+    facts: dict[str, str],
+    cold: tuple[tuple[int, float], ...] = (),
 ) -> Device:
-    """A device with numbers fitted to measurements. facts: ``version``, ``machine`` and ``measured_at``."""
+    """A device with numbers fitted to measurements. facts: ``version``, ``machine`` and ``measured_at``; cold: see
+    ``cold.cold_weights``."""
     model, fit = fitted(name, measured, runtime.pads)
     return Device(
         name=name,
@@ -118,7 +127,7 @@ def device_from_times(
         threads=threads,
         batch=batch,
         precision=PRECISION,
-        model=model,
+        model=replace(model, cold=cold),
         fit=fit,
         measured=tuple(measured),
         **facts,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from rankline.src.compress.deploy import conversion
+from rankline.src.compress.deploy.chains import TILE
 from rankline.src.compress.deploy.runtime import Arrays, Content, Runtime, Session, random_input
 from rankline.src.dse.errors import UserError
 
@@ -33,6 +34,7 @@ class ONNXRuntime(Runtime):
 
     def write(self, model: keras.Model, path: Path, batch: int) -> None:
         from rankline.src.compress.deploy.onnx_file import foreign_operations
+        from rankline.src.compress.deploy.padded import pad_ranks
 
         try:
             conversion.write(model, path, "onnx", batch)
@@ -42,6 +44,7 @@ class ONNXRuntime(Runtime):
             raise conversion.failure(self.title, model, error) from error
         if lacking := foreign_operations(path):
             raise conversion.refusal(self.title, model, lacking)
+        pad_ranks(path, TILE)
 
     def parts(self, models: Sequence[keras.Model], batch: int) -> list[Content]:
         from rankline.src.compress.deploy.onnx_file import split

@@ -41,11 +41,12 @@ def timed(
     seconds: float = 20.0,
     progress: Callable[[str, int, int], None] | None = None,
     clock: Callable[[], int] = perf_counter_ns,
+    between: Callable[[], object] | None = None,
 ) -> dict[Name, Timing]:
     """Times functions in turn, in rounds: each is called once unseen, which brings its data near, and once timed.
 
     The rounds end when the times are steady or ``seconds`` have passed, but not before FEWEST_ROUNDS. Garbage
-    collection waits. clock: nanoseconds.
+    collection waits. clock: nanoseconds; between: called between the two.
     """
     found: dict[Name, list[int]] = {name: [] for name in calls}
     collects = gc.isenabled()
@@ -55,6 +56,8 @@ def timed(
         for done in range(1, MOST_ROUNDS + 1):
             for name, call in calls.items():
                 call()
+                if between is not None:
+                    between()
                 start = clock()
                 call()
                 found[name].append(clock() - start)

@@ -18,6 +18,7 @@ from rankline.cli import (
     explore,
     factorize,
     maintain,
+    measuring,
     query,
     report,
     runs,
@@ -57,6 +58,8 @@ app.command("study")(study.study)
 app.command("bench")(bench.bench)
 app.add_typer(runs.app, name="runs")
 app.add_typer(device.app, name="device")
+device.app.command("add")(measuring.add)
+device.app.command("bundle")(measuring.bundle)
 app.add_typer(maintain.app, name="db")
 
 

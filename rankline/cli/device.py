@@ -18,6 +18,7 @@ from rankline.cli.output import (
     write_table,
 )
 from rankline.cli.present.table import rounded, share
+from rankline.cli.quiet import load_keras
 from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
@@ -139,7 +140,13 @@ def export(
 
 @app.command("import")
 def import_device(
-    file: Annotated[Path, typer.Argument(help="A .json file that `rankline device export` made.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .json file that `rankline device export` made, or the folder of a bundle with the result.json that "
+            "its run.py wrote."
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="Name in the database; that in the file by default.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the device of that name, if any.")] = False,
     db: DatabaseOption = DEFAULT_DATABASE,
@@ -151,7 +158,13 @@ def import_device(
     """
     from rankline.src.dse.devices.device import read_device
 
-    found = read_device(file)
+    if file.is_dir():
+        load_keras()
+        from rankline.src.compress.deploy.bundle import device_of_result
+
+        found = device_of_result(name or file.resolve().name, file)
+    else:
+        found = read_device(file)
     if name is not None:
         found = found.renamed(name)
     from rankline.src.db.database import open_database

@@ -40,7 +40,7 @@ def add(
     from rankline.src.db.database import open_database
 
     began = perf_counter()
-    database: Any = open_database(db)
+    database = open_database(db)
     if not replace and name in [one.name for one in database.devices()]:
         raise UserError(f"{db} has a device '{name}' already; choose another name, or --replace it")
     load_keras()
