@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 
 from rankline.src.compress.deploy.chain_models import chain_model
-from rankline.src.compress.deploy.chains import NAME, Chain
+from rankline.src.compress.deploy.chains import Chain
 from rankline.src.compress.deploy.runtime import Runtime
 from rankline.src.compress.deploy.timing import timed
 from rankline.src.dse.layer import conv, dense
@@ -22,11 +22,11 @@ SECONDS = 1.0
 """The longest for one of SIZES."""
 
 HEAVY = (
-    Chain(dense(NAME, 1024, 1024)),
-    Chain(dense(NAME, 512, 1024)),
-    Chain(conv(NAME, (1, 1), 512, 512, (4, 4))),
-    Chain(conv(NAME, (3, 3), 256, 256, (4, 4))),
-    Chain(conv(NAME, (3, 3), 128, 256, (8, 8))),
+    Chain(dense("dense_a", 1024, 1024)),
+    Chain(dense("dense_b", 512, 1024)),
+    Chain(conv("pointwise", (1, 1), 512, 512, (4, 4))),
+    Chain(conv("conv_a", (3, 3), 256, 256, (4, 4))),
+    Chain(conv("conv_b", (3, 3), 128, 256, (8, 8))),
 )
 """Layers with many weights for what they read and make."""
 

@@ -35,6 +35,11 @@ def one_of_each_form(pads: bool) -> list[Chain]:
     return list({chain.form: chain for chain in chains(QUICK, pads)}.values())
 
 
+def with_weights(found: list[Chain]) -> list[Chain]:
+    """Without additions and poolings."""
+    return [chain for chain in found if chain.layer.kind != "add" and "pooling" not in chain.layer.kind]
+
+
 @pytest.mark.parametrize("pads", [False, True])
 @pytest.mark.parametrize("number", [QUICK, FULL])
 def test_every_kind_of_operation_is_measured(number: int, pads: bool) -> None:
@@ -90,7 +95,7 @@ def test_every_chain_is_measured_as_it_is_read_back() -> None:
 
 @pytest.mark.parametrize("pads", [False, True])
 def test_chains_of_every_form_are_those_that_surgery_makes(pads: bool) -> None:
-    for chain in one_of_each_form(pads):
+    for chain in with_weights(one_of_each_form(pads)):
         model = chain_model(chain, 2)
         assert model.inputs[0].shape[0] == 2
         (layer,) = read(chain_model(Chain(chain.layer), 2))
@@ -108,7 +113,7 @@ def test_chains_of_every_form_are_those_that_surgery_makes(pads: bool) -> None:
 
 
 def test_maps_keep_their_scale() -> None:
-    for chain in one_of_each_form(True):
+    for chain in with_weights(one_of_each_form(True)):
         model = chain_model(chain, 1)
         x = np.random.default_rng(0).standard_normal(model.inputs[0].shape).astype("float32")
         found = keras.ops.convert_to_numpy(model(x))
