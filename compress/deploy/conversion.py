@@ -25,9 +25,10 @@ def write(model: keras.Model, path: Path, form: str, batch: int) -> None:
     form: ``litert`` or ``onnx``. Raises UserError for inputs without fixed sizes; what Keras and its converters raise
     otherwise passes.
     """
+    shapes = input_shapes(model, batch)
     specs = [
         keras.InputSpec(shape=shape, dtype=one.dtype, name=name)
-        for one, shape, name in zip(model.inputs, input_shapes(model, batch), _names(model), strict=True)
+        for one, shape, name in zip(model.inputs, shapes, _names(model), strict=True)
     ]
     zeros = [keras.ops.zeros(spec.shape, spec.dtype) for spec in specs]
     with quiet():

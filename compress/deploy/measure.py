@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from rankline.src.compress.deploy.chain_models import chain_model
 from rankline.src.compress.deploy.chains import FULL, QUICK, Chain, chains
 from rankline.src.compress.deploy.cold import cold_weights
+from rankline.src.compress.deploy.ends import STACKS, Stack, cost_at_ends, elements_at_ends, stack_model
 from rankline.src.compress.deploy.runtime import Content, Runtime
 from rankline.src.compress.deploy.timing import timed, typical_spread
 from rankline.src.dse.devices.device import Device, Measured
@@ -79,15 +80,20 @@ def measure_operations(
     all_chains = chains(QUICK if quick else FULL, runtime.pads, seed)
     contents, left_out = converted(runtime, all_chains, batch, progress)
     refused = dict.fromkeys(left_out)
-    calls = {}
+    calls: dict[Chain | Stack, Callable[[], object]] = {}
     for chain, content in zip(all_chains, contents, strict=True):
         try:
             if content is not None:
                 calls[chain] = runtime.load(content, threads).call
         except UserError:  # it can write the chain, but not run it
             refused[chain.form] = None
+    if runtime.pads:
+        calls.update(_stacks(runtime, threads, batch))
     times = timed(calls, QUICK_SECONDS if quick else SECONDS, progress)
-    measured = tuple(chain.timed(time.minimum) for chain, time in times.items())
+    at_ends = cost_at_ends({one: times[one].minimum for one in STACKS}) if runtime.pads else 0.0
+    measured = tuple(
+        one.timed(_within(one, time.minimum, at_ends)) for one, time in times.items() if isinstance(one, Chain)
+    )
     return Measurements(measured, typical_spread([one.spread for one in times.values()]), tuple(refused))
 
 
@@ -171,6 +177,17 @@ def _converted(
         }
         return [None if chain.form not in by_form else next(by_form[chain.form]) for chain in group]
     return [None if chain.form in left_out else next(parts) for chain in group]
+
+
+def _stacks(runtime: Runtime, threads: int, batch: int) -> dict[Chain | Stack, Callable[[], object]]:
+    """The calls of the stacks that the cost at a chain's ends is measured on."""
+    parts = runtime.parts([stack_model(one, batch) for one in STACKS], batch)
+    return {one: runtime.load(part, threads).call for one, part in zip(STACKS, parts, strict=True)}
+
+
+def _within(chain: Chain, picoseconds: int, at_ends: float) -> int:
+    """A chain's time within a network; half of the time alone at least, which noise may push it below."""
+    return max(picoseconds // 2, round(picoseconds - at_ends * elements_at_ends(chain)), 1)
 
 
 def _is_there(content: Content | None) -> bool:

@@ -31,7 +31,10 @@ LONGEST = 10**15
 
 @dataclass(frozen=True)
 class Measured:
-    """A layer, or its chain of factors, and the time of a call that runs it alone, in picoseconds."""
+    """A layer, or its chain of factors, and the time of a call that runs it alone, in picoseconds.
+
+    Without what a network pays only once: turning maps into the runtime's blocks of channels, and back.
+    """
 
     layer: Layer
     configuration: Configuration | None

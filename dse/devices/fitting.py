@@ -4,10 +4,6 @@ Non-negative least squares on the relative error, weighted so that single outlie
 towards least absolute deviations: Schlossmacher, "An Iterative Technique for Absolute Deviations Curve Fitting", JASA
 68, 1973). The tile is the one that predicts held-out measurements best. The numbers of a variant, such as ``3-D
 pointwise``, are drawn a little towards those of the kind that it varies, because few measurements have it.
-
-A runtime that pads keeps the maps of 2-D convolutions in blocks of channels, and turns them when they come in and when
-they leave. A chain that runs alone pays for that at both ends, within a network it doesn't: the fit has two numbers for
-these ends, which the device's numbers leave out.
 """
 
 from __future__ import annotations
@@ -28,12 +24,10 @@ TILES = (1, 4, 8, 16, 32)
 """The tiles that are tried."""
 
 BLOCKS = (8, 16, 32)
-"""Those of a runtime that pads: ranks that are multiples of all of them don't tell smaller ones apart."""
+"""Those of a runtime that pads: it is measured on ranks of whole blocks, which don't tell smaller ones apart."""
 
 TIE = 0.3
 """How strongly a variant is drawn to its kind, relative to a measurement."""
-
-ENDS = 2
 
 FOLDS = 5
 ROUNDS = 10
@@ -73,25 +67,16 @@ def fitted(device: str, measured: Sequence[Measured], pads: bool, seed: int = 0)
 
 
 def _matrix(model: LatencyModel, measured: Sequence[Measured]) -> tuple[Reals, list[str]]:
-    """A row a measurement: the amounts of TERMS by kind, those of its ends, and 1 for the call. And the kinds."""
+    """The amounts of TERMS by kind (a row a measurement), and 1 for the call; and the kinds."""
     kinds = sorted({model.kind_of(operation) for one in measured for operation in one.operations})
     place = {kind: j * len(TERMS) for j, kind in enumerate(kinds)}
-    matrix = np.zeros((len(measured), len(kinds) * len(TERMS) + ENDS + 1))
+    matrix = np.zeros((len(measured), len(kinds) * len(TERMS) + 1))
     matrix[:, -1] = 1
     for row, one in zip(matrix, measured, strict=True):
         for operation in one.operations:
             start = place[model.kind_of(operation)]
             row[start : start + len(TERMS)] += model.amounts(operation, one.ranks)
-        if model.pads and one.layer.dimensions == 2:
-            row[-ENDS - 1 : -1] = _ends(model, one)
     return matrix, kinds
-
-
-def _ends(model: LatencyModel, one: Measured) -> tuple[int, int]:
-    """The elements of a chain's input that are turned into blocks, and those of its output that are turned back."""
-    first, last = one.operations[0], one.operations[-1]
-    given = 0 if "few" in model.kind_of(first) else model.amounts(first, one.ranks)[TERMS.index("input")]
-    return given, model.amounts(last, one.ranks)[TERMS.index("output")]
 
 
 def _solved(matrix: Reals, times: Reals, kinds: Sequence[str]) -> Reals:
