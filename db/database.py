@@ -26,6 +26,7 @@ from rankline.src.db.schema import layer_space, space
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.latency import LatencyModel
+from rankline.src.dse.devices.network import whole_latency
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
@@ -85,12 +86,14 @@ class Database:
         input_shape: Sequence[int] | None = None,
         progress: Progress = no_progress,
         source: str = "Python",
+        device: DeviceChoice = None,
     ) -> Explored:
         """Computes and stores every configuration of a model's layers, by all methods unless some are named.
 
         ``model`` is a Keras model, layers, or a MODEL string as on the command line; ``source`` is recorded as the
-        origin of a model that is no string. Raises UserError.
+        origin of a model that is no string; with a device, the network's latency is told too. Raises UserError.
         """
+        timed = self._model(device)
         if isinstance(model, str):
             found = load_network(model, input_shape)
         else:
@@ -115,7 +118,10 @@ class Database:
             progress=progress,
         )
         self.engine.connect().close()  # raises where the file is no longer there
-        return done
+        if timed is None:
+            return done
+        latency, left_out = whole_latency(timed, found.layers, found.rest, found.params)
+        return replace(done, latency_ps=latency, left_out=tuple(left_out))
 
     def explore_missing(
         self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = no_progress

@@ -47,15 +47,20 @@ def whole_latency(
     return latency + round(device.cold_rate(params) * params), left_out
 
 
+def known_latency(device: LatencyModel, layer: Layer) -> int | None:
+    """Picoseconds of a layer as it is, without the call; None where the device can't tell it."""
+    try:
+        return layer_latency(device, layer)
+    except UnmeasuredError:
+        return None
+
+
 def timed_cost(device: LatencyModel | None, layer: Layer) -> Cost:
     """The cost of an original layer, with its latency on a device: 0 where that can't tell it; None without one."""
     cost = counted_cost(layer)
     if device is None:
         return cost
-    try:
-        return replace(cost, latency=layer_latency(device, layer))
-    except UnmeasuredError:
-        return replace(cost, latency=0)
+    return replace(cost, latency=known_latency(device, layer) or 0)
 
 
 def layer_latency(device: LatencyModel, layer: Layer, configuration: Configuration | None = None) -> int:

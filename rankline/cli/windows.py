@@ -56,5 +56,10 @@ def device_of(database: Database, name: str | None, asked: Iterable[str]) -> Dev
         return None
     device = database.device(name)
     if name is None:
-        note(f"latencies are those on {device.title}, the only device of the database")
+        tell_only_device(device)
     return device
+
+
+def tell_only_device(device: Device) -> None:
+    """A line about a device that was taken without being named."""
+    note(f"latencies are those on {device.title}, the only device of the database")

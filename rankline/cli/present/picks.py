@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rankline.cli.output import note
-from rankline.cli.present.table import Shown, share
+from rankline.cli.present.table import Shown, duration, share
 from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.numbers import percent, spread_text
 
@@ -34,7 +34,7 @@ def pick_row(one: Solution) -> list[Any]:
     saved = [share(one.reduction(metric), bar=True) for metric in ("params", "flops")]
     times: list[Any] = []
     if one.latency is not None:
-        times = [*map(_duration, (one.latency, LATENCY.of(one.original))), share(one.reduction("latency"), bar=True)]
+        times = [*map(duration, (one.latency, LATENCY.of(one.original))), share(one.reduction("latency"), bar=True)]
     errors = [None, None] if one.error is None else [_error(one), f"{one.error_of}, {one.certainty}"]
     ranks, costs = " ".join(map(str, one.ranks)), [one.params, one.fm, one.flops, one.memory]
     return [ranks, one.shape, *costs, *saved, *times, *errors]
@@ -50,10 +50,6 @@ def tell_of_errors(shown: Iterable[Solution | None]) -> None:
         note("<=: the error is at most that")
     if "estimate" in certainties:
         note("~: an estimate, which windows on the error use; in brackets: between what the true error lies")
-
-
-def _duration(value: int) -> Shown:
-    return Shown(value, LATENCY.text(value))
 
 
 def _error(one: Solution) -> Shown:
