@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rankline.src.db.records.runs import PREDICTED
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.network import network_latency, whole_latency
 from rankline.src.dse.devices.operations import Operation
@@ -75,7 +76,7 @@ class PlanLatency:
         return {
             "device": self.device,
             "predicted_original_ps": self.original,
-            "predicted_ps": self.plan,
+            PREDICTED: self.plan,
             "measured_original_ps": self.measured_original,
             "measured_ps": self.measured_plan,
             "speedup": self.speedup,
@@ -93,7 +94,7 @@ class PlanLatency:
         if not isinstance(found, Mapping):
             return None
         return cls(
-            found["device"], found["predicted_original_ps"], found["predicted_ps"], found["measured_original_ps"],
+            found["device"], found["predicted_original_ps"], found[PREDICTED], found["measured_original_ps"],
             found["measured_ps"], untimed=tuple(found["untimed"]),
         )  # fmt: skip
 
