@@ -75,7 +75,8 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections."""
-        self.engine.dispose()
+        if "engine" in vars(self):  # one that was never used is not created now
+            self.engine.dispose()
 
     def explore(
         self,
@@ -103,8 +104,7 @@ class Database:
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
         spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
-        path = sqlite_path(self.location)
-        if path is not None and not path.exists():
+        if self._is_missing:
             check_costs(found.name, found.params, found.layers)  # before the file is made
             check_spaces(found.name, spaces)
         done = explore_layers(
@@ -253,12 +253,14 @@ class Database:
         return runs.trials(self.engine, run)
 
     def devices(self) -> list[Device]:
-        """Every device by name, without its measurements."""
-        return devices.devices(self.engine)
+        """Every device by name, without its measurements; none where the database is still to be created."""
+        return [] if self._is_missing else devices.devices(self.engine)
 
     def device(self, name: str | None = None) -> Device:
         """A device (the only one if no name is given) with its measurements. Raises UserError."""
         if name is not None:
+            if self._is_missing:
+                raise one_of("device", name, [])
             return devices.device_named(self.engine, name)
         known = [one.name for one in self.devices()]
         if not known:
@@ -286,6 +288,12 @@ class Database:
         if name is not None and name not in ids:
             raise one_of("network", name, list(ids))
         return ids[name] if name is not None else next(iter(ids.values()))
+
+    @property
+    def _is_missing(self) -> bool:
+        """Whether it is a file that does not exist yet, and need not be created to know that it is empty."""
+        path = sqlite_path(self.location)
+        return path is not None and not path.exists()
 
     def _all_solutions(self, network: int) -> dict[tuple[str, str], Solutions]:
         """The configurations of every layer of a network by every method, by their names, in few queries."""

@@ -50,6 +50,7 @@ def compress(
     name: str | None = None,
     out: str | Path | None = None,
     settings: Settings | None = None,
+    device: str | Device | None = None,
     **changes: Any,
 ) -> Compression:
     """Compresses a trained model with the configurations in the database, after exploring the methods that it lacks.
@@ -62,6 +63,9 @@ def compress(
     - ``db``: the database, or its path or URL
     - ``name``: of the network in the database
     - ``out``: the .keras file to write (None: the model stays in memory)
+    - ``device``: whose latencies are predicted for every trial, by its name in the database or as it is;
+      ``objective="latency"`` needs one (the only one of the database if none is named). Where it is this machine, the
+      result is measured
     - ``settings``, ``changes``: ``Settings``, and fields of it, such as ``objective="flops"`` or ``max_drop=0.01``; of
       ``Approach``: strategy, methods, metric, jobs; of ``Aim``: loss, score; of ``Watch``: on_trial, on_part,
       callbacks, progress
@@ -81,7 +85,9 @@ def compress(
     }
     target = _target(out)
     _check(model, data, db, how.include, how.exclude)
-    job = _job(model, data, db, name, (approach, watch, aim), {"request": asked})
+    database = _database(db)
+    used = _asked(database, device, (how.objective,))
+    job = _job(model, data, database, name, (approach, watch, aim), {"request": asked}, used)
     return compressed(job, approach, how, target, watch)
 
 
@@ -112,7 +118,7 @@ def resume(
     asked = {name: found.request[name] for name in ("loss", "score") if name in found.request}
     approach, watch, aim = with_changes({**asked, **changes}, Approach(), Watch(), Aim())
     target = _target(out or found.request.get("out"))
-    job = _job(model, given, database, found.network, (approach, watch, aim), {})
+    job = _job(model, given, database, found.network, (approach, watch, aim), {}, found.device)
     return compressed(job, approach, found.settings, target, watch, run)
 
 
@@ -235,6 +241,7 @@ def _job(
     name: str | None,
     asked: tuple[Approach, Watch, Aim],
     request: Mapping[str, Any],
+    device: Device | None,
 ) -> Job:
     """The job of a run, with everything loaded that was given by name."""
     approach, watch, aim = asked
@@ -242,7 +249,7 @@ def _job(
     found, task = labelled_for(trained, data, model if isinstance(model, str) else None, aim)
     return Job(
         trained, found, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks, approach.metric,
-        request, watch.progress, task,
+        request, watch.progress, task, device,
     )  # fmt: skip
 
 
@@ -267,13 +274,19 @@ def _database(db: Database | str) -> Database:
     return open_database(db) if isinstance(db, str) else db
 
 
-def _device(database: Database, device: str | Device | None, metrics: Sequence[str]) -> Device | None:
-    """The device that is named, or the only one of the database, which a budget of latency must have. Raises
-    UserError."""
+def _asked(database: Database, device: str | Device | None, metrics: Sequence[str]) -> Device | None:
+    """The device that is named, or the only one of the database if one of the metrics needs it. Raises UserError."""
     if isinstance(device, Device):
         return device
     if device is not None or any(metric(name).needs_device for name in metrics):
         return database.device(device)
+    return None
+
+
+def _device(database: Database, device: str | Device | None, metrics: Sequence[str]) -> Device | None:
+    """The same; if none is asked for, the only one of the database all the same."""
+    if (found := _asked(database, device, metrics)) is not None:
+        return found
     known = database.devices()
     return known[0] if len(known) == 1 else None
 

@@ -15,7 +15,7 @@ import keras
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
 from rankline.src.compress.budget.limits import check_possible, recorded
-from rankline.src.compress.budget.on_device import PlanLatency, kept_within, predicted
+from rankline.src.compress.budget.on_device import kept_within, predicted
 from rankline.src.compress.budget.settings import BudgetSettings
 from rankline.src.compress.data.arrays import count_of
 from rankline.src.compress.data.calibration import Calibration
@@ -29,6 +29,7 @@ from rankline.src.compress.runs.card import Card
 from rankline.src.compress.runs.deliver import Delivered, Delivery
 from rankline.src.compress.runs.facts import score_facts, versions
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.latency import PlanLatency, device_facts
 from rankline.src.compress.runs.recorder import Clock, Recorder, recording
 from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.runs import CHOSEN, SUCCESS, TRIED, LayerRecord, TrialRecord
@@ -161,7 +162,7 @@ def run_budget(
         "keep": {name: [keep[name] for keep in plain] if is_sweep else plain[0][name] for name in metrics},
         "is_sweep": is_sweep,
         "damages": _damages(allocations, settings),
-        **({} if device is None else {"device": device.title}),
+        **device_facts(device),
     }
     with recording(job, facts, settings.seed) as recorder:
         made = _Points(recorder, engine, calibration, len(keeps))

@@ -76,7 +76,7 @@ class _Graph:
 
     def pad(self, chain: _Chain, block: int) -> int:
         """Pads the channels of a chain; returns by how many."""
-        more = -self.weights[chain.first.input[1]].dims[0] % block
+        more = int(-self.weights[chain.first.input[1]].dims[0] % block)
         if more:
             for node in (chain.first, *chain.depthwise):
                 for name in node.input[1:]:

@@ -12,7 +12,7 @@ from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse import methods
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.layer import conv, dense
-from rankline.src.dse.metric import counted
+from rankline.src.dse.metric import METRICS
 
 if TYPE_CHECKING:
     from rankline.src.db.records.measure import Measure
@@ -27,7 +27,7 @@ FITS = ("weights", "data")
 class Settings:
     """The settings of a run; fractions, not percent.
 
-    - ``objective``: the metric to lower, such as params or flops
+    - ``objective``: the metric to lower, such as params or flops; latency is that on the job's device
     - ``conv_method``, ``dense_method``: the methods for convolutions and for dense layers
     - ``metric``: accuracy or loss, by which trials are judged; where there is no accuracy, its place is taken by the
       score of the model's task
@@ -75,7 +75,7 @@ class Settings:
             given: str | Sequence[str] = getattr(self, name)
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         for what, value, possible in (
-            ("objective", self.objective, counted()),
+            ("objective", self.objective, METRICS),
             ("metric", self.metric, JUDGED_BY),
             ("schedule", self.schedule, SCHEDULES),
             ("fit", self.fit, FITS),

@@ -32,7 +32,14 @@ TILED = 8
 
 
 class UnmeasuredError(UserError):
-    """A device has no numbers for a kind of operation."""
+    """A device has no numbers for a kind of operation.
+
+    lacking: the device and the kind; way: what it has, and what can be done.
+    """
+
+    def __init__(self, lacking: str, way: str = "") -> None:
+        super().__init__(lacking + way)
+        self.lacking = lacking
 
 
 @dataclass(frozen=True)
@@ -118,8 +125,8 @@ class LatencyModel:
             kind = self.kind_of(operation)
             if kind not in known:
                 raise UnmeasuredError(
-                    f"device '{self.device}' has no numbers for the operation '{kind}', only for {', '.join(known)}; "
-                    "choose other methods or layers, or measure the device again"
+                    f"device '{self.device}' has no numbers for the operation '{kind}'",
+                    f", only for {', '.join(known)}; choose other methods or layers, or measure the device again",
                 )
             for number, (amount, mask) in zip(known[kind], self._monomials(operation), strict=True):
                 found[mask] += number * amount

@@ -63,3 +63,17 @@ def device_of(database: Database, name: str | None, asked: Iterable[str]) -> Dev
 def tell_only_device(device: Device) -> None:
     """A line about a device that was taken without being named."""
     note(f"latencies are those on {device.title}, the only device of the database")
+
+
+def device_named(db: str, name: str | None, asked: Iterable[str]) -> str | None:
+    """The name of that device of a database that need not exist yet, before the work. Raises UserError."""
+    from rankline.src.db.database import open_database
+
+    if name is None and not any(metric in METRICS and METRICS[metric].needs_device for metric in asked):
+        return None
+    database = open_database(db)
+    try:
+        found = device_of(database, name, asked)
+    finally:
+        database.close()
+    return None if found is None else found.name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.devices.device import Device, Fit, Measured
 from rankline.src.dse.devices.latency import LatencyModel
@@ -61,3 +64,11 @@ def made_up_device(name: str = "laptop", tile: int = 4, pads: bool = False, leav
     times = [device.predicted(one) * (90 + 7 * j % 23) // 100 for j, one in enumerate(ones)]
     measured = tuple(Measured(one.layer, one.configuration, time) for one, time in zip(ones, times, strict=True))
     return Device(**{**vars(device), "measured": measured})
+
+
+def elsewhere(name: str = "board", leave_out: str = "", **changes: Any) -> Device:
+    """A device that is never this machine, because it runs models by another version. What an operation takes on it is
+    mostly multiplying, so that small layers can be made faster."""
+    device = made_up_device(name, leave_out=leave_out)
+    numbers = tuple((kind, (1000.0, *each[1:])) for kind, each in device.model.numbers)
+    return replace(device, version="0.1", measured=(), model=replace(device.model, numbers=numbers, **changes))

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rankline.cli.output import note, tell_own_layers, write_table
+from rankline.cli.present.latency import latency_values, tell_latency
 from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
@@ -83,7 +84,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "bytes_on_disk": None if point.file is None else point.file.stat().st_size,
         "own_layers": list(point.delivered.own_layers),
         "fit_seconds": point.fit_seconds,
-        **({} if point.latency is None else {LATENCY.name: {**point.latency.as_dict(), "told": point.latency.told}}),
+        **({} if point.latency is None else {LATENCY.name: latency_values(point.latency)}),
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
     }
@@ -151,14 +152,9 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
 
 def _tell_latency(point: dict[str, Any], is_sweep: bool) -> None:
     """What a model takes on the device, and the way out where it is slower than the original."""
+    tell_latency(point, ", ".join(f"{name} {value:g}" for name, value in point["keep"].items()) if is_sweep else "")
     latency = point.get(LATENCY.name)
-    if latency is None:
-        return
-    which = f"{', '.join(f'{name} {value:g}' for name, value in point['keep'].items())}: " if is_sweep else ""
-    note(f"{which}{latency['told']}")
-    if latency["untimed"]:
-        note(f"the device has no numbers for {', '.join(latency['untimed'])}: these are in no prediction")
-    if latency["speedup"] < 1 and LATENCY.name not in point["keep"]:
+    if latency is not None and latency["speedup"] < 1 and LATENCY.name not in point["keep"]:
         note("it is slower than the original: ask for time itself, with --keep-latency 0.5")
 
 
