@@ -1,8 +1,8 @@
 """Predicted against measured latencies of whole networks: random plans by every method, on devices measured first.
 
-ResNet-20, ResNet-56, VGG-11 and LeNet-5 are the trained ones of RANKLINE_DATA, MobileNetV2 at 96x96 has random
-weights: times don't depend on them, so factors are random too. The originals are predicted and measured in the same way.
-The peer is the count of FLOPs, scaled so that its median error is least.
+ResNet-20, ResNet-56, VGG-11 and LeNet-5 are the trained ones of RANKLINE_DATA; MobileNetV2 at 96x96 has random weights.
+Times don't depend on weights, so the factors are random. The originals are predicted and measured in the same way. The
+peer is the count of FLOPs, scaled so that its median error is least.
 
 Run: python -m benchmarks.latency_prediction [--runtimes litert,onnx] [--plans 12] [--devices FOLDER] [--seed 0]
 """
