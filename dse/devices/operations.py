@@ -80,8 +80,10 @@ def kept_operation(layer: Layer) -> Operation | None:
     """The operation of a layer that is kept as it is; None where that is none of KINDS."""
     if not layer.kind.startswith("depthwise") or not layer.in_size or not layer.out_size:
         return None
+    is_along_axis = len(layer.kernel) > 1 and sum(size > 1 for size in layer.kernel) == 1  # as a factor of a chain
+    kind = "depthwise along axis" if is_along_axis else "depthwise"
     return plain_operation(
-        "depthwise", prod(layer.kernel), layer.positions * prod(layer.in_size), layer.positions * prod(layer.out_size),
+        kind, prod(layer.kernel), layer.positions * prod(layer.in_size), layer.positions * prod(layer.out_size),
         layer.out_channels,
     )  # fmt: skip
 
