@@ -85,6 +85,8 @@ def kept_operation(layer: Layer) -> Operation | None:
     kind = next((kind for name, kind in KEPT_KINDS.items() if name in layer.kind), None)
     if kind is None or not layer.in_size or not layer.out_size:
         return None
+    if kind == "depthwise" and len(layer.kernel) > 1 and sum(size > 1 for size in layer.kernel) == 1:
+        kind = "depthwise along axis"  # as a factor of a chain
     before, after = (layer.positions * prod(size) for size in (layer.in_size, layer.out_size))
     return plain_operation(kind, prod(layer.kernel), before * (1 + (layer.kind == "add")), after, layer.out_channels)
 

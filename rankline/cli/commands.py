@@ -17,6 +17,7 @@ from rankline.cli import (
     device,
     explore,
     factorize,
+    latency,
     maintain,
     measuring,
     query,
@@ -52,6 +53,7 @@ app.command("export")(query.export)
 app.command("compress")(compress.compress)
 app.command("budget")(budget.budget)
 app.command("factorize")(factorize.factorize)
+app.command("latency")(latency.latency)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("study")(study.study)
