@@ -28,7 +28,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.record import record
 from benchmarks.zoo import explore
 from rankline.src.db.database import Database, open_database
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import counted
 from rankline.src.dse.zoo import FOURTEEN
 from rankline.src.reports.figures.images import BROWSERS
 
@@ -64,8 +64,8 @@ class Page:
 
 def drawn(draw: random.Random, network: str, layer: str, methods: list[str]) -> dict[str, Any]:
     """A question with one to three windows, and none or one of them open above."""
-    values: dict[str, Any] = {f"kept-{metric}": [0, 100] for metric in METRICS}
-    for metric in draw.sample(list(METRICS), draw.randint(1, len(METRICS))):
+    values: dict[str, Any] = {f"kept-{metric}": [0, 100] for metric in counted()}
+    for metric in draw.sample(list(counted()), draw.randint(1, len(counted()))):
         low = draw.randint(0, 95)
         values[f"kept-{metric}"] = [low, draw.choice([min(100, low + 5), min(100, low + 30), 100])]
     values |= {"network": network, "layer": layer, "methods": methods, "within": draw.choice(SETS)}
@@ -78,7 +78,7 @@ def by_sql(database: Database, values: dict[str, Any]) -> float:
     for method in values["methods"]:
         solutions = database.solutions(values["layer"], method, values["network"]).within(values["within"])
         windows: dict[str, Any] = {}
-        for metric in METRICS:
+        for metric in counted():
             low, high = values[f"kept-{metric}"]
             if (low, high) != (0, 100):
                 windows[f"{metric}_reduction"] = (1 - high / 100 if high < 100 else None, 1 - low / 100)

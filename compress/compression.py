@@ -17,9 +17,11 @@ from rankline.src.compress.runs.card import Card
 from rankline.src.compress.runs.checkpoints import checkpoints_of
 from rankline.src.compress.runs.deliver import Delivered, Delivery
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.latency import PlanLatency
 from rankline.src.compress.runs.recorder import Recorder
 from rankline.src.compress.runs.run import Run
 from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.runs.timed import timed
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.search import search
 from rankline.src.db.records.measure import ACCURACY, Measure
@@ -49,6 +51,11 @@ class Compression:
         return self.run.plan
 
     @property
+    def latency(self) -> PlanLatency | None:
+        """What the compressed model takes on the run's device, if it has one."""
+        return PlanLatency.from_record(self.run.chosen.made_by)
+
+    @property
     def trials(self) -> tuple[TrialRecord, ...]:
         """Every trial as recorded, the original first."""
         return self.run.trials
@@ -65,6 +72,8 @@ def compressed(
     check_saving(job.model, each(data.x_test), out.parent if out else None)
     database.explore_missing(job.model, job.network, approach.needed(settings), watch.progress)
     run = approach.run(job, settings, watch.on_part) if resume is None else search(job, settings, resume)
+    with recorded_end(database.engine, run.id):
+        run = timed(job, run)
     with nullcontext(str(out.parent)) if out else tempfile.TemporaryDirectory() as folder:
         delivered = _delivered(job, run, out or Path(folder) / "model.keras")
     if run.status == SUCCESS:
@@ -86,6 +95,8 @@ def _delivered(job: Job, run: Run, path: Path) -> Delivered:
             f"choose, {count_of(data.x_test):,} to report on; the last were used for nothing else."
         )
         notes = [on] if job.measure.is_accuracy else [on, f"The models were {job.task.told}."]
+        if (latency := PlanLatency.from_record(run.chosen.made_by)) is not None:
+            notes.append(f"{latency.told}.")
         card = Card(job.network, made, run.original, run.chosen, notes)
         delivered = delivery.deliver(run.model, run.plan, run.chosen.cost, path, card)
         delivery.close(run.status, delivered)

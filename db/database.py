@@ -17,13 +17,16 @@ from rankline.src.db.queries.across_methods import best_of_layers, lowest_of, me
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
 from rankline.src.db.queries.windows import Bounds
-from rankline.src.db.records import networks, runs
+from rankline.src.db.records import devices, networks, runs
 from rankline.src.db.records.error_tables import known_errors, known_errors_of_network
 from rankline.src.db.records.networks import LayerRow, NetworkRow, SpaceRow
 from rankline.src.db.records.runs import RunRow, TrialRecord
 from rankline.src.db.schema import layer as layer_table
 from rankline.src.db.schema import layer_space, space
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.device import Device
+from rankline.src.dse.devices.latency import LatencyModel
+from rankline.src.dse.devices.network import whole_latency
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.source import load_network, network_of
 from rankline.src.dse.layer import Layer
@@ -33,6 +36,9 @@ from rankline.src.dse.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import keras
+
+DeviceChoice = str | Device | LatencyModel | None
+"""A device by its name in the database, or as it is."""
 
 
 def open_database(location: str, create: bool = True, read_only: bool = False) -> Database:
@@ -69,7 +75,8 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections."""
-        self.engine.dispose()
+        if "engine" in vars(self):  # one that was never used is not created now
+            self.engine.dispose()
 
     def explore(
         self,
@@ -80,12 +87,14 @@ class Database:
         input_shape: Sequence[int] | None = None,
         progress: Progress = no_progress,
         source: str = "Python",
+        device: DeviceChoice = None,
     ) -> Explored:
         """Computes and stores every configuration of a model's layers, by all methods unless some are named.
 
         ``model`` is a Keras model, layers, or a MODEL string as on the command line; ``source`` is recorded as the
-        origin of a model that is no string. Raises UserError.
+        origin of a model that is no string; with a device, the network's latency is told too. Raises UserError.
         """
+        timed = self._model(device)
         if isinstance(model, str):
             found = load_network(model, input_shape)
         else:
@@ -95,8 +104,7 @@ class Database:
         if not found.layers:
             raise UserError(f"'{found.name}' has no convolution or dense layer")
         spaces = spaces_to_explore(found.layers, None if methods is None else tuple(methods), options or Options())
-        path = sqlite_path(self.location)
-        if path is not None and not path.exists():
+        if self._is_missing:
             check_costs(found.name, found.params, found.layers)  # before the file is made
             check_spaces(found.name, spaces)
         done = explore_layers(
@@ -110,7 +118,10 @@ class Database:
             progress=progress,
         )
         self.engine.connect().close()  # raises where the file is no longer there
-        return done
+        if timed is None:
+            return done
+        latency, left_out = whole_latency(timed, found.layers, found.rest, found.params)
+        return replace(done, latency_ps=latency, left_out=tuple(left_out))
 
     def explore_missing(
         self, model: keras.Model, name: str, methods: Sequence[str], progress: Progress = no_progress
@@ -146,11 +157,12 @@ class Database:
         """All spaces of a network's layers: layer, method, options (JSON), n_total, n_better, n_useful, n_lines."""
         return networks.spaces(self.engine, self.network_id(name))
 
-    def solutions(self, layer: str, method: str, network: str | None = None) -> Solutions:
-        """The lazy query over all configurations of a layer by a method.
+    def solutions(self, layer: str, method: str, network: str | None = None, device: DeviceChoice = None) -> Solutions:
+        """The lazy query over all configurations of a layer by a method, with their latencies on a device if one is
+        named.
 
         ``network`` may be left out if only one network has a layer of that name. Raises UserError on an unknown or
-        ambiguous name.
+        ambiguous name, and if the device has no numbers for the method (see ``Solutions.on``).
         """
         found = self._layer(layer, network)
         if found.kept_because:
@@ -162,7 +174,8 @@ class Database:
         if method not in stored:
             raise one_of(f"method for layer '{layer}'", method, list(stored))
         errors = known_errors(self.engine, found.id, method)
-        return Solutions(self.engine, layer, method, stored[method], found.cost, errors=errors)
+        solutions = Solutions(self.engine, layer, method, stored[method], found.cost, errors=errors)
+        return solutions if device is None else solutions.on(self._model(device))
 
     def best(
         self,
@@ -170,26 +183,35 @@ class Database:
         network: str | None = None,
         within: str = "useful",
         methods: Sequence[str] | None = None,
+        device: DeviceChoice = None,
         **windows: Bounds,
     ) -> dict[str, Solution | None]:
         """For each layer of a network, the configuration with the lowest metric in the windows, over all methods.
 
-        None if no method has one. Windows as in ``Solutions.where``. Raises UserError.
+        None if no method has one. Windows as in ``Solutions.where``; on a device, methods that it has no numbers for
+        are left out with a LeftOutWarning. Raises UserError.
         """
         explored = methods_by_layer(self.spaces(network), methods)
         known = self._all_solutions(self.network_id(network))
         chosen = {layer: [known[layer, one].within(within) for one in names] for layer, names in explored.items()}
-        return best_of_layers(chosen, lowest, windows)
+        return best_of_layers(chosen, lowest, windows, self._model(device))
 
     def best_by_method(
-        self, layer: str, lowest: str = "flops", network: str | None = None, within: str = "useful", **windows: Bounds
+        self,
+        layer: str,
+        lowest: str = "flops",
+        network: str | None = None,
+        within: str = "useful",
+        device: DeviceChoice = None,
+        **windows: Bounds,
     ) -> dict[str, Solution | None]:
         """For each method of a layer, its configuration with the lowest metric in the windows.
 
-        None if it has none or, under an error window, if its errors aren't known. Raises UserError.
+        None if it has none or, under an error window, if its errors aren't known; devices as in ``best``. Raises
+        UserError.
         """
-        by_method = self._by_every_method(layer, network, within)
-        return {method: lowest_of(one, lowest, windows) for method, one in by_method.items()}
+        by_method, model = self._by_every_method(layer, network, within), self._model(device)
+        return {method: lowest_of(one, lowest, windows, model) for method, one in by_method.items()}
 
     def pareto(
         self,
@@ -198,22 +220,29 @@ class Database:
         network: str | None = None,
         within: str = "useful",
         methods: Sequence[str] | None = None,
+        device: DeviceChoice = None,
         **windows: Bounds,
     ) -> list[Solution]:
         """The front of error against costs (params by default), over all methods of a layer or the named ones.
 
-        See ``Solutions.pareto``. Raises UserError if no error is known.
+        See ``Solutions.pareto``; devices as in ``best``. Raises UserError if no error is known.
         """
         by_method = self._by_every_method(layer, network, within)
         for name in methods or []:
             if name not in by_method:
                 raise one_of(f"method for layer '{layer}'", name, list(by_method))
         chosen = [one for name, one in by_method.items() if not methods or name in methods]
-        return pareto_of_layer(layer, chosen, costs or ("params",), windows)
+        return pareto_of_layer(layer, chosen, costs or ("params",), windows, self._model(device))
 
-    def totals(self, choice: Mapping[str, Solution], network: str | None = None) -> tuple[Cost, Cost]:
-        """A network's original cost, and its cost with one configuration for some of its layers. Raises UserError."""
-        return totals(self.network(network), [row.name for row in self.layers(network)], choice)
+    def totals(
+        self, choice: Mapping[str, Solution], network: str | None = None, device: DeviceChoice = None
+    ) -> tuple[Cost, Cost]:
+        """A network's original cost, and its cost with one configuration for some of its layers.
+
+        With a device, latencies are of a call of the whole network; a LeftOutWarning names layers that it has no
+        numbers for. Raises UserError.
+        """
+        return totals(self.network(network), self.layer_shapes(network), choice, self._model(device))
 
     def runs(self) -> list[RunRow]:
         """Every compression run: id, network, status, started, seed, settings, accuracy, loss, trials."""
@@ -222,6 +251,32 @@ class Database:
     def trials(self, run: int) -> list[TrialRecord]:
         """A run's trials, each with its layers' choices. Raises UserError for an unknown run."""
         return runs.trials(self.engine, run)
+
+    def devices(self) -> list[Device]:
+        """Every device by name, without its measurements; none where the database is still to be created."""
+        return [] if self._is_missing else devices.devices(self.engine)
+
+    def device(self, name: str | None = None) -> Device:
+        """A device (the only one if no name is given) with its measurements. Raises UserError."""
+        if name is not None:
+            if self._is_missing:
+                raise one_of("device", name, [])
+            return devices.device_named(self.engine, name)
+        known = [one.name for one in self.devices()]
+        if not known:
+            raise UserError("the database has no device yet; add one with: rankline device add NAME --runtime litert")
+        if len(known) > 1:
+            raise UserError(f"the database has {len(known)} devices; choose one with --device: {', '.join(known)}")
+        return devices.device_named(self.engine, known[0])
+
+    def save_device(self, device: Device, replace: bool = False) -> None:
+        """Stores a device with the latencies of all spaces. Raises UserError for a name that is taken, unless the
+        device of that name is to be replaced."""
+        devices.save_device(self.engine, device, replace)
+
+    def remove_device(self, name: str) -> None:
+        """Removes a device and the latencies on it. Raises UserError for an unknown one."""
+        devices.remove_device(self.engine, name)
 
     def network_id(self, name: str | None) -> int:
         """The id of a network, or of the only one if no name is given. Raises UserError."""
@@ -233,6 +288,12 @@ class Database:
         if name is not None and name not in ids:
             raise one_of("network", name, list(ids))
         return ids[name] if name is not None else next(iter(ids.values()))
+
+    @property
+    def _is_missing(self) -> bool:
+        """Whether it is a file that does not exist yet, and need not be created to know that it is empty."""
+        path = sqlite_path(self.location)
+        return path is not None and not path.exists()
 
     def _all_solutions(self, network: int) -> dict[tuple[str, str], Solutions]:
         """The configurations of every layer of a network by every method, by their names, in few queries."""
@@ -249,6 +310,10 @@ class Database:
             )
             for id, name, method, *stored in found
         }
+
+    def _model(self, device: DeviceChoice) -> LatencyModel | None:
+        found = self.device(device) if isinstance(device, str) else device
+        return found.model if isinstance(found, Device) else found
 
     def _layer(self, name: str, network_name: str | None) -> LayerRow:
         network = None if network_name is None else self.network_id(network_name)

@@ -2,6 +2,7 @@
 
 Columns named after a table hold its id. Sizes, options, settings and a run's process are JSON text.
 ``network.n_layers`` and ``n_links`` count its rows of ``layer`` and ``layer_space``, so that lost ones are noticed.
+``device.numbers`` is JSON text, ``device.measured`` the same compressed by zlib; times are picoseconds.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ from sqlalchemy.types import REAL, TypeEngine
 
 IDS_PER_SPACE = 2**24
 """The lines of space s have ids from s * IDS_PER_SPACE on: a space is a range of the table and needs no index."""
+
+MONOMIALS = (
+    "constant",
+    *(f"per_{kind}{j}" for kind in "rt" for j in range(1, 5)),
+    *(f"per_{left}{j}_{right}{j + 1}" for left, right in ("rr", "rt", "tt") for j in range(1, 4)),
+)
+"""The columns of ``latency`` whose sum a latency is, each times the ranks (r) and numbers of tiles (t) in its name: all
+that the chains of the methods have."""
 
 metadata = MetaData()
 
@@ -168,5 +177,37 @@ trial_layer = _table(
     Column("flops", _Count, nullable=False),
     Column("similarity", _Real),
     Column("error", _Real),
+    rowid=False,
+)
+
+device = _table(
+    "device",
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("runtime", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("threads", _Count, nullable=False),
+    Column("batch", _Count, nullable=False),
+    Column("precision", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("measured_at", Text, nullable=False),
+    Column("tile", _Count, nullable=False),
+    Column("pads", Integer, nullable=False),
+    Column("call_ps", _Count, nullable=False),
+    Column("numbers", Text, nullable=False),
+    Column("cold", Text, nullable=False),
+    Column("fit_median", _Real, nullable=False),
+    Column("fit_p90", _Real, nullable=False),
+    Column("fit_count", _Count, nullable=False),
+    Column("measured", LargeBinary, nullable=False),
+)
+
+latency = _table(
+    "latency",
+    Column("device", ForeignKey("device.id"), primary_key=True),
+    Column("space", ForeignKey("space.id"), primary_key=True),
+    Column("shape", Text(collation="C").with_variant(Text, "sqlite"), primary_key=True),
+    Column("original", _Count),
+    *(Column(name, _Count, nullable=False) for name in MONOMIALS),
     rowid=False,
 )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from rankline.src.db.backends.engine import connect, schema_version
+from rankline.src.db.records.devices import device_of
+from rankline.src.db.records.latencies import latencies
 from rankline.src.db.records.networks import LayerRow, layer_row
 from rankline.src.db.records.runs import STATUSES, layer_record
 from rankline.src.db.schema import (
     IDS_PER_SPACE,
+    MONOMIALS,
+    device,
+    latency,
     layer,
     layer_space,
     line,
@@ -27,11 +32,15 @@ from rankline.src.db.schema import (
 )
 from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.error_table import from_bytes
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.space import Space
 from rankline.src.dse.symbols import layer_shape
 
 COUNTS = ("n_lines", "n_total", "n_better", "n_useful")
+
+LATENCY = ("space", "shape", "original", *MONOMIALS)
+"""The columns of ``latency`` that follow from a device's numbers."""
 
 
 def problems(connection: Connection) -> Iterator[str]:
@@ -172,11 +181,28 @@ def _unreadable_rows(connection: Connection) -> Iterator[str]:
         if not whole or row["status"] not in STATUSES:
             yield f"run {row['id']} can't be read"
     yield from _unreadable_trials(connection)
+    yield from _wrong_devices(connection, spaces)
     for row in connection.execute(select(spectrum.c.id, spectrum.c.table)).mappings():
         try:
             from_bytes(row["table"])
         except Exception:  # whatever NumPy raises over damaged bytes
             yield f"the errors of spectrum {row['id']} can't be read"
+
+
+def _wrong_devices(connection: Connection, spaces: Mapping[int, Space]) -> Iterator[str]:
+    """Devices that can't be read, and latencies on others that don't follow from the devices' numbers."""
+    for row in connection.execute(select(device)).mappings():
+        try:
+            model = device_of(dict(row)).model
+        except UserError as error:
+            yield str(error)
+            continue
+        stored = connection.execute(select(latency).where(latency.c.device == row["id"])).mappings()
+        found, wanted = (
+            {tuple(one[name] for name in LATENCY) for one in rows} for rows in (stored, latencies(model, spaces))
+        )
+        for space_id in sorted({key for key, *_ in found ^ wanted}):
+            yield f"the latencies of space {space_id} on device '{row['name']}' are not those of its numbers"
 
 
 def _unreadable_trials(connection: Connection) -> Iterator[str]:

@@ -11,7 +11,8 @@ class Cost:
     """Params, feature-map elements and FLOPs (2 x multiply-accumulates) of one sample.
 
     factors: number of layers in the chain; is_whole: False if the FLOPs or feature maps of some layers are unknown and
-    not in the sums, which are then "at least" that (see ``Metric.titled``). Both are ignored when costs are compared.
+    not in the sums, which are then "at least" that (see ``Metric.titled``); latency: picoseconds on a device, None if
+    no device was asked. The three are ignored when costs are compared.
     """
 
     params: int
@@ -19,6 +20,7 @@ class Cost:
     flops: int
     factors: int = field(default=1, compare=False)
     is_whole: bool = field(default=True, compare=False)
+    latency: int | None = field(default=None, compare=False)
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -27,6 +29,7 @@ class Cost:
             self.flops + other.flops,
             self.factors + other.factors,
             self.is_whole and other.is_whole,
+            None if self.latency is None or other.latency is None else self.latency + other.latency,
         )
 
     def __sub__(self, other: Cost) -> Cost:
@@ -36,10 +39,11 @@ class Cost:
             self.flops - other.flops,
             self.factors - other.factors,
             self.is_whole and other.is_whole,
+            None if self.latency is None or other.latency is None else self.latency - other.latency,
         )
 
 
-NOTHING = Cost(0, 0, 0, 0)
+NOTHING = Cost(0, 0, 0, 0, latency=0)
 
 
 def total(costs: Iterable[Cost]) -> Cost:

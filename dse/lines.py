@@ -1,18 +1,20 @@
 """Rank lines: all configurations of a space, one row for each combination of the fixed ranks.
 
-Along the free rank step * k, k = 1..cap, each metric is intercept + slope * k with integer coefficients. The kernels
-are static and take numbers, so that numba can cache them on disk.
+Along the free rank step * k, k = 1..cap, each metric is intercept + slope * k with integer coefficients; the latency of
+a device also rises with the tiles that the free rank fills. The kernels are static and take numbers, so that numba can
+cache them on disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rankline.src.dse.devices.latency import TiledPolynomial
 from rankline.src.dse.formula import Polynomial
 from rankline.src.dse.space import Branch, Space
 
@@ -27,10 +29,11 @@ class Lines:
     """The lines of one branch of a space.
 
     ranks: (lines, ranks), 0 in the free rank's column;
-    coefficients: (lines, 6), the intercept and slope of params, fm and FLOPs;
+    coefficients: (lines, 6), the intercept and slope of params, fm and FLOPs; of a timed space (lines, 9), also start,
+        slope and rise of the latency, start + slope * k + rise * ceil(step * k / tile);
     better: (lines,), the last k whose params and FLOPs are both below the original's (0: none);
     useful: (lines, 2), the first and last useful k (first > last: none);
-    step: the rank multiple; cap: the last k; factors: layers in the chain of each configuration.
+    step: the rank multiple; cap: the last k; factors: layers in the chain of each configuration; tile: the device's.
     """
 
     method: str
@@ -43,6 +46,7 @@ class Lines:
     better: Integers
     useful: Integers
     factors: int
+    tile: int = 1
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -102,7 +106,15 @@ def _branch_lines(space: Space, branch: Branch) -> Lines:
         lines.better,
         lines.useful,
     )
-    return lines
+    return lines if branch.latency is None else _timed(lines, branch.latency)
+
+
+def _timed(lines: Lines, latency: TiledPolynomial) -> Lines:
+    """The lines with their latency. Steps of whole tiles fill as many of them each: it is affine then."""
+    start, slope, rise = latency.along(lines.ranks, lines.free, lines.step)
+    if lines.step % latency.tile == 0:
+        slope, rise = slope + rise * (lines.step // latency.tile), np.zeros_like(rise)
+    return replace(lines, coefficients=np.column_stack([lines.coefficients, start, slope, rise]), tile=latency.tile)
 
 
 def _stack(polynomials: tuple[Polynomial, ...]) -> tuple[Integers, Integers, Integers]:

@@ -1,20 +1,24 @@
 """Metrics: the integer costs by which configurations are counted, compared and chosen.
 
-Each is a sum of params, feature-map elements, FLOPs and factors with fixed integer weights, so it is affine in each
-single rank and equals intercept + slope * k along a rank line. All metrics are listed in ``METRICS``; adding one takes
-one object there.
+Each is a sum of params, feature-map elements, FLOPs, factors and a device's latency with fixed integer weights. None
+falls as a rank rises: along a rank line each step adds the same, and each tile that begins adds to the latency (see
+``dse.scan.along``). All metrics are listed in ``METRICS``; adding one takes one object there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.errors import one_of
+from rankline.src.dse.duration import duration_text, picoseconds
+from rankline.src.dse.errors import UserError, one_of, short
 
 REDUCTION = "_reduction"
 """Suffix of a window's name that makes it a window on the saved fraction of a metric."""
+
+Number = int | float | str | Fraction
 
 T = TypeVar("T")
 
@@ -26,10 +30,11 @@ class Metric:
     name: as users write it;
     title: as it reads in a sentence or on a figure's axis;
     heading: the title with what it measures and its unit;
-    params, fm, flops, factor: the weights of the sum;
+    params, fm, flops, factor, latency: the weights of the sum;
     bytes_per_element: multiplies the sum of a metric that counts bytes.
 
-    Raises ValueError if the metric would not rise with every rank.
+    A metric with latency is in picoseconds, and needs a device. Raises ValueError if the metric would not rise with
+    every rank.
     """
 
     name: str
@@ -39,25 +44,50 @@ class Metric:
     fm: int = 0
     flops: int = 0
     factor: int = 0
+    latency: int = 0
     bytes_per_element: int | None = None
 
     def __post_init__(self) -> None:
-        weights = (self.params, self.fm, self.flops, self.factor)
-        if min(weights) < 0 or not any(weights[:3]):
-            raise ValueError(f"metric '{self.name}' must count params, fm or FLOPs, with weights from 0 up")
+        weights = (self.params, self.fm, self.flops, self.latency, self.factor)
+        if min(weights) < 0 or not any(weights[:4]):
+            raise ValueError(f"metric '{self.name}' must count params, fm, FLOPs or latency, with weights from 0 up")
+
+    @property
+    def needs_device(self) -> bool:
+        """Whether only a device gives it a value."""
+        return self.latency > 0
+
+    def is_known(self, cost: Cost) -> bool:
+        """Whether it has a value at a cost."""
+        return cost.latency is not None or not self.needs_device
 
     def of(self, cost: Cost) -> int:
-        """The exact value at a cost."""
-        return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors))
+        """The exact value at a cost. Raises UserError where it needs a device and none was asked."""
+        return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors, cost.latency))
 
     def titled(self, title: str, cost: Cost) -> str:
         """A title for the value at a cost: with "at least" where that lacks what some layers add."""
-        return title if cost.is_whole or not (self.fm or self.flops) else f"{title}, at least"
+        return title if cost.is_whole or not (self.fm or self.flops or self.latency) else f"{title}, at least"
 
-    def combined(self, params: T, fm: T, flops: T, factors: Any) -> T:
-        """The weighted sum of numbers, arrays, data-frame columns or SQL columns."""
+    def text(self, value: int) -> str:
+        """A value as people read it."""
+        return duration_text(value) if self.needs_device else f"{value:,}"
+
+    def number(self, given: Number) -> Fraction:
+        """A value as a user gives it, exact: 0.6 is 3/5, not the nearest double.
+
+        A text of a latency has a unit, such as ``200us``; numbers are picoseconds. Raises UserError.
+        """
+        if self.needs_device and isinstance(given, str):
+            return picoseconds(given)
+        return exact(given)
+
+    def combined(self, params: T, fm: T, flops: T, factors: Any, latency: Any = None) -> T:
+        """The weighted sum of numbers, arrays, data-frame columns or SQL columns. Raises UserError as ``of``."""
+        if self.needs_device and latency is None:
+            raise UserError(f"{self.name} needs a device: choose one with --device NAME (in Python: device=)")
         pairs: list[tuple[int, Any]] = [
-            (self.params, params), (self.fm, fm), (self.flops, flops), (self.factor, factors)
+            (self.params, params), (self.fm, fm), (self.flops, flops), (self.factor, factors), (self.latency, latency)
         ]  # fmt: skip
         terms = [value if weight == 1 else weight * value for weight, value in pairs if weight]
         whole: Any = sum(terms[1:], start=terms[0])
@@ -78,7 +108,14 @@ FM = Metric("fm", "feature maps", "feature-map elements of one sample", fm=1)
 FLOPS = Metric("flops", "FLOPs", "FLOPs of one sample", flops=1)
 MEMORY = Metric("memory", "memory", "memory of one sample (bytes)", params=1, fm=1, bytes_per_element=4)
 
-METRICS = {one.name: one for one in (PARAMS, FM, FLOPS, MEMORY)}
+LATENCY = Metric("latency", "latency", "latency of one call (picoseconds)", latency=1)
+
+METRICS = {one.name: one for one in (PARAMS, FM, FLOPS, MEMORY, LATENCY)}
+
+
+def counted() -> dict[str, Metric]:
+    """Those of METRICS that need no device, by name."""
+    return {name: one for name, one in METRICS.items() if not one.needs_device}
 
 
 def metric(name: str, bytes_per_element: int = 4, what: str = "metric") -> Metric:
@@ -86,3 +123,11 @@ def metric(name: str, bytes_per_element: int = 4, what: str = "metric") -> Metri
     if name not in METRICS:
         raise one_of(what, name, list(METRICS))
     return METRICS[name].at(bytes_per_element)
+
+
+def exact(given: Number) -> Fraction:
+    """The number as the user wrote it. Raises UserError."""
+    try:
+        return Fraction(str(given))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"{short(given)} is not a number") from None

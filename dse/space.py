@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from rankline.src.dse import methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.latency import LatencyModel, TiledPolynomial
+from rankline.src.dse.devices.operations import chain_operations, original_operations
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.formula import Polynomials, original_cost
 from rankline.src.dse.layer import Layer
@@ -37,13 +39,19 @@ class Branch:
 
     ``caps`` are the largest ranks that the options allow. ``steps`` is the number of values of each rank: rank j is
     rank_multiple x 1 .. rank_multiple x steps[j]. ``free`` is the rank that runs along the lines: the one with the most
-    steps, the first if several have.
+    steps, the first if several have. ``latency`` is that of the space's device, if it has one.
     """
 
     shape: str | None
     polynomials: Polynomials
     caps: tuple[int, ...]
     steps: tuple[int, ...]
+    latency: TiledPolynomial | None = None
+
+    def cost(self, ranks: tuple[int, ...]) -> Cost:
+        """The exact cost at the given ranks."""
+        cost = self.polynomials.cost(ranks)
+        return cost if self.latency is None else replace(cost, latency=self.latency.at(ranks))
 
     @property
     def free(self) -> int:
@@ -63,20 +71,29 @@ class Branch:
 
 @dataclass(frozen=True)
 class Space:
-    """All configurations of ``method`` on layers of ``shape`` under ``options``."""
+    """All configurations of ``method`` on layers of ``shape`` under ``options``.
+
+    timed: a device, whose latencies are then among the costs; it defines nothing of the space.
+    """
 
     method: str
     shape: LayerShape
     options: Options
+    timed: LatencyModel | None = None
+
+    def on(self, device: LatencyModel | None) -> Space:
+        """The same space with the latencies on a device; None: without."""
+        return replace(self, timed=device)
 
     @cached_property
     def original(self) -> Cost:
-        """The cost of the original layer."""
-        return original_cost(self.shape)
+        """The cost of the original layer. Raises UserError if the space's device can't tell its latency."""
+        return cost_on(self.timed, self.shape)
 
     @cached_property
     def branches(self) -> tuple[Branch, ...]:
-        """One branch per tensor shape. Raises UserError if numbers would not fit into 64 bits."""
+        """One branch per tensor shape. Raises UserError if numbers would not fit into 64 bits, and where the space's
+        device lacks an operation."""
         branches = tuple(self._branches())
         if (number := sum(branch.n_total for branch in branches)) > LARGEST_COUNT:
             raise UserError(
@@ -89,15 +106,21 @@ class Space:
         step = self.options.rank_multiple
         for shape, polynomials in methods.get(self.method).polynomials(self.shape, self.options):
             caps = tuple(min(cap, self.options.max_rank or cap) for cap in polynomials.caps)
-            branch = Branch(shape, polynomials, caps, tuple(cap // step for cap in caps))
-            top = polynomials.cost(caps)
-            largest = max(top.params, top.fm, top.flops, self.original.flops, branch.n_total)
+            branch = Branch(shape, polynomials, caps, tuple(cap // step for cap in caps), self._latency(caps, shape))
+            top, original = branch.cost(caps), self.original
+            times = (top.latency or 0, original.latency or 0)
+            largest = max(top.params, top.fm, top.flops, original.flops, branch.n_total, *times)
             if largest > LARGEST_COUNT:
                 raise UserError(
                     f"{self.method} on {self.shape}: the largest configuration counts {largest:.2e}, "
                     "which does not fit into 64-bit integers; set max_rank"
                 )
             yield branch
+
+    def _latency(self, caps: tuple[int, ...], shape: str | None) -> TiledPolynomial | None:
+        if self.timed is None:
+            return None
+        return self.timed.polynomial(chain_operations(self.shape, self.method, len(caps), shape))
 
     @cached_property
     def n_lines(self) -> int:
@@ -113,6 +136,11 @@ class Space:
         """Number of layers in the chain of a tensor shape's configurations."""
         return methods.get(self.method).factors(self.shape.axes, shape)
 
+    def check_device(self) -> None:
+        """Raises UnmeasuredError if the space's device lacks an operation of the layer or of its chains."""
+        _ = self.original
+        next(self._branches(), None)  # the chains of all tensor shapes have the same kinds of operations
+
     def cost_at(self, one: Configuration) -> Cost | None:
         """The cost of one configuration; None if the space does not contain it."""
         step = self.options.rank_multiple
@@ -120,7 +148,7 @@ class Space:
             if (self.method, branch.shape, len(branch.steps)) == (one.method, one.shape, len(one.ranks)):
                 pairs = zip(one.ranks, branch.steps, strict=True)
                 if all(rank % step == 0 and 1 <= rank // step <= last for rank, last in pairs):
-                    return branch.polynomials.cost(one.ranks)
+                    return branch.cost(one.ranks)
         return None
 
     def definition(self) -> dict[str, object]:
@@ -173,6 +201,17 @@ class Space:
                 f"{where} has {longest:,} values of one rank, above max_lines {most:,}; restrict it with {ways}, or "
                 "raise --max-lines"
             )
+
+
+def cost_on(device: LatencyModel | None, shape: LayerShape) -> Cost:
+    """The cost of an original layer, with its latency on a device, if there is one. Raises UserError."""
+    cost = original_cost(shape)
+    if device is None:
+        return cost
+    latency = device.polynomial(original_operations(shape)).at(())
+    if not latency:
+        raise UserError(f"device '{device.device}' takes no time for a layer of {shape}; measure it again")
+    return replace(cost, latency=latency)
 
 
 def spaces_of(layer: Layer, names: tuple[str, ...] | None = None, options: Options | None = None) -> list[Space]:

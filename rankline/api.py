@@ -32,7 +32,9 @@ from rankline.src.compress.training.labelled import labelled_for
 from rankline.src.compress.training.settings import Aim
 from rankline.src.db.backends.engine import check_database
 from rankline.src.db.database import Database, open_database
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
+from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -48,6 +50,7 @@ def compress(
     name: str | None = None,
     out: str | Path | None = None,
     settings: Settings | None = None,
+    device: str | Device | None = None,
     **changes: Any,
 ) -> Compression:
     """Compresses a trained model with the configurations in the database, after exploring the methods that it lacks.
@@ -60,6 +63,9 @@ def compress(
     - ``db``: the database, or its path or URL
     - ``name``: of the network in the database
     - ``out``: the .keras file to write (None: the model stays in memory)
+    - ``device``: whose latencies are predicted for every trial, by its name in the database or as it is;
+      ``objective="latency"`` needs one (the only one of the database if none is named). Where it is this machine, the
+      result is measured
     - ``settings``, ``changes``: ``Settings``, and fields of it, such as ``objective="flops"`` or ``max_drop=0.01``; of
       ``Approach``: strategy, methods, metric, jobs; of ``Aim``: loss, score; of ``Watch``: on_trial, on_part,
       callbacks, progress
@@ -79,7 +85,9 @@ def compress(
     }
     target = _target(out)
     _check(model, data, db, how.include, how.exclude)
-    job = _job(model, data, db, name, (approach, watch, aim), {"request": asked})
+    database = _database(db)
+    used = _asked(database, device, (how.objective,))
+    job = _job(model, data, database, name, (approach, watch, aim), {"request": asked}, used)
     return compressed(job, approach, how, target, watch)
 
 
@@ -110,7 +118,7 @@ def resume(
     asked = {name: found.request[name] for name in ("loss", "score") if name in found.request}
     approach, watch, aim = with_changes({**asked, **changes}, Approach(), Watch(), Aim())
     target = _target(out or found.request.get("out"))
-    job = _job(model, given, database, found.network, (approach, watch, aim), {})
+    job = _job(model, given, database, found.network, (approach, watch, aim), {}, found.device)
     return compressed(job, approach, found.settings, target, watch, run)
 
 
@@ -123,6 +131,7 @@ def budget(
     name: str | None = None,
     out: str | Path | None = None,
     settings: BudgetSettings | None = None,
+    device: str | Device | None = None,
     **changes: Any,
 ) -> Budgeted:
     """Factorizes a trained model under a budget, without training, and records it as a run of its network.
@@ -135,8 +144,10 @@ def budget(
       work but the fit
     - ``name``: of the network in the database
     - ``out``: the .keras file to write, for a sweep the folder
-    - ``settings``, ``changes``: keep_flops, keep_params and keep_memory as in ``allocate``, and fields of
-      ``BudgetSettings``, ``Watch`` and ``Aim`` (loss, score)
+    - ``device``: whose latencies are predicted, by its name in the database or as it is; a budget of latency needs one
+      (the only one of the database if none is named), and is measured where it is this machine
+    - ``settings``, ``changes``: keep_flops, keep_params, keep_memory and keep_latency (picoseconds) as in ``allocate``,
+      and fields of ``BudgetSettings``, ``Watch`` and ``Aim`` (loss, score)
 
     Returns the run with a point for each budget. Raises UserError.
     """
@@ -151,11 +162,13 @@ def budget(
     source = model if isinstance(model, str) else None
     calibration = calibration_of(trained, data, how.samples, how.seed, source, aim)
     request = {"model": model if isinstance(model, str) else None, "out": None if out is None else str(out)}
+    database = _database(db)
+    used = _device(database, device, tuple(keeps[0]))
     job = Job(
-        trained, calibration.data, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks,
+        trained, calibration.data, database, _network(name, model, trained), watch.on_trial, watch.callbacks,
         request={"request": request}, progress=watch.progress, task=calibration.task,
     )  # fmt: skip
-    return run_budget(job, calibration, keeps, how, target, is_sweep=sweep is not None)
+    return run_budget(job, calibration, keeps, how, target, is_sweep=sweep is not None, device=used)
 
 
 def allocate(
@@ -163,6 +176,7 @@ def allocate(
     data: Any,
     *,
     settings: BudgetSettings | None = None,
+    device: Device | None = None,
     progress: Progress = no_progress,
     **changes: Any,
 ) -> Allocation:
@@ -172,8 +186,9 @@ def allocate(
     - ``data``: calibration samples without labels (an array, or one for each input), or what ``rankline.compress``
       takes; the samples are then drawn from the training part
     - ``settings``, ``changes``: fields of ``BudgetSettings``, and at most two of keep_flops, keep_params and
-      keep_memory (bytes): a share above 0 and at most 1, or the number itself, an int of at least 2 (1 keeps all: see
-      ``CalibratedModel.limits``)
+      keep_memory (bytes) and keep_latency (picoseconds): a share above 0 and at most 1, or the number itself, an int of
+      at least 2 (1 keeps all: see ``CalibratedModel.limits``)
+    - ``device``: a budget of latency needs one
     - ``progress``: called as the work advances
 
     Raises UserError.
@@ -183,7 +198,8 @@ def allocate(
     (keep,) = budgets_of(keep, None)
     trained = load_model(model) if isinstance(model, str) else model
     found = calibration_of(trained, data, how.samples, how.seed)
-    calibrated = CalibratedModel(trained, found.samples, tuple(keep), how, progress)
+    timed = None if device is None else device.model
+    calibrated = CalibratedModel(trained, found.samples, tuple(keep), how, progress, timed)
     check_possible(calibrated, keep)
     return calibrated.allocate(keep, how.solver)
 
@@ -225,6 +241,7 @@ def _job(
     name: str | None,
     asked: tuple[Approach, Watch, Aim],
     request: Mapping[str, Any],
+    device: Device | None,
 ) -> Job:
     """The job of a run, with everything loaded that was given by name."""
     approach, watch, aim = asked
@@ -232,7 +249,7 @@ def _job(
     found, task = labelled_for(trained, data, model if isinstance(model, str) else None, aim)
     return Job(
         trained, found, _database(db), _network(name, model, trained), watch.on_trial, watch.callbacks, approach.metric,
-        request, watch.progress, task,
+        request, watch.progress, task, device,
     )  # fmt: skip
 
 
@@ -255,6 +272,23 @@ def _check(
 
 def _database(db: Database | str) -> Database:
     return open_database(db) if isinstance(db, str) else db
+
+
+def _asked(database: Database, device: str | Device | None, metrics: Sequence[str]) -> Device | None:
+    """The device that is named, or the only one of the database if one of the metrics needs it. Raises UserError."""
+    if isinstance(device, Device):
+        return device
+    if device is not None or any(metric(name).needs_device for name in metrics):
+        return database.device(device)
+    return None
+
+
+def _device(database: Database, device: str | Device | None, metrics: Sequence[str]) -> Device | None:
+    """The same; if none is asked for, the only one of the database all the same."""
+    if (found := _asked(database, device, metrics)) is not None:
+        return found
+    known = database.devices()
+    return known[0] if len(known) == 1 else None
 
 
 def _network(name: str | None, model: keras.Model | str, trained: keras.Model) -> str:

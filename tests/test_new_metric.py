@@ -11,6 +11,7 @@ from rankline.src.compress.budget.allocate import Option, allocate
 from rankline.src.db.database import Database, open_database
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import NOTHING, Cost
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.lines import lines_of
 from rankline.src.dse.metric import METRICS, PARAMS, Metric
@@ -23,8 +24,10 @@ from rankline.src.dse.symbols import layer_shape
 from rankline.src.reports.explorer.answers import Question, answers
 from rankline.src.reports.report.clouds import envelope_of
 from tests.helpers import brute
+from tests.helpers.latency_models import configurations, model_of
 
 EFFORT = Metric("effort", "effort", "effort of one sample", params=3, flops=2, factor=7)
+ENERGY = Metric("energy", "energy", "energy of one call", params=5, factor=11, latency=2)
 
 CONV = conv("conv", (3, 3), 6, 8, (5, 5))
 DENSE = dense("dense", 12, 8)
@@ -36,6 +39,7 @@ asked = pytest.mark.parametrize(("layer", "method"), ASKED, ids=lambda one: geta
 @pytest.fixture(autouse=True)
 def effort(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METRICS, "effort", EFFORT)
+    monkeypatch.setitem(METRICS, "energy", ENERGY)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,22 @@ def test_scans_of_all_configurations_know_it(layer: Layer, method: str) -> None:
     assert histogram(found, EFFORT, bounds, PARAMS, np.array([0, 10**9])).sum() == wanted.sum() == len(efforts)
 
 
+@asked
+@pytest.mark.parametrize("tile", [1, 4])
+def test_one_that_weighs_latency_is_asked_on_a_device(database: Database, layer: Layer, method: str, tile: int) -> None:
+    device = model_of(3, tile=tile)
+    solutions = database.solutions(layer.name, method, "net", device=device)
+    every = [one for one in configurations(layer, method, device) if one.useful]
+    energies = sorted(ENERGY.of(one.cost) for one in every)
+    most = energies[len(energies) // 2]
+    assert solutions.where(energy=(None, most)).count() == sum(energy <= most for energy in energies)
+    assert solutions.lowest("energy").value("energy") == energies[0]
+    assert solutions.highest("energy").value("energy") == energies[-1]
+    assert solutions.envelope(7, "energy")["n"].sum() == len(every)
+    with pytest.raises(UserError, match="energy needs a device"):
+        database.solutions(layer.name, method, "net").lowest("energy")
+
+
 def test_a_budget_of_it_is_kept_to_the_unit() -> None:
     options = {
         layer.name: [
@@ -132,5 +152,5 @@ def test_the_explorer_narrows_by_it(database: Database) -> None:
 
 
 def test_a_metric_that_would_not_rise_with_every_rank_is_refused() -> None:
-    with pytest.raises(ValueError, match="must count params, fm or FLOPs"):
+    with pytest.raises(ValueError, match="must count params, fm, FLOPs or latency"):
         Metric("factors", "factors", "factors", factor=1)

@@ -21,7 +21,10 @@ from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.db.records.runs import LayerRecord
 from rankline.src.dse.cost import total
+from rankline.src.dse.devices.latency import UnmeasuredError
+from rankline.src.dse.devices.network import layer_latency
 from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.metric import metric
 from rankline.src.dse.network_cost import counted_cost
 from rankline.src.dse.plan import Plan
 
@@ -41,6 +44,9 @@ def vbmf(job: Job, settings: Settings) -> Run:
 
     def family(weaken: float) -> Made:
         plan, skipped = vbmf_plan(job.model, layers, weaken)
+        if metric(settings.objective).needs_device:
+            plan, unmeasured = _measured(plan, job)
+            skipped |= unmeasured
         made, errors = factorize_and_measure(job.model, plan, progress=job.progress)
         return Made(made, {"weaken": weaken}, plan, _records(made, plan, errors), left_out | skipped)
 
@@ -57,6 +63,20 @@ def pruning(job: Job, settings: Settings) -> Run:
     layers = {name.removesuffix("/pointwise") for name in chosen_layers(names, settings)}
     families = [_pruned_by(job.model, criterion, layers) for criterion in CRITERIA]
     return _recorded(job, settings, "pruning", families, AMOUNTS[:-1])
+
+
+def _measured(plan: Plan, job: Job) -> tuple[Plan, dict[str, str]]:
+    """The plan without the layers whose chains the job's device has no numbers for, and why they are left out."""
+    if job.numbers is None:
+        return plan, {}
+    shapes = {layer.name: layer for layer in describe(job.model).layers}
+    left_out: dict[str, str] = {}
+    for path, choice in plan.items():
+        try:
+            layer_latency(job.numbers, shapes[path], choice)
+        except UnmeasuredError as error:
+            left_out[path] = error.lacking
+    return {path: choice for path, choice in plan.items() if path not in left_out}, left_out
 
 
 def _pruned_by(model: keras.Model, criterion: str, layers: Collection[str]) -> Family:

@@ -98,13 +98,14 @@ class _UnderDrop:
         made = family(amount)
         clock.pause()
         cost = cost_of(made.model)
+        pruned = None if made.layers else made.model
         try:
             self.recorder.tuned(made.model, self.settings.fine_tuning, self.settings.seed)
             score = self.recorder.judged(made.model)
         except DivergedError:
-            self.recorder.record(FAILED, cost, clock, None, made.layers, made.made_by)
+            self.recorder.record(FAILED, cost, clock, None, made.layers, made.made_by, pruned)
             return False
-        trial = self.recorder.record(TRIED, cost, clock, score, made.layers, made.made_by)
+        trial = self.recorder.record(TRIED, cost, clock, score, made.layers, made.made_by, pruned)
         good = self.settings.is_good(trial, self.recorder.trials[0], self.recorder.job.judged_by)
         if good and (self.best is None or self._size(trial) < self._size(self.best[0])):
             self.best = trial, made

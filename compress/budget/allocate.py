@@ -131,8 +131,8 @@ class _Problem:
             if missing < 0:
                 smallest = int(low) + one.of(kept)
                 raise UserError(
-                    f"a budget of {budgets[one]:,} {one.name} is below what is possible with these methods; "
-                    f"the least is {smallest:,}"
+                    f"a budget of {one.text(budgets[one])} {one.name} is below what is possible with these methods; "
+                    f"the least is {one.text(smallest)}"
                 )
 
     def taken(self, chosen: Sequence[int]) -> list[Option]:

@@ -5,7 +5,7 @@ The options and the statistics are computed once for all budgets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -37,11 +37,14 @@ from rankline.src.compress.search.targets import chosen_layers
 from rankline.src.dse import methods as known_methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
+from rankline.src.dse.devices.latency import LatencyModel
+from rankline.src.dse.devices.network import network_latency, timed_cost
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
+from rankline.src.dse.keras_model.rest import rest_of
 from rankline.src.dse.metric import metric
-from rankline.src.dse.network_cost import counted_cost, network_cost
+from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -50,6 +53,12 @@ NAMED = 5
 
 PLAIN_WITHIN = 0.02
 """How much more damage a choice may do that plain Keras loads, as a share of the least."""
+
+STEPS, FEWER = 10, 0.8
+"""Numbers of weights that are allowed in turn, each so many times the last one."""
+
+NOTICED = 0.01
+"""The share of a network's latency from which its number of weights matters to what each takes."""
 
 LEFT_OUT = "left out by include or exclude"
 
@@ -65,9 +74,12 @@ class CalibratedModel:
     - ``metrics``: the costs that budgets will limit
     - ``settings``, ``changes``: ``BudgetSettings``, and fields of them
     - ``progress``: called as the work advances
+    - ``device``: whose latencies are among the costs; a budget of latency needs one
 
-    ``paths`` are the layers that may change, ``skipped`` the reasons why the others with a kernel may not. Raises
-    UserError if there is nothing to factorize, for unknown names, and for samples that don't fit the model.
+    ``total`` is the cost of the whole model, ``warm`` the same with latencies of layers that run alone; ``untimed`` are
+    the layers that the device has no numbers for. ``paths`` are the layers that may change, ``skipped`` the reasons why
+    the others with a kernel may not. Raises UserError if there is nothing to factorize, for unknown names, and for
+    samples that don't fit the model.
     """
 
     def __init__(
@@ -77,6 +89,7 @@ class CalibratedModel:
         metrics: Sequence[str] = ("flops",),
         settings: BudgetSettings | None = None,
         progress: Progress = no_progress,
+        device: LatencyModel | None = None,
         **changes: Any,
     ) -> None:
         give_back_large_blocks()
@@ -88,11 +101,18 @@ class CalibratedModel:
         check_samples(model, samples)
         self.samples, self.settings, self.progress = samples, how, progress
         shape = describe(model)
+        self.all_layers = shape.layers
         self.model = model = split(model)
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
-        self.costs = {layer.name: counted_cost(layer) for layer in shape.layers}
-        self.total = network_cost(shape.params, shape.layers)
         calls = trace(model)
+        self.device = device
+        self.costs = {layer.name: timed_cost(device, layer) for layer in shape.layers}
+        self.warm = network_cost(shape.params, shape.layers)
+        self.untimed: list[str] = []
+        if device is not None:
+            latency, self.untimed = network_latency(device, shape.layers, rest_of(calls))
+            self.warm = replace(self.warm, latency=latency)
+        self.total = self._beside_others(self.warm, shape.params)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
         wanted = Settings(include=tuple(how.include), exclude=tuple(how.exclude))
         chosen = chosen_layers([layer.name for layer in shape.layers], wanted)
@@ -134,7 +154,7 @@ class CalibratedModel:
             self.settings.seed,
             self.progress,
         )
-        return priced(damages, self.layers, self.methods, self.wanted, self.progress)
+        return priced(damages, self.layers, self.methods, self.wanted, self.progress, self.device)
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:
@@ -144,8 +164,8 @@ class CalibratedModel:
 
     @property
     def kept(self) -> Cost:
-        """The cost of everything that has no options."""
-        return self.total - total(some[0].cost for some in self.options.values())
+        """The cost of everything that has no options; latencies as in ``warm``."""
+        return self.warm - total(some[0].cost for some in self.options.values())
 
     def limits(self, budgets: Mapping[str, Keep]) -> dict[str, int]:
         """Budgets as whole numbers (params, FLOPs, bytes of memory), by metric.
@@ -176,11 +196,56 @@ class CalibratedModel:
             raise one_of("budget", unknown[0], possible)
         found: list[Allocation] = []
         for one in budgets:
-            new = allocate(self.options, self.limits(one), self.kept, solver)
+            new = self._allocated(self.options, self.limits(one), solver)
             if found and found[-1].damage < new.damage:
                 new = replace(found[-1], bound=min(new.bound, found[-1].damage))
             found.append(new)
         return [self._preferred(best, self.limits(one), solver) for best, one in zip(found, budgets, strict=True)]
+
+    def within(self, limits: Mapping[str, int], solver: str = "exact") -> Allocation:
+        """The choice within limits as whole numbers, as ``allocate`` makes it. Raises UserError."""
+        return self._preferred(self._allocated(self.options, limits, solver), limits, solver)
+
+    def _allocated(self, options: Mapping[str, Sequence[Option]], limits: Mapping[str, int], solver: str) -> Allocation:
+        """The choice within limits. What weights take beside others falls with the weights that are left, so several
+        numbers of weights are allowed in turn; the least damage is taken. Raises UserError."""
+        found: list[Allocation] = []
+        refused = UserError("no number of weights fits")
+        for params in self._weights_allowed():
+            beside, room = options, dict(limits)
+            if self.device is not None:
+                beside = {
+                    path: [replace(one, cost=self._beside_others(one.cost, params)) for one in some]
+                    for path, some in options.items()
+                }
+            if params < self.total.params:
+                room["params"] = min(params, limits.get("params", params))
+            try:
+                found.append(allocate(beside, room, self._beside_others(self.kept, params), solver))
+            except UserError as error:
+                refused = error
+        if not found:
+            raise refused
+        best = min(found, key=lambda one: one.damage)
+        return replace(best, bound=min(one.bound for one in found))
+
+    def _weights_allowed(self) -> Iterator[int]:
+        """Numbers of weights at which they take different times, the original's first."""
+        whole = self.total.params
+        yield whole
+        if self.device is None:
+            return
+        slowest, noticed = self.device.cold_rate(whole), NOTICED * (self.warm.latency or 0)
+        for step in range(1, STEPS):
+            params = round(whole * FEWER**step)
+            if (slowest - self.device.cold_rate(params)) * params > noticed:
+                yield params
+
+    def _beside_others(self, cost: Cost, params: int) -> Cost:
+        """A cost with what its weights take more in a network of ``params`` weights."""
+        if self.device is None or cost.latency is None:
+            return cost
+        return replace(cost, latency=cost.latency + round(self.device.cold_rate(params) * cost.params))
 
     def _preferred(self, best: Allocation, limits: Mapping[str, int], solver: str) -> Allocation:
         """The best choice, or one without layers of our own that is nearly as good."""
@@ -190,7 +255,7 @@ class CalibratedModel:
             path: [one for one in some if not self._needs_own_layers(path, one)] for path, some in self.options.items()
         }
         try:
-            plain = allocate(stock, limits, self.kept, solver)
+            plain = self._allocated(stock, limits, solver)
         except UserError:  # stock layers alone don't fit the budget
             return best
         if plain.damage > (1 + PLAIN_WITHIN) * best.damage:
@@ -216,6 +281,10 @@ class CalibratedModel:
         method = get(choice.method)
         return method.rough(prod(self.forward.fitted_layers[path].weights_shape)) is not method
 
+    def made(self, plan: Plan) -> keras.Model:
+        """A new model of a plan that is not fitted yet."""
+        return factorize(self.model, plan, known=self._known(plan), progress=self.progress)
+
     def fit(
         self,
         plan: Plan,
@@ -235,7 +304,7 @@ class CalibratedModel:
         settings, progress = settings or FitSettings(seed=self.settings.seed), progress or self.progress
         if fit == "data":
             metrics, known = self.output_metrics if settings.metric else {}, self._known(plan)
-            made = factorize(self.model, plan, known=known, progress=progress)
+            made = self.made(plan)
             done = {path: one for path, one in known.items() if not self._is_rough(path, plan[path])}
             return refit(self.model, plan, self.samples, metrics, settings, Start(made, done), self.paths, progress)
         seen = {path: one for path, one in self._inputs.items() if path in plan} if fit == "whitened" else {}

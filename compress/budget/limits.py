@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rankline.src.compress.budget.pricing import spaces_on
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import Metric, metric
 from rankline.src.dse.numbers import percent
-from rankline.src.dse.space import Branch, spaces_of
+from rankline.src.dse.space import Branch
 
 if TYPE_CHECKING:
     from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
@@ -21,7 +22,7 @@ def most_saved(engine: CalibratedModel, metric: Metric) -> dict[str, int]:
         path: max(
             (
                 _saved(space.original, branch, metric)
-                for space in spaces_of(engine.layers[path], engine.methods)
+                for space in spaces_on(engine.device, engine.layers[path], engine.methods)
                 for branch in space.branches
             ),
             default=0,
@@ -32,7 +33,7 @@ def most_saved(engine: CalibratedModel, metric: Metric) -> dict[str, int]:
 
 def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
     """What a tensor shape at rank one saves; 0 if it is not better than the original."""
-    cost = branch.polynomials.cost((1,) * len(branch.steps))
+    cost = branch.cost((1,) * len(branch.steps))
     if not min(branch.steps) or cost.params >= original.params or cost.flops >= original.flops:
         return 0
     return max(0, metric.of(original) - metric.of(cost))
@@ -42,14 +43,15 @@ def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
     """Raises UserError if a budget is below what is possible, with the layers that stay as they are and why; called
     before the statistics, which take long."""
     for name, limit in engine.limits(keep).items():
-        saved, whole = most_saved(engine, metric(name)), metric(name).of(engine.total)
-        if limit < (least := whole - sum(saved.values())):
+        one = metric(name)
+        saved, whole = most_saved(engine, one), one.of(engine.total)
+        if limit < (least := one.of(engine.warm) - sum(saved.values())):
             least_share = -(-10_000 * least // whole) / 100
-            meant = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 else ""
+            meant = f"; for {limit} % give {limit / 100:g}" if 1 < limit <= 100 and not one.needs_device else ""
             raise UserError(
-                f"a budget of {limit:,} {name} ({100 * limit / whole:.2f} % of {whole:,}) is below what is possible "
-                f"with these methods and layers; the least is {least:,} ({least_share:.2f} %){meant}"
-                f"{_unchanged(engine, metric(name), saved)}"
+                f"a budget of {one.text(limit)} {name} ({100 * limit / whole:.2f} % of {one.text(whole)}) is below "
+                f"what is possible with these methods and layers; the least is {one.text(least)} ({least_share:.2f} %)"
+                f"{meant}{_unchanged(engine, one, saved)}"
             )
 
 
@@ -84,7 +86,8 @@ def budgets_of(keep: Mapping[str, Keep | None], sweep: Mapping[str, Sequence[flo
     if sweep is None:
         if not 1 <= len(given) <= 2:
             raise UserError(
-                "give a budget, or two at once: keep_flops, keep_params, keep_memory (--keep-flops 0.5), or a sweep"
+                "give a budget, or two at once: keep_flops, keep_params, keep_memory, keep_latency (--keep-flops 0.5), "
+                "or a sweep"
             )
         return [given]
     if given:

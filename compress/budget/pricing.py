@@ -7,7 +7,8 @@ shortlist along the cost is decomposed and measured.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,8 +22,8 @@ from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.cp import ConvergenceWarning
 from rankline.src.compress.methods.method import Decomposition
+from rankline.src.dse.devices.latency import LatencyModel, UnmeasuredError
 from rankline.src.dse.error_table import Curves
-from rankline.src.dse.formula import original_cost
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
 from rankline.src.dse.metric import FLOPS, Metric
@@ -31,7 +32,7 @@ from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.scan.front import front, front_of_many, with_errors
 from rankline.src.dse.scan.intervals import Narrowed, narrowed
 from rankline.src.dse.scan.select import Places
-from rankline.src.dse.space import spaces_of
+from rankline.src.dse.space import Space, cost_on, spaces_of
 from rankline.src.dse.symbols import layer_shape
 
 SHORT_LIST = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -48,18 +49,16 @@ def priced(
     methods: Sequence[str],
     costs: Sequence[Metric] = (FLOPS,),
     progress: Progress = no_progress,
+    device: LatencyModel | None = None,
 ) -> dict[str, list[Option]]:
     """The options of each layer, by path: the original, and each method's configurations that are not dominated by
     another of that method.
 
-    layers: their shapes and sizes, by path; costs: the metrics that budgets limit.
+    layers: their shapes and sizes, by path; costs: the metrics that budgets limit; device: whose latencies are among
+    the costs; methods that it has no numbers for are left out.
     """
-    jobs = [
-        (damage, layers[path], space.method)
-        for path, damage in damages.items()
-        for space in spaces_of(layers[path], tuple(methods))
-    ]
-    found = {path: [Option(None, original_cost(layer_shape(layers[path])), 0.0)] for path in damages}
+    jobs = [(damage, space) for path, damage in damages.items() for space in spaces_on(device, layers[path], methods)]
+    found = {path: [Option(None, cost_on(device, layer_shape(layers[path])), 0.0)] for path in damages}
     # The largest first, so that no long one is left to the end.
     jobs.sort(key=lambda job: -job[0].weights.size)
     with warnings.catch_warnings():
@@ -69,16 +68,24 @@ def priced(
         for number, options in in_threads(partial(_options, *job, costs) for job in jobs):
             made[number] = options
             progress("layers and methods priced", len(made), len(jobs))
-    for number, (damage, _, _) in enumerate(jobs):
+    for number, (damage, _) in enumerate(jobs):
         found[damage.fitted.path] += made[number]
     return found
 
 
-def _options(damage: Damage, layer: Layer, method: str, costs: Sequence[Metric]) -> list[Option]:
+def spaces_on(device: LatencyModel | None, layer: Layer, methods: Sequence[str]) -> Iterator[Space]:
+    """The spaces of a layer by the methods that apply to it, and that the device, if there is one, has numbers for."""
+    for space in spaces_of(layer, tuple(methods)):
+        timed = space.on(device)
+        with suppress(UnmeasuredError):
+            timed.check_device()
+            yield timed
+
+
+def _options(damage: Damage, space: Space, costs: Sequence[Metric]) -> list[Option]:
     """The options of one method that are not dominated by another."""
-    (space,) = spaces_of(layer, (method,))
     found = narrowed(lines_of(space))
-    decomposition = get(method)
+    decomposition = get(space.method)
     original = costs[0].of(space.original)
     if not len(found.lo):
         return []
@@ -100,8 +107,8 @@ def _measured(
     else:
         found, curves = with_errors(found, decomposition.spectrum(_turned(damage)))
         places = _front(found, curves, costs)
-    intercept, slope = found.along(costs[0])
-    spent = np.array([intercept[line] + slope[line] * k for line, k in places])
+    lines, ks = np.array(places, np.int64).T
+    spent = found.along(costs[0]).of(lines).at(ks)
     shares = SHORT_LIST if damage.weights.size < LARGE else LARGE_SHORT_LIST
     below = [np.flatnonzero(spent <= share * original) for share in shares]
     # The cheapest defines how small the layer can be at all.

@@ -15,6 +15,7 @@ import keras
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
 from rankline.src.compress.budget.limits import check_possible, recorded
+from rankline.src.compress.budget.on_device import kept_within, predicted
 from rankline.src.compress.budget.settings import BudgetSettings
 from rankline.src.compress.data.arrays import count_of
 from rankline.src.compress.data.calibration import Calibration
@@ -28,10 +29,12 @@ from rankline.src.compress.runs.card import Card
 from rankline.src.compress.runs.deliver import Delivered, Delivery
 from rankline.src.compress.runs.facts import score_facts, versions
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.latency import PlanLatency, device_facts
 from rankline.src.compress.runs.recorder import Clock, Recorder, recording
 from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.runs import CHOSEN, SUCCESS, TRIED, LayerRecord, TrialRecord
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 from rankline.src.dse.metric import metric
@@ -49,6 +52,7 @@ class Point:
     - ``held``: the model if it is kept in memory, None if it is in its file only
     - ``delivered``: its files and scores
     - ``fit_seconds``: the time of the closed-form fit alone
+    - ``latency``: what it takes on the run's device, if there is one
     """
 
     keep: Mapping[str, float | int]
@@ -57,6 +61,7 @@ class Point:
     trial: TrialRecord
     delivered: Delivered
     fit_seconds: float
+    latency: PlanLatency | None = None
 
     @property
     def model(self) -> keras.Model:
@@ -122,17 +127,22 @@ def run_budget(
     settings: BudgetSettings,
     out: Path | None,
     is_sweep: bool,
+    device: Device | None = None,
 ) -> Budgeted:
     """The job's model under each of several budgets of the same metrics, the smallest first; they share all work but
     the fit.
 
-    out: the .keras file to write, for a sweep the folder; None keeps the models in memory. The network is first
-    explored with the methods that the database lacks. Raises UserError, if possible before the work.
+    out: the .keras file to write, for a sweep the folder; None keeps the models in memory; device: whose latencies are
+    predicted, which a budget of latency needs. The network is first explored with the methods that the database lacks.
+    Raises UserError, if possible before the work.
     """
     if settings.fine_tuning is not None and calibration.data is None:
         raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
     metrics = tuple(keeps[0])
-    engine = CalibratedModel(job.model, calibration.samples, metrics, settings, job.progress)
+    timed = device if any(metric(name).needs_device for name in metrics) else None
+    engine = CalibratedModel(
+        job.model, calibration.samples, metrics, settings, job.progress, None if timed is None else timed.model
+    )
     for one in keeps:
         check_possible(engine, one)
     check_saving(job.model, calibration.samples)
@@ -144,7 +154,7 @@ def run_budget(
         _ = engine.options
     seconds = {"statistics": perf_counter() - started}
     started = perf_counter()
-    allocations = engine.sweep(keeps, settings.solver)
+    allocations, latencies = _allocated(engine, keeps, settings.solver, device, timed is not None)
     seconds["allocation"] = perf_counter() - started
     plain = [recorded(keep) for keep in keeps]
     facts = {
@@ -152,15 +162,16 @@ def run_budget(
         "keep": {name: [keep[name] for keep in plain] if is_sweep else plain[0][name] for name in metrics},
         "is_sweep": is_sweep,
         "damages": _damages(allocations, settings),
+        **device_facts(device),
     }
     with recording(job, facts, settings.seed) as recorder:
         made = _Points(recorder, engine, calibration, len(keeps))
         before = recorder.original()
         delivery = Delivery(recorder, calibration.samples)
         points = []
-        for number, (keep, allocation) in enumerate(zip(plain, allocations, strict=True), start=1):
+        for number, (keep, allocation, latency) in enumerate(zip(plain, allocations, latencies, strict=True), start=1):
             path = out if not is_sweep or out is None else out / f"{metrics[0]}-{keep[metrics[0]]:g}.keras"
-            points.append(made.point(number, keep, allocation, delivery, path, is_chosen=not is_sweep))
+            points.append(made.point(number, keep, allocation, latency, delivery, path, is_chosen=not is_sweep))
         seconds["fit"] = sum(point.fit_seconds for point in points)
         delivery.close(SUCCESS, None if is_sweep else points[-1].delivered)
     originals = {path: some[0].cost for path, some in engine.options.items()}
@@ -168,6 +179,19 @@ def run_budget(
         recorder.run, job.network, job.model, calibration, engine.total, originals, before, delivery.original_test,
         tuple(points), seconds, facts, engine.skipped,
     )  # fmt: skip
+
+
+def _allocated(
+    engine: CalibratedModel, keeps: Sequence[Mapping[str, Keep]], solver: str, device: Device | None, is_timed: bool
+) -> tuple[list[Allocation], list[PlanLatency | None]]:
+    """The choice for each budget, and what it takes on the device, if there is one."""
+    found = engine.sweep(keeps, solver)
+    if device is None:
+        return found, [None] * len(found)
+    if not is_timed:
+        return found, [predicted(engine, one, device) for one in found]
+    pairs = [kept_within(engine, one, keep, device, solver) for one, keep in zip(found, keeps, strict=True)]
+    return [one for one, _ in pairs], [told for _, told in pairs]
 
 
 class _Points:
@@ -186,6 +210,7 @@ class _Points:
         number: int,
         keep: Mapping[str, float | int],
         allocation: Allocation,
+        latency: PlanLatency | None,
         delivery: Delivery,
         path: Path | None,
         is_chosen: bool,
@@ -208,6 +233,8 @@ class _Points:
         last = CHOSEN if is_chosen else TRIED
         made_by: dict[str, Any] = {f"keep_{name}": value for name, value in keep.items()}
         made_by["damage"] = float(f"{allocation.damage:.4g}")
+        if latency is not None:
+            made_by["latency"] = latency.as_dict()
         status = last if settings.fine_tuning is None else TRIED
         trial = recorder.record(status, cost_of(model), clock, recorder.judged(model), layers, made_by)
         if settings.fine_tuning is not None:
@@ -217,9 +244,9 @@ class _Points:
             trial = recorder.record(last, cost_of(model), clock, recorder.judged(model), layers, made_by)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        card = self._card(keep, allocation, trial)
+        card = self._card(keep, allocation, latency, trial)
         delivered = delivery.deliver(model, allocation.plan, allocation.cost, path, card)
-        return Point(keep, allocation, model if is_chosen or path is None else None, trial, delivered, fitted)
+        return Point(keep, allocation, model if is_chosen or path is None else None, trial, delivered, fitted, latency)
 
     def _layers(self, allocation: Allocation, model: keras.Model) -> tuple[LayerRecord, ...]:
         plan = allocation.plan
@@ -231,12 +258,14 @@ class _Points:
             for path, one in allocation.options.items()
         )
 
-    def _card(self, keep: Mapping[str, float | int], allocation: Allocation, trial: TrialRecord) -> Card:
+    def _card(
+        self, keep: Mapping[str, float | int], allocation: Allocation, latency: PlanLatency | None, trial: TrialRecord
+    ) -> Card:
         settings, data = self.engine.settings, self.calibration.data
         asked = " and ".join(
             f"{100 * value:g} % of the {metric(name).title}"
             if isinstance(value, float)
-            else f"{value:,} {metric(name).title}"
+            else f"{metric(name).text(int(value))} {metric(name).title}"
             for name, value in keep.items()
         )
         tuned = settings.fine_tuning
@@ -255,6 +284,8 @@ class _Points:
             notes.append(f"Left as they are: {by_reason(self.engine.skipped)}.")
         if settings.fit == "data" and allocation.plan:
             notes.append("Layers that are not in the table keep their shape; their weights may be fitted too.")
+        if latency is not None:
+            notes.append(f"{latency.told}.")
         made = f"Made by Rankline in run {self.recorder.run}: at most {asked}, {how}."
         return Card(self.engine.model.name, made, self.recorder.trials[0], trial, notes)
 

@@ -12,7 +12,7 @@ from rankline.src.compress.training.fine_tuning import Score
 from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import counted
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import change
 from rankline.src.dse.outgoing import for_markdown
@@ -64,7 +64,7 @@ class Card:
 
     def _costs(self) -> list[str]:
         before, after = self.before.cost, self.after.cost
-        rows = [(one.titled(one.heading, before), one.of(before), one.of(after)) for one in METRICS.values()]
+        rows = [(one.titled(one.heading, before), one.of(before), one.of(after)) for one in counted().values()]
         return [f"| {name} | {was:,} | {now:,} | {change(1 - now / was) if was else ''} |" for name, was, now in rows]
 
     def _scores(self, test: Score | None, original_test: Score | None, measure: Measure) -> list[str]:

@@ -14,10 +14,12 @@ import numpy as np
 from rankline.src.compress.data.arrays import each
 from rankline.src.compress.data.classifier import frozen_layers
 from rankline.src.compress.runs.job import Job
+from rankline.src.compress.runs.latency import device_facts, digest_of
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.losses import score_name
 from rankline.src.db.records.measure import SCORE
 from rankline.src.dse.keras_model.graph import trace
+from rankline.src.dse.metric import metric
 
 VERSIONS = ("rankline", "keras", keras.backend.backend(), "numpy", "tensorly")
 """Packages whose versions are recorded with a run."""
@@ -37,6 +39,7 @@ def facts_of(job: Job, settings: Settings) -> dict[str, Any]:
         **asdict(settings),
         **({} if job.metric is None else {"own_metric": score_name(job.metric)}),
         **score_facts(job),
+        **device_facts(job.device),
         "data": job.labelled.name,
         "preparation": job.labelled.preparation,
         "frozen": frozen_layers(job.model),
@@ -51,7 +54,8 @@ def score_facts(job: Job) -> dict[str, Any]:
 
 
 def key_of(job: Job, settings: Settings) -> str:
-    """Hash of the model's layers and weights, the data, and all settings that decide what is tried.
+    """Hash of the model's layers and weights, the data, and all settings that decide what is tried, with the numbers of
+    the device where latency is the objective.
 
     It is the same for a model in memory and for that model loaded from a file.
     """
@@ -60,6 +64,8 @@ def key_of(job: Job, settings: Settings) -> str:
     if not job.measure.is_accuracy:
         judged_by = [judged_by, job.task.told]
     found = hashlib.blake2b(json.dumps([decisive, judged_by], sort_keys=True).encode(), digest_size=16)
+    if job.device is not None and metric(settings.objective).needs_device:
+        found.update(digest_of(job.device).encode())
     weighted = (call.path for call in trace(job.model) if getattr(call.layer, "weights", ()))
     found.update(" ".join(weighted).encode())
     for weight in job.model.weights:  # by name: their paths change when the model is loaded from a file

@@ -15,6 +15,8 @@ from rankline.src.compress.training.task import Task
 from rankline.src.db.database import Database
 from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.runs import TrialRecord
+from rankline.src.dse.devices.device import Device
+from rankline.src.dse.devices.latency import LatencyModel
 from rankline.src.dse.progress import Progress, no_progress
 
 
@@ -26,7 +28,7 @@ class Job:
     on_trial: called with each recorded trial; callbacks: Keras callbacks for every fine-tuning; metric: the user's
     own score, of labels and outputs, used instead of the settings' metric, higher is better; request: the recorded
     request for the run; progress: called as the work on a trial advances; task: what the model is trained for and
-    judged by.
+    judged by; device: whose latencies are predicted for every trial, which the objective latency needs.
     """
 
     model: keras.Model
@@ -39,6 +41,7 @@ class Job:
     request: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = no_progress
     task: Task = field(default_factory=Task)
+    device: Device | None = None
 
     @property
     def measure(self) -> Measure:
@@ -58,6 +61,11 @@ class Job:
             return None
         name = score_name(self.metric)
         return Measure(f"own {name}" if name == ACCURACY.name else name, is_drop_relative=False)
+
+    @property
+    def numbers(self) -> LatencyModel | None:
+        """The numbers of its device."""
+        return None if self.device is None else self.device.model
 
     @property
     def labelled(self) -> Data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +15,8 @@ from rankline.src.compress.data.arrays import each
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.runs.checkpoints import clear_finished
 from rankline.src.compress.runs.job import Job
-from rankline.src.compress.runs.run import Run
+from rankline.src.compress.runs.latency import OnDevice, TimedNetwork
+from rankline.src.compress.runs.run import Run, plan_of
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.training.epochs import EpochProgress
 from rankline.src.compress.training.fine_tuning import Score, evaluate, fine_tune, warn_of_guesses
@@ -31,6 +33,7 @@ from rankline.src.db.records.runs import (
     start_run,
 )
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.plan import Plan
 
 
@@ -59,7 +62,10 @@ class Clock:
 
 
 class Recorder:
-    """A run in progress. ``trials``: those recorded, the original first; label: a prefix for progress labels."""
+    """A run in progress. ``trials``: those recorded, the original first; label: a prefix for progress labels.
+
+    If the job has a device, what each trial is predicted to take on it is recorded with what made it.
+    """
 
     def __init__(self, job: Job, run: int) -> None:
         self.job = job
@@ -102,12 +108,19 @@ class Recorder:
         score: Score | None = None,
         layers: Sequence[LayerRecord] = (),
         made_by: Mapping[str, Any] | None = None,
+        pruned: keras.Model | None = None,
     ) -> TrialRecord:
-        """Records and reports a trial. score: None if it diverged or there are no labels."""
+        """Records and reports a trial. score: None if it diverged or there are no labels; pruned: a model whose latency
+        is that of its own layers, because the records of its layers are none of a plan."""
         accuracy, loss, metric = (None, None, None) if score is None else (score.accuracy, score.loss, score.metric)
+        made_by = dict(made_by or {})
+        if (device := self._device) is not None:
+            latency = device.of_plan(plan_of(layers), cost.params) if pruned is None else device.of_model(pruned)
+            made_by[LATENCY.name] = latency.as_dict()
+            cost = replace(cost, latency=latency.plan)
         trial = TrialRecord(
             len(self.trials), status, accuracy, loss, cost, clock.seconds, tuple(layers), clock.making, metric,
-            made_by or {},
+            made_by,
         )  # fmt: skip
         return self.taken(trial)
 
@@ -118,6 +131,12 @@ class Recorder:
         self.trials.append(trial)
         self.job.on_trial(trial)
         return trial
+
+    @cached_property
+    def _device(self) -> OnDevice | None:
+        """What predicts latencies; None without a device."""
+        job = self.job
+        return None if job.device is None else OnDevice(TimedNetwork.of(job.model), job.device)
 
     def is_late(self, minutes: float | None) -> bool:
         """Whether the run has exceeded its time limit; its first trial is always made."""

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.src.compress.model.destination import check_target
 from rankline.src.compress.runs.changes import with_changes
+from rankline.src.compress.runs.latency import DEVICE, DEVICE_DIGEST, DEVICE_NAME, digest_of
 from rankline.src.compress.runs.settings import Settings
+from rankline.src.db.records.devices import device_named, devices
 from rankline.src.db.records.runs import SUCCESS, close_dead, run_settings
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import check_model
+from rankline.src.dse.metric import metric
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -24,6 +28,7 @@ class Stopped:
 
     - ``recorded``: its whole record
     - ``request``: the names that it was requested with
+    - ``device``: the one on record in the database by whose latencies its trials are chosen or told
     """
 
     run: int
@@ -31,6 +36,7 @@ class Stopped:
     recorded: Mapping[str, Any]
     request: Mapping[str, Any]
     settings: Settings
+    device: Device | None = None
 
     @property
     def model(self) -> str:
@@ -59,7 +65,8 @@ class Stopped:
 def stopped(engine: Engine, run: int, limits: Mapping[str, Any]) -> Stopped:
     """The run to resume, with new limits if any are given.
 
-    Raises UserError for an unknown run, and for one that can't be resumed.
+    Raises UserError for an unknown run, and for one that can't be resumed, also because the device whose latencies
+    it lowers has other numbers now.
     """
     close_dead(engine)
     network, recorded, status = run_settings(engine, run)
@@ -72,4 +79,22 @@ def stopped(engine: Engine, run: int, limits: Mapping[str, Any]) -> Stopped:
         )
     given = {limit: value for limit, value in limits.items() if value is not None}
     (settings,) = with_changes(given, Settings.from_record(recorded))
-    return Stopped(run, network, recorded, request, settings)
+    return Stopped(run, network, recorded, request, settings, _device(engine, run, recorded, settings))
+
+
+def _device(engine: Engine, run: int, recorded: Mapping[str, Any], settings: Settings) -> Device | None:
+    """The device of a run. One that is gone or has other numbers now is left out where it only tells latencies."""
+    if (name := recorded.get(DEVICE_NAME)) is None:
+        return None
+    decides = metric(settings.objective).needs_device
+    if not decides and name not in [one.name for one in devices(engine)]:
+        return None
+    device = device_named(engine, name)
+    if digest_of(device) == recorded[DEVICE_DIGEST]:
+        return device
+    if decides:
+        raise UserError(
+            f"run {run} lowers the latency on {recorded[DEVICE]}, and the device of that name has other numbers now; "
+            "start the run again"
+        )
+    return None

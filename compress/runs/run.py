@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
 
-from rankline.src.db.records.runs import TrialRecord
+from rankline.src.db.records.runs import LayerRecord, TrialRecord
 from rankline.src.dse.plan import Plan
 
 
@@ -29,6 +29,7 @@ class Run:
     parts: tuple[int, ...] = ()
 
 
-def plan_of(record: TrialRecord) -> Plan:
-    """The plan of a trial."""
-    return {one.layer: one.configuration for one in record.layers if one.configuration}
+def plan_of(record: TrialRecord | Sequence[LayerRecord]) -> Plan:
+    """The plan of a trial, or of the records of its layers."""
+    layers = record.layers if isinstance(record, TrialRecord) else record
+    return {one.layer: one.configuration for one in layers if one.configuration}

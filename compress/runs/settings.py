@@ -27,7 +27,7 @@ FITS = ("weights", "data")
 class Settings:
     """The settings of a run; fractions, not percent.
 
-    - ``objective``: the metric to lower, such as params or flops
+    - ``objective``: the metric to lower, such as params or flops; latency is that on the job's device
     - ``conv_method``, ``dense_method``: the methods for convolutions and for dense layers
     - ``metric``: accuracy or loss, by which trials are judged; where there is no accuracy, its place is taken by the
       score of the model's task

@@ -6,7 +6,7 @@ stopped, or may now try more than before, are resumed. So a stopped hybrid resum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import keras
@@ -34,6 +34,8 @@ from rankline.src.db.records.runs import (
     LayerRecord,
     TrialRecord,
 )
+from rankline.src.dse.devices.network import layer_latency
+from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
 
@@ -63,7 +65,7 @@ def hybrid(
     parts = searched(job, pairs, on_part, jobs)
     passed = [part for part in parts if part.status == SUCCESS]
     nearest = max(parts, key=lambda part: settings.merit(part.chosen, job.judged_by))
-    layers = _best_layers(passed or [nearest], settings.objective)
+    layers = _best_layers(passed or [nearest], _size_of(job, settings))
     values = {
         **facts_of(job, settings),
         "conv_method": list(conv_methods),
@@ -86,13 +88,21 @@ def hybrid(
     return replace(run, parts=tuple(one.run for one in parts))
 
 
-def _best_layers(parts: Sequence[PairSearch], objective: str) -> tuple[LayerRecord, ...]:
+def _size_of(job: Job, settings: Settings) -> Callable[[LayerRecord], int]:
+    """The objective of a recorded layer: a latency is not on record, but follows from the device's numbers."""
+    objective, numbers = metric(settings.objective), job.numbers
+    if numbers is None or not objective.needs_device:
+        return lambda one: objective.of(one.cost)
+    shapes = {layer.name: layer for layer in describe(job.model).layers}
+    return lambda one: layer_latency(numbers, shapes[one.layer], one.configuration)
+
+
+def _best_layers(parts: Sequence[PairSearch], size: Callable[[LayerRecord], int]) -> tuple[LayerRecord, ...]:
     """Each layer's record from the search that leaves it with the lowest objective, the first of equals."""
     best: dict[str, LayerRecord] = {}
-    size = metric(objective).of
     for part in parts:
         for one in part.chosen.layers:
-            if one.layer not in best or size(one.cost) < size(best[one.layer].cost):
+            if one.layer not in best or size(one) < size(best[one.layer]):
                 best[one.layer] = one
     return tuple(best.values())
 

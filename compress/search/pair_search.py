@@ -59,7 +59,7 @@ def pairs_of(
         for dense_method in dense_methods:
             pair = replace(settings, conv_method=conv_method, dense_method=dense_method)
             try:
-                targets, skipped = targets_of(job.model, job.database, job.network, pair)
+                targets, skipped = targets_of(job.model, job.database, job.network, pair, job.numbers)
             except UserError as error:
                 reasons.append(str(error))
                 continue

@@ -60,7 +60,7 @@ def search(job: Job, settings: Settings, resume: int | None = None) -> Run:
     """
     _check_weights(job.model)
     job = replace(job, model=split(job.model))
-    targets, skipped = targets_of(job.model, job.database, job.network, settings)
+    targets, skipped = targets_of(job.model, job.database, job.network, settings, job.numbers)
     with _on_record(job, settings, skipped, resume) as recorder:
         checkpoints = checkpoints_of(job.database.location, recorder.run)
         return _Search(recorder, settings, targets, checkpoints).run(skipped)

@@ -37,6 +37,7 @@ from rankline.src.compress.training.task import Task
 from rankline.src.db.backends.location import sqlite_path
 from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import INTERRUPTED, RUNNING, TrialRecord, finish_run
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 
@@ -90,6 +91,7 @@ class _Sent:
     metric: ScoreFunction | None
     task: Task
     objects: Mapping[str, Any]
+    device: Device | None
 
 
 Outcome = tuple[PairSearch | DivergedError, list[TrialRecord]]
@@ -109,7 +111,8 @@ def _in_processes(job: Job, pairs: Sequence[Settings], workers: int) -> Generato
         location = sqlite_path(job.database.location)
         assert location is not None
         sent = _Sent(
-            str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, job.task, objects
+            str(path), job.labelled, str(location.absolute()), job.network, job.callbacks, job.metric, job.task,
+            objects, job.device,
         )  # fmt: skip
         try:
             # As many threads as in this process: sums depend on how they are split.
@@ -138,7 +141,8 @@ def _outcome(sent: _Sent, settings: Settings) -> Outcome:
     with keras.saving.custom_object_scope(sent.objects), closing(open_database(sent.database)) as database:
         model = load_model(sent.model)
         job = Job(
-            model, sent.data, database, sent.network, trials.append, sent.callbacks, sent.metric, task=sent.task
+            model, sent.data, database, sent.network, trials.append, sent.callbacks, sent.metric, task=sent.task,
+            device=sent.device,
         )  # fmt: skip
         return part_of(job, settings), trials
 

@@ -13,9 +13,11 @@ from rankline.src.compress.search.candidates import candidates
 from rankline.src.compress.search.patterns import matching
 from rankline.src.db.database import Database
 from rankline.src.db.queries.solution import Solution
+from rankline.src.db.queries.solutions import Solutions
 from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.latency import LatencyModel, UnmeasuredError
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import metric
 
@@ -43,12 +45,14 @@ class Target:
 
 
 def targets_of(
-    model: keras.Model, database: Database, network: str, settings: Settings
+    model: keras.Model, database: Database, network: str, settings: Settings, device: LatencyModel | None = None
 ) -> tuple[dict[str, Target], dict[str, str]]:
     """The layers to factorize, each at its lowest objective, and why the others are skipped, in the network's order.
 
-    Raises UserError if there are none, and for a name or pattern that matches no layer.
+    device: whose latencies are the objective, if that is latency; layers and methods that it has no numbers for are
+    skipped. Raises UserError if there are none, and for a name or pattern that matches no layer.
     """
+    device = device if metric(settings.objective).needs_device else None
     rows = database.layers(network)
     stored = {(row.layer, row.method) for row in database.spaces(network)}
     chosen = chosen_layers([row.name for row in rows], settings)
@@ -64,10 +68,16 @@ def targets_of(
             skipped[name] = f"it {reason}"
         elif method is None:
             skipped[name] = f"not explored by {settings.conv_method} or {settings.dense_method}"
-        elif (target := _target(database, network, row, method, settings)) is None:
-            skipped[name] = f"no rank of {method} lowers the {settings.objective}, with both params and FLOPs below"
         else:
-            found[name] = target
+            try:
+                target = _target(database.solutions(name, method, network, device), row.sequential, settings)
+            except UnmeasuredError as error:
+                skipped[name] = error.lacking
+                continue
+            if target is None:
+                skipped[name] = f"no rank of {method} lowers the {settings.objective}, with both params and FLOPs below"
+            else:
+                found[name] = target
     for name in _smallest(found, settings):
         del found[name]
         skipped[name] = f"among the smallest {100 * settings.drop_smallest:g} % of the layers by {settings.objective}"
@@ -86,16 +96,15 @@ def chosen_layers(names: Sequence[str], settings: Settings) -> set[str]:
     return included - matching(names, settings.exclude)
 
 
-def _target(database: Database, network: str, row: LayerRow, method: str, settings: Settings) -> Target | None:
-    solutions = database.solutions(row.name, method, network)
+def _target(solutions: Solutions, sequential: bool, settings: Settings) -> Target | None:
     upcoming = candidates(
         solutions, settings.objective, settings.step, settings.max_solutions, settings.tolerance, settings.seed
     )
     first = next(upcoming, None)
     if first is None or first.reduction(settings.objective) <= 0:
         return None
-    threshold = settings.sequential_threshold if row.sequential else settings.other_threshold
-    return Target(threshold, row.cost, upcoming, first)
+    threshold = settings.sequential_threshold if sequential else settings.other_threshold
+    return Target(threshold, solutions.original, upcoming, first)
 
 
 def _smallest(found: Mapping[str, Target], settings: Settings) -> list[str]:

@@ -34,7 +34,11 @@ LARGEST_SUM = 2**62
 
 @dataclass(frozen=True)
 class Explored:
-    """The result of ``explore``: the network's name, its counts, and how much of it was newly computed."""
+    """The result of ``explore``: the network's name, its counts, and how much of it was newly computed.
+
+    latency_ps: picoseconds of a call of the whole network on a device, None if none was named; left_out: the names of
+    layers that the device can't tell, which are not in it.
+    """
 
     network: str
     n_layers: int
@@ -44,6 +48,8 @@ class Explored:
     n_total: int
     n_lines: int
     seconds: float
+    latency_ps: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def spaces_to_explore(layers: Sequence[Layer], methods: tuple[str, ...] | None, options: Options) -> list[list[Space]]:

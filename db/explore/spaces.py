@@ -1,4 +1,4 @@
-"""Writing spaces: their rows, their lines and the ranks they need, in one transaction."""
+"""Writing spaces: their rows, their lines, the ranks they need and their latencies, in one transaction."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sqlalchemy.schema import CreateTable
 
 from rankline.src.db.backends.engine import writing
 from rankline.src.db.queries.line_windows import RANKS
+from rankline.src.db.records.devices import models
+from rankline.src.db.records.latencies import latencies, write_latencies
 from rankline.src.db.schema import IDS_PER_SPACE, line, rank
 from rankline.src.db.schema import space as space_table
 from rankline.src.dse.errors import UserError
@@ -90,6 +92,9 @@ def write_spaces(engine: Engine, computed: Sequence[Computed]) -> dict[str, int]
             parts = [(new[digest], lines) for digest, (_, lines) in missing.items()]
             _extend_ranks(connection, max((part.cap for _, lines in parts for part in lines), default=0))
             _insert_lines(connection, sorted(parts, key=lambda pair: pair[0]))
+            for device, model in models(connection).items():
+                found = latencies(model, {new[digest]: space for digest, (space, _) in missing.items()})
+                write_latencies(connection, device, found)
             ids |= new
     return ids
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rankline.src.dse.lines import Integers
+    from rankline.src.dse.scan.along import Along
 
 CHUNK_LINES = 1024
 """Number of lines read at a time."""
@@ -93,8 +94,8 @@ def _ends(counts: Sequence[int] | Integers) -> Integers:
     return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
 
 
-def expanded(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for every k of every line; the lines have the columns NAMES."""
+def expanded(frame: pd.DataFrame, latency: Along | None = None) -> pd.DataFrame:
+    """One row for every k of every line; the lines have the columns NAMES. latency: that along each, if known."""
     counts = (frame["hi"] - frame["lo"] + 1).to_numpy()
     starts = _ends(counts)[:-1].repeat(counts)
     long = frame.loc[frame.index.to_numpy().repeat(counts)].reset_index(drop=True)
@@ -104,4 +105,7 @@ def expanded(frame: pd.DataFrame) -> pd.DataFrame:
     for name, key in (("params", "p"), ("fm", "m"), ("flops", "f")):
         long[name] = long[f"{key}0"] + long[f"{key}1"] * k
     long["shape"] = long["shape"].astype("string")  # even if all are missing
-    return long[["shape", *RANKS, "params", "fm", "flops"]]
+    names = ["shape", *RANKS, "params", "fm", "flops"]
+    if latency is None:
+        return long[names]
+    return long[names].assign(latency=latency.of(np.arange(len(frame)).repeat(counts)).at(k.to_numpy(np.int64)))

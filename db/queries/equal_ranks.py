@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Row, Select, Subquery, func, select
+from sqlalchemy import Select, Subquery, func, select
 
 from rankline.src.db.queries.line_windows import RANKS
+from rankline.src.db.queries.place import Place
 from rankline.src.dse.metric import Metric
-from rankline.src.dse.space import Space
 
 
 def equal_lines(lines: Subquery) -> Select[Any]:
@@ -20,20 +21,20 @@ def equal_lines(lines: Subquery) -> Select[Any]:
     return select(lines, fixed.label("fixed")).where(lines.c.hi >= lines.c.lo, *equal)
 
 
-def equal_places(
-    rows: Iterable[Row[Any]], metric: Metric, level: Fraction, space: Space
-) -> list[tuple[Fraction, Row[Any], int]]:
-    """The configurations with equal ranks: the metric's distance to the level, the line, and k.
+def equal_ks(fixed: int | None, step: int, ks: range, value: Callable[[int], Any], level: Fraction) -> list[int]:
+    """The k, out of ``ks`` of a line, at which all ranks are equal and a metric may be nearest to the level.
 
-    If there are fixed ranks, k is where the free rank equals them; on a line without, the two k around the level.
+    fixed: the common value of the line's fixed ranks, None if it has none; value: the metric at k, which never falls.
+    With fixed ranks it is the k where the free rank equals them; without, those of the two values around the level,
+    each where it is first reached.
     """
-    places = []
-    for row in rows:
-        start = metric.combined(row.p0, row.m0, row.f0, space.factors(row.shape))
-        slope = metric.combined(row.p1, row.m1, row.f1, 0)
-        near = int((level - start) // slope)
-        wanted = (row.fixed // row.step,) if row.fixed else (near, near + 1)
-        for k in {min(max(k, row.lo), row.hi) for k in wanted}:
-            if not row.fixed or k * row.step == row.fixed:
-                places.append((abs(start + slope * k - level), row, k))
-    return places
+    if fixed:
+        return [k for k in (fixed // step,) if k in ks]
+    above = bisect_right(ks, level, key=value)
+    below = bisect_left(ks, value(ks[above - 1]), key=value) if above else above
+    return [ks[j] for j in {below, above} if j < len(ks)]
+
+
+def nearest(places: Iterable[Place], metric: Metric, level: Fraction) -> Place | None:
+    """The one whose metric is nearest to a level, ties by ``Place.order``; None if there are none."""
+    return min(places, key=lambda place: (abs(metric.of(place.cost) - level), place.order), default=None)

@@ -16,19 +16,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rankline.src.dse.lines import Integers
+    from rankline.src.dse.scan.along import Along
 
 COLUMNS = ("low", "high", "n", "min_flops", "max_flops")
 
 
 class Spans(NamedTuple):
-    """Vectors over lines: the first and last k, and intercept and slope of a metric and of the FLOPs."""
+    """The first and last k of each line, and a metric and the FLOPs along it."""
 
     lo: Integers
     hi: Integers
-    start: Integers
-    slope: Integers
-    flops_start: Integers
-    flops_slope: Integers
+    of: Along
+    flops: Along
 
 
 def levels_of(spans: Spans, bounds: Sequence[tuple[int, int]]) -> pd.DataFrame:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rankline.src.db.queries.stored_lines import StoredLines
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import Metric
+
+if TYPE_CHECKING:
+    from rankline.src.db.queries.scanned_lines import ScannedLines
 
 
 class NoSolutionError(UserError):
@@ -15,7 +19,12 @@ class NoSolutionError(UserError):
 
 
 def no_solution(
-    what: str, chosen: str, metrics: Iterable[Metric], original: Cost, whole: StoredLines, least_error: float | None
+    what: str,
+    chosen: str,
+    metrics: Iterable[Metric],
+    original: Cost,
+    whole: StoredLines | ScannedLines,
+    least_error: float | None,
 ) -> NoSolutionError:
     """The error of a query without an answer, with the ranges of its set in the metrics asked for.
 
@@ -27,7 +36,8 @@ def no_solution(
         if low is not None and high is not None:
             before = metric.of(original)
             spans.append(
-                f"{metric.name} {low:,} to {high:,} (reduction {1 - high / before:.3f} to {1 - low / before:.3f})"
+                f"{metric.name} {metric.text(low)} to {metric.text(high)} "
+                f"(reduction {1 - high / before:.3f} to {1 - low / before:.3f})"
             )
     if least_error is not None:
         spans.append(f"error from {least_error:.4g} up")

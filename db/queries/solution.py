@@ -8,7 +8,7 @@ from typing import Any
 from rankline.src.db.records.error_tables import LayerErrors
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.metric import METRICS, REDUCTION, metric
+from rankline.src.dse.metric import METRICS, REDUCTION, counted, metric
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,24 @@ class Solution:
         """Bytes of params and feature maps."""
         return self.value("memory")
 
+    @property
+    def latency(self) -> int | None:
+        """Picoseconds on a device; None if no device was asked."""
+        return self.cost.latency
+
     def value(self, name: str) -> int:
-        """The value of a metric in ``dse.metric.METRICS``. Raises UserError for an unknown one."""
+        """The value of a metric in ``dse.metric.METRICS``. Raises UserError for an unknown one, and for the latency if
+        no device was asked."""
         return metric(name, self.bytes_per_element).of(self.cost)
 
     def reduction(self, name: str) -> float:
-        """The saved fraction of the original's value of a metric; negative for growth."""
+        """The saved fraction of the original's value of a metric; negative for growth. Errors as in ``value``."""
         return metric(name).reduction(self.cost, self.original)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: ranks, costs and reductions."""
+        """Plain values for JSON: ranks, costs and reductions, latencies if a device was asked."""
+        times = {} if self.latency is None else {"latency_ps": self.latency}
+        known = METRICS if times else counted()
         return {
             "layer": self.layer,
             "method": self.method,
@@ -106,7 +114,8 @@ class Solution:
             "fm": self.fm,
             "flops": self.flops,
             "memory_bytes": self.memory,
-            **{f"{name}{REDUCTION}": self.reduction(name) for name in METRICS},
+            **times,
+            **{f"{name}{REDUCTION}": self.reduction(name) for name in known},
             "error": self.error,
             "error_low": self.error_low,
             "error_high": self.error_high,

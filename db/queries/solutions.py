@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from math import ceil
-from typing import TYPE_CHECKING
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
@@ -23,6 +23,7 @@ from rankline.src.db.queries.windows import Bounds, Window, error_window, window
 from rankline.src.db.records.error_tables import LayerErrors
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.latency import LatencyModel
 from rankline.src.dse.error_table import Spectrum
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import FLOPS, REDUCTION, Metric, metric
@@ -53,7 +54,8 @@ class Solutions:
     """All configurations of ``layer`` by ``method``, narrowed by a set and windows; lazy until a result is asked for.
 
     The sets are nested: ``all``; ``better``, with params and FLOPs both below the original's; ``useful``, also with no
-    rank larger than its neighbours can feed. Counts and picks take ``useful`` by default.
+    rank larger than its neighbours can feed. Counts and picks take ``useful`` by default. ``device`` is what ``on``
+    asks.
     """
 
     engine: Engine
@@ -67,13 +69,15 @@ class Solutions:
     errors: LayerErrors | None = None
     error_bounds: tuple[tuple[float | None, float | None], ...] = ()
     kept_in_memory: bool = False
+    device: LatencyModel | None = field(default=None, repr=False)
 
     def where(self, **bounds: Bounds) -> Solutions:
         """Narrowed to windows, each a pair (low, high) with None for an open end.
 
-        ``params``, ``fm``, ``flops`` and ``memory`` (bytes) include both ends; ``params_reduction`` and the like are
-        fractions of the original's, with low <= reduction < high; ``error`` is the relative error (see
-        ``Solution.error``) and includes both ends. Raises UserError on a bad window, and for an error that isn't known.
+        ``params``, ``fm``, ``flops``, ``memory`` (bytes) and ``latency`` (picoseconds, or a text such as ``200us``)
+        include both ends; ``params_reduction`` and the like are fractions of the original's, with low <= reduction <
+        high; ``error`` is the relative error (see ``Solution.error``) and includes both ends. Raises UserError on a bad
+        window, for an error that isn't known, and for a latency without a device (see ``on``).
         """
         errors = self.error_bounds
         if "error" in bounds:
@@ -88,6 +92,15 @@ class Solutions:
             raise one_of("set", chosen, list(SETS))
         return replace(self, chosen=chosen)
 
+    def on(self, device: LatencyModel | None) -> Solutions:
+        """The same with the latency of each configuration on a device, so that windows and picks can be about it.
+
+        Raises UnmeasuredError if the device has no numbers for an operation of the layer or of the method's chains.
+        """
+        space = self._on(device)
+        space.check_device()
+        return replace(self, device=device, original=replace(self.original, latency=space.original.latency))
+
     def in_memory(self) -> Solutions:
         """The same configurations with the same answers, from lines recomputed and kept in memory.
 
@@ -96,7 +109,7 @@ class Solutions:
         return replace(self, kept_in_memory=True)
 
     def at(self, level: float, objective: str = "params", tolerance: float = 0.005) -> Solutions:
-        """The configurations at a reduction ``level`` of the objective (params, fm, flops or memory).
+        """The configurations at a reduction ``level`` of the objective (params, fm, flops, memory or latency).
 
         Those with level <= reduction < level + tolerance; if there are none, those at the nearest level above; if there
         are none above, those of the highest reduction.
@@ -132,14 +145,14 @@ class Solutions:
         return self._lines.count()
 
     def lowest(self, metric: str) -> Solution:
-        """The configuration with the lowest params, fm, flops or memory; ties by fewer params, fewer FM, ranks, shape.
+        """The configuration with the lowest params, fm, flops, memory or latency.
 
-        Raises NoSolutionError if no configuration meets the windows.
+        Ties by fewer params, fewer FM, ranks, shape. Raises NoSolutionError if no configuration meets the windows.
         """
         return self._pick(self._metric(metric), highest=False)
 
     def highest(self, metric: str) -> Solution:
-        """The configuration with the highest params, fm, flops or memory; ties and errors as in ``lowest``."""
+        """The configuration with the highest params, fm, flops, memory or latency; ties and errors as in ``lowest``."""
         return self._pick(self._metric(metric), highest=True)
 
     def min_flops(self) -> Solution:
@@ -158,7 +171,7 @@ class Solutions:
         return self._solution(place)
 
     def pareto(self, *costs: str) -> list[Solution]:
-        """The front of error against params, fm, flops or memory: all that is not dominated, cheapest first.
+        """The front of error against params, fm, flops, memory or latency: all that is not dominated, cheapest first.
 
         With one cost, its range is cut into 4,096 levels, and each contributes its least error. With several, the front
         is exact up to 200,000 configurations; beyond that it is the front of the least errors in the 256 x 256 cells of
@@ -183,7 +196,7 @@ class Solutions:
         aims = [one for one in self.windows if one.level is not None]
         if not aims:
             raise UserError("equal_rank needs a level to aim at: narrow with where(params_reduction=(0.6, None))")
-        place = self._stored(()).nearest_equal(aims[-1].metric, aims[-1].level or Fraction(0))
+        place = self._whole().nearest_equal(aims[-1].metric, aims[-1].level or Fraction(0))
         if place is None:
             raise NoSolutionError(f"no {self.chosen} configuration of '{self.layer}' by {self.method} has equal ranks")
         return self._solution(place)
@@ -227,6 +240,13 @@ class Solutions:
         bounds = [] if low is None or high is None else equal_levels(low, high, levels)
         return levels_of(lines.spans(of), bounds)
 
+    def meet(self, one: Solution) -> bool:
+        """Whether a configuration of the space is within all windows."""
+        error = inf if one.error is None else one.error
+        return all(_is_between(window.metric.of(one.cost), window.low, window.high) for window in self.windows) and all(
+            _is_between(error, low, high) for low, high in self.error_bounds
+        )
+
     def configuration(self, ranks: Sequence[int], shape: str | None = None) -> Solution:
         """The configuration with these ranks, regardless of set and windows. Raises UserError if there is none."""
         wanted = Configuration(self.method, tuple(ranks), shape)
@@ -260,6 +280,7 @@ class Solutions:
                 memory=self.bytes_per_element * (frame["params"] + frame["fm"]),
                 params_reduction=1 - frame["params"] / self.original.params,
                 flops_reduction=1 - frame["flops"] / self.original.flops,
+                **self._latencies(frame),
                 **({} if self.errors is None else self.errors.of_frame(frame, RANKS[: self.space.n_ranks])),
             )
 
@@ -273,8 +294,8 @@ class Solutions:
             yield pa.RecordBatch.from_pandas(frame, preserve_index=False)
 
     def to_pandas(self, limit: int = 100_000) -> pd.DataFrame:
-        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions, and
-        the error if known.
+        """Every configuration that meets the windows: shape, r1.., params, fm, flops, memory (bytes), reductions; on a
+        device latency_ps and its reduction; and the error if known.
 
         Raises UserError if there are more than ``limit``.
         """
@@ -291,32 +312,47 @@ class Solutions:
 
     @cached_property
     def _lines(self) -> StoredLines | ScannedLines:
-        """The configurations in question: by SQL, unless they depend on errors, which SQL doesn't know."""
-        if self.error_bounds:
-            return self._scanned()
-        if self.kept_in_memory:
-            return self._narrowed(None)
-        return self._stored(self.windows)
+        """The configurations in question: by SQL, unless errors or latencies are asked for, which SQL doesn't know."""
+        return self._scanned() if self.error_bounds else self._lines_in(self.windows)
 
-    def _stored(self, windows: tuple[Window, ...]) -> StoredLines:
+    def _whole(self) -> StoredLines | ScannedLines:
+        """The whole set, without windows."""
+        return self._lines_in(())
+
+    def _lines_in(self, windows: tuple[Window, ...]) -> StoredLines | ScannedLines:
+        if self.kept_in_memory or self.device is not None:
+            return self._narrowed(None, windows)
         return StoredLines(self.engine, self._space, self.space.id, self.space.n_lines, self.chosen, windows)
 
     def _scanned(self) -> ScannedLines:
         spectrum = self._known_errors().spectrum
         low = max((low for low, _ in self.error_bounds if low is not None), default=None)
         high = min((high for _, high in self.error_bounds if high is not None), default=None)
-        return self._narrowed(spectrum, (low, high))
+        return self._narrowed(spectrum, self.windows, (low, high))
 
     def _narrowed(
-        self, spectrum: Spectrum | None, within: tuple[float | None, float | None] = (None, None)
+        self,
+        spectrum: Spectrum | None,
+        windows: tuple[Window, ...],
+        within: tuple[float | None, float | None] = (None, None),
     ) -> ScannedLines:
         from rankline.src.db.queries.scanned_lines import ScannedLines  # numba: only where SQL can't answer
 
-        return ScannedLines(self._space, spectrum, self.chosen, self.windows, within)
+        return ScannedLines(self._space, spectrum, self.chosen, windows, within)
 
     @cached_property
     def _space(self) -> Space:
-        return Space.from_definition(json.loads(self.space.options))
+        return self._on(self.device)
+
+    def _on(self, device: LatencyModel | None) -> Space:
+        return Space.from_definition(json.loads(self.space.options)).on(device)
+
+    def _latencies(self, frame: pd.DataFrame) -> dict[str, pd.Series[Any]]:
+        """The latency columns of a data frame's configurations; none without a device."""
+        if self.original.latency is None:
+            return {}
+        times = frame["latency"]
+        return {"latency_ps": times, "latency_reduction": 1 - times / self.original.latency}
 
     def _known_errors(self) -> LayerErrors:
         if self.errors is None:
@@ -336,8 +372,12 @@ class Solutions:
         return metric(name, self.bytes_per_element)
 
     def _no_solution(self) -> NoSolutionError:
-        whole, what = self._stored(()), f"'{self.layer}' by {self.method}"
+        whole, what = self._whole(), f"'{self.layer}' by {self.method}"
         least = None
         if self.error_bounds and whole.count():
             least = replace(self, windows=(), error_bounds=()).min_error().error
         return no_solution(what, self.chosen, (one.metric for one in self.windows), self.original, whole, least)
+
+
+def _is_between(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or low <= value) and (high is None or value <= high)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import Engine, Row, Select, func, select
 
 from rankline.src.db.queries.configurations import batches_of, pick
-from rankline.src.db.queries.equal_ranks import equal_lines, equal_places
+from rankline.src.db.queries.equal_ranks import equal_ks, equal_lines, nearest
 from rankline.src.db.queries.levels import Spans
 from rankline.src.db.queries.line_windows import RANKS, along, intervals, tie_break, total, value_at
 from rankline.src.db.queries.parts import parts, run
@@ -84,9 +85,15 @@ class StoredLines:
 
     def nearest_equal(self, metric: Metric, level: Fraction) -> Place | None:
         """The configuration with all ranks equal whose metric is nearest to the level; None if ranks can't be equal."""
-        places = equal_places(self._rows(equal_lines(self.lines)), metric, level, self.space)
-        found = [(distance, self._place(row, k)) for distance, row, k in places]
-        return min(found, key=lambda pair: (pair[0], pair[1].order))[1] if found else None
+        places = []
+        for row in self._rows(equal_lines(self.lines)):
+            ks = range(row.lo, row.hi + 1)
+            found = equal_ks(row.fixed, row.step, ks, partial(self._value, metric, row), level)
+            places += [self._place(row, k) for k in found]
+        return nearest(places, metric, level)
+
+    def _value(self, metric: Metric, row: Row[Any], k: int) -> int:
+        return metric.of(self._place(row, k).cost)
 
     def random(self, n: int, seed: int) -> list[Place]:
         """A uniform sample of up to n distinct configurations, in random order."""
@@ -98,10 +105,15 @@ class StoredLines:
 
     def spans(self, metric: Metric) -> Spans:
         """Every line's interval of k, with a metric and the FLOPs along it."""
+        from rankline.src.dse.scan.along import Along  # numba: only where levels are asked for
+
         lines = self.lines
         columns = (*along(lines, metric, self.space), lines.c.f0, lines.c.f1)
         rows = self._rows(select(lines.c.lo, lines.c.hi, *columns).where(lines.c.hi >= lines.c.lo))
-        return Spans(*np.array([tuple(row) for row in rows], np.int64).reshape(-1, 6).T)
+        table = np.ascontiguousarray(np.array([tuple(row) for row in rows], np.int64).reshape(-1, 6).T)
+        lo, hi, start, slope, flops_start, flops_slope = table
+        none = np.zeros_like(lo)
+        return Spans(lo, hi, Along(start, slope, none), Along(flops_start, flops_slope, none))
 
     def frames(self, size: int) -> Iterator[pd.DataFrame]:
         """All configurations as data frames of about ``size`` rows: shape, r1..r4, params, fm, flops."""

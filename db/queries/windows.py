@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.metric import METRICS, REDUCTION, Metric, metric
+from rankline.src.dse.metric import METRICS, REDUCTION, Metric, Number, exact, metric
 
-Number = int | float | str | Fraction
 Bounds = tuple[Number | None, Number | None]
 
 LARGEST = 2**63 - 1
@@ -34,25 +34,26 @@ class Window:
 def window(name: str, bounds: Bounds, original: Cost, bytes_per_element: int) -> Window:
     """The window of ``name=(low, high)``, exact.
 
-    On params, fm, flops and memory (bytes) both ends are included. On a reduction, a fraction of the original's value,
-    it is low <= reduction < high; negative reductions are growth. Raises UserError on an unknown name, on bounds that
-    are not a pair of numbers, and on an empty window.
+    On params, fm, flops, memory (bytes) and latency (picoseconds, or texts with a unit) both ends are included. On a
+    reduction, a fraction of the original's value, it is low <= reduction < high; negative reductions are growth. Raises
+    UserError on an unknown name, on bounds that are not a pair of numbers, on an empty window, and on latency where
+    ``original`` has none.
     """
     if name.removesuffix(REDUCTION) not in METRICS:
         raise one_of("window", name, [*METRICS, *(known + REDUCTION for known in METRICS), "error"])
     base = metric(name.removesuffix(REDUCTION), bytes_per_element)
-    low, high = _pair(name, bounds)
-    whole = base.of(original) if name.endswith(REDUCTION) else 1
-    if any(bound is not None and abs(bound) * whole > max(LARGEST, 2 * whole) for bound in (low, high)):
+    is_reduction, whole = name.endswith(REDUCTION), base.of(original)
+    low, high = _pair(name, bounds, exact if is_reduction else base.number)
+    scale = whole if is_reduction else 1
+    if any(bound is not None and abs(bound) * scale > max(LARGEST, 2 * scale) for bound in (low, high)):
         raise UserError(
             f"{name}=({bounds[0]}, {bounds[1]}) is beyond what any count can be; give bounds of the metric's size"
         )
-    if low is not None and high is not None and (low >= high if name.endswith(REDUCTION) else low > high):
+    if low is not None and high is not None and (low >= high if is_reduction else low > high):
         raise UserError(
-            f"the window {name}=({bounds[0]}, {bounds[1]}) is empty: it needs low "
-            f"{'<' if name.endswith(REDUCTION) else '<='} high"
+            f"the window {name}=({bounds[0]}, {bounds[1]}) is empty: it needs low {'<' if is_reduction else '<='} high"
         )
-    if not name.endswith(REDUCTION):
+    if not is_reduction:
         return Window(base, _count(low and ceil(low)), _count(high and floor(high)), high)
     if low is not None and low > 1:
         raise UserError(f"{name} starts at {bounds[0]}; reductions are fractions below 1, such as 0.6 for 60 %")
@@ -80,16 +81,13 @@ def error_window(bounds: Bounds) -> tuple[float | None, float | None]:
     return None if low is None else float(low), None if high is None else float(high)
 
 
-def _pair(name: str, bounds: Bounds) -> tuple[Fraction | None, Fraction | None]:
+def _pair(
+    name: str, bounds: Bounds, number: Callable[[Number], Fraction] = exact
+) -> tuple[Fraction | None, Fraction | None]:
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         raise UserError(f"{name} takes a pair (low, high), with None for an open end; got {bounds!r}")
-    low, high = (None if bound is None else _exact(name, bound) for bound in bounds)
-    return low, high
-
-
-def _exact(name: str, bound: Number) -> Fraction:
-    """The number as the user wrote it: 0.6 is 3/5, not the nearest double."""
     try:
-        return Fraction(str(bound))
-    except (ValueError, ZeroDivisionError):
-        raise UserError(f"{name}: {bound!r} is not a number") from None
+        low, high = (None if bound is None else number(bound) for bound in bounds)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    return low, high

@@ -19,6 +19,7 @@ from rankline.src.db.schema import layer, network, run, trial, trial_layer
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.process import Process, this_process
 
 ORIGINAL, TRIED, CHOSEN = "original", "tried", "chosen"
@@ -29,6 +30,9 @@ STATUSES = (RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED)
 
 MADE_BY = "made_by"
 """Key of a run's settings that holds what else made its trials, by trial number."""
+
+PREDICTED = "predicted_ps"
+"""Key of a latency among what made a trial: what was predicted for it, in picoseconds."""
 
 COUNTS = ("params", "fm", "flops")
 """The columns of a cost."""
@@ -98,7 +102,7 @@ class TrialRecord(Row):
     construct_seconds: the part of the seconds spent on making the model, without its last fine-tuning and its
         evaluation;
     metric: the user's own metric, if the run is judged by one;
-    made_by: what else made the model, such as a pruning criterion, as plain values;
+    made_by: what else made the model, such as a pruning criterion, and what it takes on a device, as plain values;
     id, run: of a stored trial.
     """
 
@@ -270,7 +274,7 @@ def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
         return [
             TrialRecord(
                 **{name: value for name, value in row.items() if name not in COUNTS},
-                cost=replace(_cost(row), is_whole=is_whole),
+                cost=replace(_cost(row), is_whole=is_whole, latency=_latency(made_by, row["number"])),
                 layers=tuple(map(layer_record, _rows(connection, query.where(trial_layer.c.trial == row["id"])))),
                 made_by=made_by.get(str(row["number"]), {}),
             )
@@ -278,8 +282,20 @@ def trials(engine: Engine, run_id: int) -> list[TrialRecord]:
         ]
 
 
+def note_made_by(engine: Engine, run_id: int, record: TrialRecord) -> None:
+    """Stores a trial's ``made_by`` anew."""
+    with writing(engine).begin() as connection:
+        _note_made_by(connection, run_id, record)
+
+
+def _latency(made_by: Mapping[str, Any], number: int) -> int | None:
+    """The predicted latency of a trial, in picoseconds; None where none is on record."""
+    found: int | None = made_by.get(str(number), {}).get(LATENCY.name, {}).get(PREDICTED)
+    return found
+
+
 def _note_made_by(connection: Connection, run_id: int, record: TrialRecord) -> None:
-    """Adds ``made_by`` to the run's settings: only baselines have it, and each has its own kind."""
+    """Adds ``made_by`` to the run's settings, by the trial's number."""
     settings = json.loads(connection.execute(select(run.c.settings).where(run.c.id == run_id)).scalar_one())
     settings.setdefault(MADE_BY, {})[str(record.number)] = dict(record.made_by)
     values = {"settings": json.dumps(settings, sort_keys=True)}

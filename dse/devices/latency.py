@@ -24,8 +24,22 @@ TERMS = ("each", "mac", "input", "output", "weight")
 ALIGNED = 4
 """Runtimes that pad have slower kernels for numbers of channels that aren't multiples of it (ONNX Runtime's MLAS)."""
 
+BYTES = 4
+"""Of a weight: devices are measured in 32 bits."""
+
 TILED = 8
 """Bit j of a monomial's mask stands for rank j, bit TILED + j for its number of tiles."""
+
+
+class UnmeasuredError(UserError):
+    """A device has no numbers for a kind of operation.
+
+    lacking: the device and the kind; way: what it has, and what can be done.
+    """
+
+    def __init__(self, lacking: str, way: str = "") -> None:
+        super().__init__(lacking + way)
+        self.lacking = lacking
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,8 @@ class LatencyModel:
     - ``pads``: whether input channels are too, because ranks are padded with zeros when a model is exported
     - ``call``: picoseconds of a call, whatever it runs
     - ``numbers``: picoseconds in the order of TERMS, by kind of operation (see ``kind_of``)
+    - ``cold``: what each weight takes more, in picoseconds, where so many bytes of others are read between two uses of
+        it: pairs of both, the bytes rising; operations that run alone find their weights in the cache
     """
 
     device: str
@@ -79,6 +95,15 @@ class LatencyModel:
     pads: bool
     call: int
     numbers: tuple[tuple[str, tuple[float, ...]], ...]
+    cold: tuple[tuple[int, float], ...] = ()
+
+    def cold_rate(self, params: int) -> float:
+        """What each weight of a network of ``params`` weights takes more than in an operation that runs alone,
+        in picoseconds: between the measured points linear, beyond them as at the nearest."""
+        if not self.cold:
+            return 0.0
+        sizes, rates = zip(*self.cold, strict=True)
+        return float(np.interp(BYTES * params, sizes, rates))
 
     def kind_of(self, operation: Operation) -> str:
         """The operation's kind; if the runtime pads, with what makes a layer's own channels slower than padded ones."""
@@ -92,16 +117,16 @@ class LatencyModel:
     def polynomial(self, operations: Iterable[Operation]) -> TiledPolynomial:
         """The latency of operations that run one after the other in a model, without the call.
 
-        Raises UserError for a kind of operation that was not measured.
+        Raises UnmeasuredError for a kind of operation that was not measured.
         """
         known = dict(self.numbers)
         found: dict[int, float] = defaultdict(float)
         for operation in operations:
             kind = self.kind_of(operation)
             if kind not in known:
-                raise UserError(
-                    f"device '{self.device}' has no numbers for the operation '{kind}', only for {', '.join(known)}; "
-                    "choose other methods or layers, or measure the device again"
+                raise UnmeasuredError(
+                    f"device '{self.device}' has no numbers for the operation '{kind}'",
+                    f", only for {', '.join(known)}; choose other methods or layers, or measure the device again",
                 )
             for number, (amount, mask) in zip(known[kind], self._monomials(operation), strict=True):
                 found[mask] += number * amount
@@ -116,7 +141,8 @@ class LatencyModel:
         """Amount and mask of each of TERMS."""
         few = self.kind_of(operation) != operation.kind and "few" in self.kind_of(operation)
         ins, in_mask = self._counted(operation.inputs, self.pads and not few)
-        outs, out_mask = self._counted(operation.outputs, True)
+        # Our own layers are shifted multiply-adds, which work on elements, not on tiles of channels.
+        outs, out_mask = self._counted(operation.outputs, self.pads or "own" not in operation.kind)
         weights, mask = (outs, out_mask) if operation.is_depthwise else (ins * outs, in_mask | out_mask)
         yield 1, 0
         yield operation.out_places * operation.taps * weights, mask

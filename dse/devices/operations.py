@@ -28,6 +28,10 @@ KINDS = (
 """What operations are told apart by; on a layer with three spatial axes each is a kind of its own (``3-D ..``)."""
 
 
+KEPT_KINDS = {"depthwise": "depthwise", "add": "elementwise", "pooling": "pooling"}
+"""The kind of operation of kept layers, by what is in the name of their Keras class."""
+
+
 @dataclass(frozen=True)
 class Channels:
     """A number of channels: ``count`` times the rank of index ``rank``, or ``count`` alone (None)."""
@@ -77,13 +81,14 @@ def chain_operations(shape: LayerShape, method: str, n_ranks: int, tensor_shape:
 
 
 def kept_operation(layer: Layer) -> Operation | None:
-    """The operation of a layer that is kept as it is; None where that is none of KINDS."""
-    if not layer.kind.startswith("depthwise") or not layer.in_size or not layer.out_size:
+    """The operation of a layer that is kept as it is, an addition or a pooling; None where that is none of KINDS."""
+    kind = next((kind for name, kind in KEPT_KINDS.items() if name in layer.kind), None)
+    if kind is None or not layer.in_size or not layer.out_size:
         return None
-    return plain_operation(
-        "depthwise", prod(layer.kernel), layer.positions * prod(layer.in_size), layer.positions * prod(layer.out_size),
-        layer.out_channels,
-    )  # fmt: skip
+    if kind == "depthwise" and len(layer.kernel) > 1 and sum(size > 1 for size in layer.kernel) == 1:
+        kind = "depthwise along axis"  # as a factor of a chain
+    before, after = (layer.positions * prod(size) for size in (layer.in_size, layer.out_size))
+    return plain_operation(kind, prod(layer.kernel), before * (1 + (layer.kind == "add")), after, layer.out_channels)
 
 
 def plain_operation(kind: str, taps: int, in_places: int, out_places: int, channels: int) -> Operation:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from rankline.src.dse.devices.operations import Operation
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import Call, InputShape, Shape, places_of, reachable_without, trace
+from rankline.src.dse.keras_model.rest import rest_of
 from rankline.src.dse.layer import Layer, layer_from
 
 if TYPE_CHECKING:
@@ -32,13 +34,15 @@ class ModelShape:
 
     input_shape: one shape per input, without the batch axis (empty for a network without a Keras model);
     params: number of all weights;
-    layers: those that can be factorized and those that are kept with a reason.
+    layers: those that can be factorized and those that are kept with a reason;
+    rest: what it does beside them (empty for a network without a Keras model).
     """
 
     name: str
     input_shape: tuple[Shape, ...]
     params: int
     layers: tuple[Layer, ...]
+    rest: tuple[Operation, ...] = ()
 
 
 def read(model: keras.Model, input_shape: InputShape | None = None) -> list[Layer]:
@@ -50,13 +54,14 @@ def read(model: keras.Model, input_shape: InputShape | None = None) -> list[Laye
 
 
 def describe(model: keras.Model, input_shape: InputShape | None = None) -> ModelShape:
-    """The model's name, input shapes, number of weights and layers. Raises UserError as ``read`` does."""
+    """The model's name, input shapes, number of weights, layers, and the rest. Raises UserError as ``read`` does."""
     calls = trace(model, input_shape)
     return ModelShape(
         name=str(model.name),
         input_shape=tuple(call.out_shapes[0] for call in calls if not call.inputs),
         params=int(model.count_params()),
         layers=tuple(_layers_in(calls)),
+        rest=tuple(rest_of(calls)),
     )
 
 

@@ -33,7 +33,7 @@ def _operation(call: Call) -> Operation:
     if "Pooling" not in type(call.layer).__name__:
         return plain_operation("elementwise", 1, before, after, channels)
     size = getattr(call.layer, "pool_size", None)
-    taps = -(-before // after) if size is None else prod(size)
+    taps = prod(size) if isinstance(size, tuple) else -(-before // after)
     return plain_operation("pooling", taps, before, after, channels)
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from math import prod
@@ -125,7 +126,7 @@ def network_of(
     if not isinstance(model_or_layers, keras.Model):
         raise UserError(f"expected a Keras model or a list of layers; got {model_or_layers!r}")
     shape = describe(model_or_layers, input_shape)
-    return ModelShape(name or shape.name, shape.input_shape, shape.params, shape.layers)
+    return replace(shape, name=name or shape.name)
 
 
 def network_name(source: str) -> str:

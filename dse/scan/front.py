@@ -10,6 +10,7 @@ from numba import njit
 from rankline.src.dse.error_table import Curves, Reals, Spectrum
 from rankline.src.dse.lines import Integers
 from rankline.src.dse.metric import Metric
+from rankline.src.dse.scan.along import Along, run_end, value_at
 from rankline.src.dse.scan.intervals import Narrowed
 from rankline.src.dse.scan.select import Places
 
@@ -61,13 +62,13 @@ def front(found: Narrowed, curves: Curves, metric: Metric, levels: int = 4096) -
     """
     if not len(found.lo):
         return []
-    intercept, slope = found.along(metric)
-    low, high = int((intercept + slope * found.lo).min()), int((intercept + slope * found.hi).max())
+    cost = found.along(metric)
+    low, high = cost.span(found.lo, found.hi)
     errors = np.full(levels, np.inf)
     costs = np.zeros(levels, np.int64)
     places = np.full((levels, 2), -1, np.int64)
     _least(
-        intercept, slope, found.lo, found.hi, curves.offset, curves.row, np.ascontiguousarray(curves.curves),
+        cost, found.lo, found.hi, curves.offset, curves.row, np.ascontiguousarray(curves.curves),
         low, (high - low) // levels + 1, errors, costs, places,
     )  # fmt: skip
     best, chosen = np.inf, []
@@ -91,8 +92,7 @@ def front_of_many(found: Narrowed, curves: Curves, metrics: Sequence[Metric], le
         return []
     points = np.empty((len(lines), len(metrics) + 1))
     for column, metric in enumerate(metrics):
-        intercept, slope = found.along(metric)
-        points[:, column] = intercept[lines] + slope[lines] * ks
+        points[:, column] = found.along(metric).of(lines).at(ks)
     points[:, -1] = curves.at(lines, ks)
     kept = np.flatnonzero(moocore.is_nondominated(points, keep_weakly=False))
     kept = kept[np.lexsort(points[kept].T[::-1])]
@@ -114,14 +114,14 @@ def _cells(found: Narrowed, curves: Curves, metrics: Sequence[Metric], levels: i
     """Line and k of the least error in each cell of a grid over the first two costs."""
     spans = []
     for metric in metrics[:2]:
-        intercept, slope = found.along(metric)
-        low, high = int((intercept + slope * found.lo).min()), int((intercept + slope * found.hi).max())
-        spans.append((intercept, slope, low, (high - low) // levels + 1))
-    (x0, x1, x_low, x_width), (y0, y1, y_low, y_width) = spans
+        cost = found.along(metric)
+        low, high = cost.span(found.lo, found.hi)
+        spans.append((cost, low, (high - low) // levels + 1))
+    (x_cost, x_low, x_width), (y_cost, y_low, y_width) = spans
     errors = np.full((levels, levels), np.inf)
     places = np.full((levels, levels, 2), -1, np.int64)
     _least_cells(
-        x0, x1, x_low, x_width, y0, y1, y_low, y_width, found.lo, found.hi,
+        x_cost, x_low, x_width, y_cost, y_low, y_width, found.lo, found.hi,
         curves.offset, curves.row, np.ascontiguousarray(curves.curves), errors, places,
     )  # fmt: skip
     filled = places[places[:, :, 0] >= 0]
@@ -130,35 +130,42 @@ def _cells(found: Narrowed, curves: Curves, metrics: Sequence[Metric], levels: i
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _least(
-    intercept: Integers, slope: Integers, lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals,
+    of: Along, lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals,
     low: int, width: int, errors: Reals, costs: Integers, places: Integers,
 ) -> None:  # fmt: skip
     """The least error at each level of the cost, and its place."""
     for i in range(len(lo)):
-        cost = intercept[i] + slope[i] * lo[i]
-        for k in range(lo[i], hi[i] + 1):
-            error = offset[i] + curves[row[i], k - 1]
-            level = (cost - low) // width
-            if error < errors[level] or (error == errors[level] and cost < costs[level]):
-                errors[level] = error
-                costs[level] = cost
-                places[level, 0], places[level, 1] = i, k
-            cost += slope[i]
+        first = lo[i]
+        while first <= hi[i]:
+            cost, last = value_at(of, i, first), run_end(of, i, first, hi[i])
+            for k in range(first, last + 1):
+                error = offset[i] + curves[row[i], k - 1]
+                level = (cost - low) // width
+                if error < errors[level] or (error == errors[level] and cost < costs[level]):
+                    errors[level] = error
+                    costs[level] = cost
+                    places[level, 0], places[level, 1] = i, k
+                cost += of.slope[i]
+            first = last + 1
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _least_cells(
-    x0: Integers, x1: Integers, x_low: int, x_width: int, y0: Integers, y1: Integers, y_low: int, y_width: int,
+    x_cost: Along, x_low: int, x_width: int, y_cost: Along, y_low: int, y_width: int,
     lo: Integers, hi: Integers, offset: Reals, row: Integers, curves: Reals, errors: Reals, places: Integers,
 ) -> None:  # fmt: skip
     """The least error in each cell of two costs, and its place."""
     for i in range(len(lo)):
-        x, y = x0[i] + x1[i] * lo[i], y0[i] + y1[i] * lo[i]
-        for k in range(lo[i], hi[i] + 1):
-            error = offset[i] + curves[row[i], k - 1]
-            a, b = (x - x_low) // x_width, (y - y_low) // y_width
-            if error < errors[a, b]:
-                errors[a, b] = error
-                places[a, b, 0], places[a, b, 1] = i, k
-            x += x1[i]
-            y += y1[i]
+        first = lo[i]
+        while first <= hi[i]:
+            x, y = value_at(x_cost, i, first), value_at(y_cost, i, first)
+            last = run_end(y_cost, i, first, run_end(x_cost, i, first, hi[i]))
+            for k in range(first, last + 1):
+                error = offset[i] + curves[row[i], k - 1]
+                a, b = (x - x_low) // x_width, (y - y_low) // y_width
+                if error < errors[a, b]:
+                    errors[a, b] = error
+                    places[a, b, 0], places[a, b, 1] = i, k
+                x += x_cost.slope[i]
+                y += y_cost.slope[i]
+            first = last + 1

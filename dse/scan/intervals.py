@@ -12,6 +12,7 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import one_of
 from rankline.src.dse.lines import Integers, Lines
 from rankline.src.dse.metric import Metric
+from rankline.src.dse.scan.along import Along, along
 
 SETS = ("all", "better", "useful")
 
@@ -24,7 +25,7 @@ class Narrowed:
     """The lines with configurations left, over all branches of a space.
 
     part, row: (lines,), the index of the ``Lines`` that a line is from, and its row there;
-    coefficients: (lines, 6);
+    coefficients: (lines, 6), or (lines, 9) with the latency (see ``Lines``);
     lo, hi: (lines,), the first and last k.
     """
 
@@ -41,16 +42,26 @@ class Narrowed:
         return int((self.hi - self.lo + 1).sum())
 
     @property
+    def is_timed(self) -> bool:
+        """Whether latencies are known."""
+        return len(self.coefficients.T) == 9
+
+    @property
     def largest_rank(self) -> int:
         """The largest rank of any configuration on the lines, of which there must be some."""
         ranks = [int(self.lines[part].ranks[self.row[self.part == part]].max()) for part in np.unique(self.part)]
         steps = np.array([part.step for part in self.lines], np.int64)[self.part]
         return max(*ranks, int((steps * self.hi).max()))
 
-    def along(self, metric: Metric) -> tuple[Integers, Integers]:
-        """Intercept and slope of a metric on each line."""
+    def along(self, metric: Metric) -> Along:
+        """A metric on each line. Raises UserError where it needs a device and the space is not timed."""
         factors = np.array([part.factors for part in self.lines], np.int64)[self.part] if metric.factor else 0
-        return _along(self.coefficients, metric, factors)
+        tiled = (self.lines[0].step, self.lines[0].tile) if self.lines else (1, 1)
+        return along(self.coefficients.T, metric, factors, *tiled)
+
+    def where(self, metric: Metric, low: int | None, high: int | None) -> Narrowed:
+        """Narrowed further to low <= metric <= high; None is an open end."""
+        return self.between(*self.along(metric).within(self.lo, self.hi, low, high))
 
     def between(self, lo: Integers, hi: Integers) -> Narrowed:
         """Narrowed further to lo <= k <= hi, with bounds for each line."""
@@ -67,9 +78,13 @@ class Narrowed:
 
     def cost(self, line: int, k: int) -> Cost:
         """The cost of that configuration."""
-        p0, p1, m0, m1, f0, f1 = self.coefficients[line].tolist()
-        k = int(k)
-        return Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k, self.lines[self.part[line]].factors)
+        p0, p1, m0, m1, f0, f1, *times = self.coefficients[line].tolist()
+        k, part = int(k), self.lines[self.part[line]]
+        latency = None
+        if times:
+            start, slope, rise = times
+            latency = start + slope * k - rise * (-part.step * k // part.tile)
+        return Cost(p0 + p1 * k, m0 + m1 * k, f0 + f1 * k, part.factors, latency=latency)
 
 
 def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | None = None) -> Narrowed:
@@ -78,27 +93,18 @@ def narrowed(lines: Iterable[Lines], chosen: str = "useful", limits: Limits | No
         raise one_of("set", chosen, list(SETS))
     parts = tuple(lines)
     columns: list[list[Integers]] = [[np.zeros(0, np.int64)] for _ in range(4)]
-    tables = [np.zeros((0, 6), np.int64)]
+    tables = [np.zeros((0, parts[0].coefficients.shape[1] if parts else 9), np.int64)]
     for number, part in enumerate(parts):
         lo, hi = _ends(part, chosen)
-        for metric, (low, high) in (limits or {}).items():
-            intercept, slope = _along(part.coefficients, metric, part.factors)
-            if low is not None:
-                lo = np.maximum(lo, -((intercept - low) // slope))
-            if high is not None:
-                hi = np.minimum(hi, (high - intercept) // slope)
         rows = np.flatnonzero(lo <= hi)
         for column, values in zip(columns, (np.full(len(rows), number), rows, lo[rows], hi[rows]), strict=True):
             column.append(values)
         tables.append(part.coefficients[rows])
     part_of, row, lo, hi = (np.concatenate(column) for column in columns)
-    return Narrowed(parts, part_of, row, np.concatenate(tables), lo, hi)
-
-
-def _along(coefficients: Integers, metric: Metric, factors: Integers | int) -> tuple[Integers, Integers]:
-    p0, p1, m0, m1, f0, f1 = coefficients.T
-    intercept, slope = metric.combined(p0, m0, f0, factors), metric.combined(p1, m1, f1, 0)
-    return np.ascontiguousarray(intercept), np.ascontiguousarray(slope)
+    found = Narrowed(parts, part_of, row, np.concatenate(tables), lo, hi)
+    for metric, bounds in (limits or {}).items():
+        found = found.where(metric, *bounds)
+    return found
 
 
 def _ends(part: Lines, chosen: str) -> tuple[Integers, Integers]:

@@ -9,6 +9,7 @@ from numba import njit
 
 from rankline.src.dse.lines import Integers
 from rankline.src.dse.metric import FM, PARAMS, Metric
+from rankline.src.dse.scan.along import Along, value_at
 from rankline.src.dse.scan.intervals import Narrowed
 
 Places = list[tuple[int, int]]
@@ -27,10 +28,9 @@ def sample(found: Narrowed, n: int, seed: int) -> Places:
 
 def top(found: Narrowed, metric: Metric, n: int) -> Places:
     """The n configurations with the lowest metric, lowest first; ties by fewer params, then fewer FM, then line."""
-    order = np.stack([*found.along(metric), *found.along(PARAMS), *found.along(FM)], axis=1)
     keys = np.full((n, 3), np.iinfo(np.int64).max)
     places = np.full((n, 2), -1, np.int64)
-    _lowest(order, found.lo, found.hi, keys, places)
+    _lowest(found.along(metric), found.along(PARAMS), found.along(FM), found.lo, found.hi, keys, places)
     return [(int(line), int(k)) for line, k in places if line >= 0]
 
 
@@ -43,14 +43,13 @@ def _before(a0: int, a1: int, a2: int, keys: Integers, j: int) -> bool:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _lowest(coefficients: Integers, lo: Integers, hi: Integers, keys: Integers, places: Integers) -> None:
-    """Inserts into a sorted list; since metrics rise, a line is done at its first configuration that is too high."""
+def _lowest(of: Along, params: Along, fm: Along, lo: Integers, hi: Integers, keys: Integers, places: Integers) -> None:
+    """Inserts into a sorted list; since params rise and no metric falls, a line is done at its first configuration that
+    is too high."""
     n = len(keys)
     for i in range(len(lo)):
         for k in range(lo[i], hi[i] + 1):
-            a0 = coefficients[i, 0] + coefficients[i, 1] * k
-            a1 = coefficients[i, 2] + coefficients[i, 3] * k
-            a2 = coefficients[i, 4] + coefficients[i, 5] * k
+            a0, a1, a2 = value_at(of, i, k), value_at(params, i, k), value_at(fm, i, k)
             if not _before(a0, a1, a2, keys, n - 1):
                 break
             j = n - 1

@@ -14,6 +14,7 @@ from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
     DatabaseOption,
+    DeviceOption,
     JsonOption,
     MethodsOption,
     NameOption,
@@ -27,7 +28,7 @@ from rankline.cli.output import (
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import FLOPS, METRICS
+from rankline.src.dse.metric import FLOPS, LATENCY, METRICS
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def budget(
     keep_flops: Annotated[str | None, typer.Option(help=KEEP_HELP.format("FLOPs to keep"))] = None,
     keep_params: Annotated[str | None, typer.Option(help=KEEP_HELP.format("Params to keep"))] = None,
     keep_memory: Annotated[str | None, typer.Option(help=KEEP_HELP.format("Memory (bytes) to keep"))] = None,
+    keep_latency: Annotated[
+        str | None,
+        typer.Option(help="Latency to keep on the device: a share above 0 and at most 1, or a time, such as 3ms."),
+    ] = None,
+    device: DeviceOption = None,
     sweep: Annotated[
         str | None,
         typer.Option(
@@ -118,6 +124,8 @@ def budget(
     keep: dict[str, Any] = {
         f"keep_{metric}": kept(text, f"--keep-{metric}") for metric, text in asked.items() if text is not None
     }
+    if keep_latency is not None:
+        keep["keep_latency"] = kept_time(keep_latency)
     shares = None if sweep is None else swept(sweep)
     if norms and fit == "data":
         raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
@@ -172,6 +180,7 @@ def budget(
             sweep=shares,
             out=out,
             settings=settings,
+            device=device,
             fit_settings=FitSettings(norms=norms, seed=seed),
             name=name,
             loss=loss,
@@ -203,6 +212,22 @@ def kept(text: str, option: str) -> float | int:
     if value <= 0 or (value > 1 and value.denominator > 1):
         raise UserError(f"{expected}; got '{text}'")
     return float(value) if value <= 1 else int(value)
+
+
+def kept_time(text: str) -> float | int:
+    """A share of a latency above 0 and at most 1 as a float, or a time such as ``3ms`` in picoseconds. Raises
+    UserError."""
+    try:
+        Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        time = int(LATENCY.number(text))
+        if time < 2:
+            raise UserError(f"--keep-latency takes a time above 0, such as 3ms; got '{text}'") from None
+        return time
+    share = kept(text, "--keep-latency")
+    if isinstance(share, int):
+        raise UserError(f"--keep-latency takes a share above 0 and at most 1, or a time with its unit; got '{text}'")
+    return share
 
 
 def swept(text: str) -> dict[str, list[float]]:

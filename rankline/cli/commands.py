@@ -14,9 +14,12 @@ from rankline.cli import (
     budget,
     compress,
     demo,
+    device,
     explore,
     factorize,
+    latency,
     maintain,
+    measuring,
     query,
     report,
     runs,
@@ -50,11 +53,15 @@ app.command("export")(query.export)
 app.command("compress")(compress.compress)
 app.command("budget")(budget.budget)
 app.command("factorize")(factorize.factorize)
+app.command("latency")(latency.latency)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("study")(study.study)
 app.command("bench")(bench.bench)
 app.add_typer(runs.app, name="runs")
+app.add_typer(device.app, name="device")
+device.app.command("add")(measuring.add)
+device.app.command("bundle")(measuring.bundle)
 app.add_typer(maintain.app, name="db")
 
 

@@ -38,6 +38,11 @@ def network(context: typer.Context, incomplete: str) -> list[str]:
     return beginning(_names(context, "SELECT name FROM network"), incomplete)
 
 
+def device(context: typer.Context, incomplete: str) -> list[str]:
+    """The devices in the database that begin so."""
+    return beginning(_names(context, "SELECT name FROM device"), incomplete)
+
+
 def among(*names: str) -> Callable[[str], list[str]]:
     """Completes one of some names."""
 

@@ -13,6 +13,7 @@ from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
     DatabaseOption,
+    DeviceOption,
     JsonOption,
     NameOption,
     SeedOption,
@@ -25,6 +26,7 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
+from rankline.cli.windows import device_named
 from rankline.src.dse.errors import UserError
 
 GOES_ON_WITH = ("resume", "db", "max_trials", "max_minutes", "as_json", "as_csv")
@@ -58,8 +60,13 @@ def compress(
     db: DatabaseOption = DEFAULT_DATABASE,
     name: NameOption = None,
     objective: Annotated[
-        str, typer.Option(help="params, flops or memory.", autocompletion=completion.among("params", "flops", "memory"))
+        str,
+        typer.Option(
+            help="What is lowered: params, flops, memory, or latency on --device.",
+            autocompletion=completion.among("params", "flops", "memory", "latency"),
+        ),
     ] = "params",
+    device: DeviceOption = None,
     conv_method: Annotated[
         str | None,
         typer.Option(
@@ -188,6 +195,7 @@ def compress(
 
         check_data(data, takes=saved_takes(model))
         check_database(db)
+        device = device_named(db, device, [objective])
         tell_replaced(out, ".plan.json", ".md")
     load_keras()
     from rankline.api import compress as run_compression
@@ -196,11 +204,12 @@ def compress(
     from rankline.cli.present.summary import summary, write_summary
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import DataWarning, Named
+    from rankline.src.compress.runs.timed import NotTimedWarning
     from rankline.src.compress.training.fine_tuning import GuessWarning
     from rankline.src.db.records.runs import INTERRUPTED
 
     with (
-        warnings_as_notes(DataWarning, GuessWarning, ScaleWarning),
+        warnings_as_notes(DataWarning, GuessWarning, NotTimedWarning, ScaleWarning),
         bar("", "reading the model and the data") as progress,
     ):
         told: dict[str, Any] = {"on_trial": tell_trial, "progress": progress}
@@ -209,7 +218,7 @@ def compress(
         else:
             done = run_compression(
                 str(model), Named(str(data), scaling, split_seed=split_seed), db, name=name, out=out, settings=settings,
-                on_part=tell_search, loss=loss, score=score, **asked, **told,
+                device=device,                 on_part=tell_search, loss=loss, score=score, **asked, **told,
             )  # fmt: skip
     found = summary(done)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
     DatabaseOption,
+    DeviceOption,
     InputShapeOption,
     JsonOption,
     MethodsOption,
@@ -23,9 +24,13 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
-from rankline.cli.present.table import part, rounded
+from rankline.cli.present.explored import explored_entry, write_explored
+from rankline.cli.present.table import duration, part
 from rankline.cli.quiet import load_keras_for
 from rankline.cli.scaling import MeanOption, RescaleOption, StdOption, scaling_of
+
+if TYPE_CHECKING:
+    from rankline.src.dse.devices.device import Device
 
 MODEL_HELP = "A .keras or .h5 file, app:ResNet50, zoo:lenet5, package.module:function, or a .json layers file."
 
@@ -61,6 +66,7 @@ def explore(
     rescale: RescaleOption = "1",
     mean: MeanOption = "0",
     std: StdOption = "1",
+    device: DeviceOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
@@ -103,6 +109,7 @@ def explore(
 
         check_data(calibrate, may_lack_labels=True, takes=saved_takes(sources[0]))
     check_database(db)
+    timed = _device(db, device)
     load_keras_for(sources[0])
     from rankline.cli.present.progress import bar
     from rankline.src.db.database import open_database
@@ -123,6 +130,7 @@ def explore(
                     input_shape=given,
                     progress=progress,
                     source=source,
+                    device=timed,
                 )
             )
     for one in done:
@@ -134,31 +142,14 @@ def explore(
     if trained is not None and sources[0].startswith(UNTRAINED):
         note(f"{sources[0]} has random weights, and these errors are theirs; give a trained model for its own")
     if as_json:
-        found = [asdict(one) for one in done] if zoo else asdict(done[0])
+        entries = [explored_entry(one, device) for one in done]
+        found = entries if zoo else entries[0]
         write_json(found if trained is None else {"explored": found, "errors": [asdict(one) for one in looked]})
         return
     if as_csv and trained is not None:
         write_looked(looked, done[0].network, as_csv)
         return
-    write_table(
-        f"explored into {db}",
-        ["network", "layers", "kept", "spaces", "computed now", "configurations", "lines", "seconds"],
-        [
-            [
-                one.network,
-                one.n_layers,
-                one.n_kept,
-                one.n_spaces,
-                one.n_new_spaces,
-                one.n_total,
-                one.n_lines,
-                rounded(one.seconds, 2),
-            ]
-            for one in done
-        ],
-        least_important=["seconds", "computed now", "lines", "kept"],
-        as_csv=as_csv,
-    )
+    write_explored(done, db, timed, as_csv)
     if trained is not None:
         write_looked(looked, done[0].network)
 
@@ -168,17 +159,20 @@ def layers(
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     input_shape: InputShapeOption = None,
+    device: DeviceOption = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """List the layers of a model with their costs; --json writes a layers file.
+    """List the layers of a model with their costs; --json writes a layers file, unless a device is named.
 
     Example: [bold]rankline layers zoo:lenet5[/bold]
     """
+    from rankline.src.dse.devices.network import known_latency
     from rankline.src.dse.keras_model.source import check_model, load_network
     from rankline.src.dse.layers_file import write_layers
     from rankline.src.dse.network_cost import known_cost, uncounted, uncounted_sentence
 
+    timed = _device(db, device)
     if model is not None:
         given = sizes(input_shape)
         if not model.endswith(".json"):
@@ -189,13 +183,19 @@ def layers(
         from rankline.src.db.database import open_database
 
         found = open_database(db, create=False).layer_shapes(network)
+    times = [None if timed is None else known_latency(timed.model, layer) for layer in found]
+    if as_json and timed is not None:
+        listed = [{**layer.as_dict(), "latency_ps": time} for layer, time in zip(found, times, strict=True)]
+        write_json({"device": timed.name, "layers": listed})
+        return
     if as_json:
         print(write_layers(found), end="")
         return
     costs = [known_cost(layer) for layer in found]
     wholes = [sum(cost[j] or 0 for cost in costs) for j in range(3)]
+    whole_time = sum(time or 0 for time in times)
     rows = []
-    for layer, (params, fm, flops) in zip(found, costs, strict=True):
+    for layer, (params, fm, flops), time in zip(found, costs, times, strict=True):
         rows.append(
             [
                 layer.name,
@@ -207,14 +207,21 @@ def layers(
                 part(params, wholes[0]),
                 fm,
                 part(flops, wholes[2], short=True),
+                *([] if timed is None else [duration(time, whole_time)]),
                 layer.kept_because,
             ]
         )
-    columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", "kept because"]
+    latency = [] if timed is None else ["latency (ps)" if as_csv else "latency"]
+    columns = ["layer", "kind", "kernel", "in", "out", "output size", "params", "FM elements", "FLOPs", *latency]
+    columns.append("kept because")
     least = ["FM elements", "kind", "in", "out", "output size"]
-    write_table(f"{len(found)} layers", columns, rows, least_important=least, as_csv=as_csv)
+    where = "" if timed is None else f" on {timed.name}"
+    write_table(f"{len(found)} layers{where}", columns, rows, least_important=least, as_csv=as_csv)
     if unknown := uncounted(found):
         note(f"{uncounted_sentence(unknown)}: the network's are at least the others'")
+    untimed = [layer.name for layer, time in zip(found, times, strict=True) if time is None and timed is not None]
+    if untimed:
+        note(f"device '{device}' has no numbers for {', '.join(untimed)}")
 
 
 def zoo(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
@@ -252,3 +259,12 @@ def spaces(
     body = [[row[column] for column in columns] for row in rows]
     write_table(f"{len(rows)} spaces", titles, body, least_important=["lines"], as_csv=as_csv)
     note("better: params and FLOPs below the original's; useful: also no rank that its neighbours cannot feed")
+
+
+def _device(db: str, name: str | None) -> Device | None:
+    """The device of that name in the database, if one is named. Raises UserError."""
+    if name is None:
+        return None
+    from rankline.src.db.database import open_database
+
+    return open_database(db, create=False).device(name)

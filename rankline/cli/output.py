@@ -38,6 +38,10 @@ NetworkOption = Annotated[
     str | None,
     typer.Option("--network", help="Network; not needed where there is one.", autocompletion=completion.network),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", help="Device whose latencies are told too.", autocompletion=completion.device),
+]
 MethodsOption = Annotated[
     str | None,
     typer.Option("--methods", help="Only these methods, separated by commas.", autocompletion=completion.methods),

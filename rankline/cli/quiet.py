@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from rankline.cli.ending import early
+from rankline.src.dse.silence import silent_stderr
 
 
 def load_keras_for(model: str) -> None:
@@ -21,7 +21,7 @@ def load_keras() -> None:
     """What making a model needs, quietly: Keras, and TensorFlow, which Keras loads to save with any backend."""
     _load()
     if "tensorflow" not in sys.modules:
-        with suppress(ImportError), early(), _silent_stderr():
+        with suppress(ImportError), early(), silent_stderr():
             import tensorflow  # noqa: F401
 
 
@@ -34,24 +34,5 @@ def _load() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with early(), _silent_stderr():
+    with early(), silent_stderr():
         import keras  # noqa: F401
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Without what is written to the file descriptor of standard error; all the same where that is closed."""
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed: nothing can be written there
-        yield
-        return
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

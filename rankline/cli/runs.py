@@ -18,9 +18,10 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
+from rankline.cli.present.latency import LATENCY_COLUMNS, latency_cells
 from rankline.cli.present.table import rounded, share
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import FLOPS
+from rankline.src.dse.metric import FLOPS, LATENCY
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 
 if TYPE_CHECKING:
@@ -56,11 +57,23 @@ def runs(
                 option = f"--{name.removeprefix('as_')}"
                 raise UserError(f"give {option} after the command: rankline runs {context.invoked_subcommand} {option}")
         return
-    found = _open(db).runs()
+    database = _open(db)
+    found = database.runs()
     if as_json:
         write_json([row.as_dict() for row in found])
         return
-    columns = ["id", "network", "strategy", "methods", "status", "trials", "test accuracy", "seed", "started"]
+    columns = [
+        "id",
+        "network",
+        "strategy",
+        "methods",
+        "status",
+        "trials",
+        "test accuracy",
+        "latency",
+        "seed",
+        "started",
+    ]
     rows = [
         [
             row.id,
@@ -70,6 +83,7 @@ def runs(
             row.status,
             row.trials,
             _tested(row),
+            _speed(database, row),
             row.seed,
             row.started,
         ]
@@ -90,6 +104,7 @@ def show(
 
     Example: [bold]rankline runs show 1[/bold]
     """
+    from rankline.src.compress.runs.latency import PlanLatency
     from rankline.src.db.records.measure import measure_of
     from rankline.src.reports.report.comparison import setting_text
 
@@ -103,19 +118,20 @@ def show(
     flops = FLOPS.titled("FLOPs", found[0].cost) if found and not as_csv else "FLOPs"
     columns = [
         "trial", "status", "made by", f"validation {measure.name}", "loss", "params", flops, "seconds",
-        "of these making it",
+        "of these making it", *LATENCY_COLUMNS[as_csv],
     ]  # fmt: skip
     rows = [
         [
             row.number,
             row.status,
-            setting_text(row.made_by) if row.made_by else None,
+            setting_text({name: value for name, value in row.made_by.items() if name != LATENCY.name}) or None,
             share(row.accuracy) if measure.is_accuracy else rounded(measure.of(row), 4),
             rounded(row.loss, 4),
             row.cost.params,
             row.cost.flops,
             rounded(row.seconds, 1),
             rounded(row.construct_seconds, 1),
+            *latency_cells(PlanLatency.from_record(row.made_by)),
         ]
         for row in found
     ]
@@ -126,7 +142,8 @@ def show(
         joined = [[*row, *one] for row, some in each for one in some or [[None] * len(LAYER_COLUMNS)]]
         write_csv([*columns, *(f"layer's {name}" if name in columns else name for name in LAYER_COLUMNS)], joined)
         return
-    write_table(f"run {run}", columns, rows, least_important=["of these making it", "seconds", "loss", flops])
+    least = ["of these making it", "seconds", "loss", flops]
+    write_table(f"run {run}{_on(owner)}", columns, rows, least_important=least)
     numbered = [[row.number, *one] for row, some in zip(found, layers, strict=True) for one in some]
     if numbered:
         write_table("its layers", ["trial", *LAYER_COLUMNS], numbered, least_important=["params", "shape"])
@@ -225,6 +242,24 @@ def _tested(row: RunRow) -> Any:
 
     measure, value = measure_of(row.settings), tested(row).after
     return share(value) if measure.is_accuracy or value is None else f"{measure.name} {measure.text(value)}"
+
+
+def _speed(database: Database, row: RunRow) -> str | None:
+    """How much faster the result of a run is, and on which device; None where no latency is on record."""
+    from rankline.src.compress.runs.latency import PlanLatency, faster
+    from rankline.src.db.records.runs import CHOSEN, MADE_BY
+
+    if not any(LATENCY.name in one for one in row.settings.get(MADE_BY, {}).values()):
+        return None
+    chosen = [PlanLatency.from_record(one.made_by) for one in database.trials(row.id) if one.status == CHOSEN]
+    (found,) = chosen or [None]
+    return None if found is None else f"{faster(found.speedup)} on {found.device}"
+
+
+def _on(row: RunRow) -> str:
+    """The device of a run, as the end of a title."""
+    device = row.settings.get("device")
+    return f", latencies on {device}" if device else ""
 
 
 def _methods(row: RunRow) -> str:

@@ -9,7 +9,7 @@ from dash import ALL, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
 from rankline.src.dse.errors import one_of
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import counted
 from rankline.src.dse.numbers import MISSING, count, percent, si
 from rankline.src.reports.explorer import basket_part
 from rankline.src.reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
@@ -50,7 +50,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         group("methods", dcc.Checklist(methods, methods, id="methods", inline=True)),
         group("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
         group("FLOPs against", dcc.RadioItems(AGAINST, "params", id="against", inline=True)),
-        *(window(f"{one.title} kept (% of the layer)", f"kept-{name}") for name, one in METRICS.items()),
+        *(window(f"{one.title} kept (% of the layer)", f"kept-{name}") for name, one in counted().items()),
         window("largest relative error (%)", "error", whole=True, disabled=not known),
     ]
     shown = [
@@ -115,7 +115,7 @@ def register(app: ExplorerDash, database: Database) -> None:
         limit = no_update if known else WHOLE  # without a limit if errors are unknown
         return methods, methods, facts, not known, limit, None, layer is None
 
-    names = tuple(METRICS)
+    names = tuple(counted())
     windows = [Input(f"kept-{name}", "value") for name in names]
 
     @app.callback(

@@ -48,6 +48,14 @@ def write_images(figures: Sequence[Drawn], folder: Path, form: str) -> list[Pict
     return pictures
 
 
+def write_image(one: Drawn, path: Path) -> None:
+    """Writes a figure atomically as svg, png or pdf, by the file's ending. Raises UserError as ``write_images``."""
+    form = path.suffix.removeprefix(".")
+    browser = check_images(form)
+    with whole_file(path) as draft:
+        _draw([_order(one, draft, form)], browser)
+
+
 def check_images(form: str) -> str:
     """The path of the browser that draws: Chrome or Chromium, from BROWSER_PATH, else from PATH.
 

@@ -13,7 +13,7 @@ from rankline.src.dse.cost import total
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS
 
-UNCOMPARED = ("key", "skipped", "request", "made_by", "damages", SCORE)
+UNCOMPARED = ("key", "skipped", "request", "made_by", "damages", "device_name", "device_digest", SCORE)
 """Settings that are shown elsewhere, or mean nothing to people."""
 
 Line = Sequence[Any]

@@ -27,7 +27,7 @@ SETS = {"all": 0.25, "better": 0.6, "useful": 1.0}
 
 def counts_figure(table: Table) -> go.Figure:
     """The counts of each layer and method on a log scale: ours as symbols, the published ones as ticks."""
-    figure = _legend_on_top(blank("", "solutions", "", height=90 + 26 * len(table.rows)))
+    figure = legend_on_top(blank("", "solutions", "", height=90 + 26 * len(table.rows)))
     names = [_case(row) for row in table.rows]
     for chosen, opacity in SETS.items():
         looks = [LOOK_OF[row["method"]] for row in table.rows]
@@ -51,7 +51,7 @@ def counts_figure(table: Table) -> go.Figure:
 
 def steps_figure(rows: Sequence[Row], levels: Mapping[str, str]) -> go.Figure:
     """One layer's solutions at each level of params reduction; ``levels`` maps the rows' keys to their titles."""
-    figure = _legend_on_top(blank("", "params reduction, from", "solutions", height=320))
+    figure = legend_on_top(blank("", "params reduction, from", "solutions", height=320))
     for row in rows:
         style = LOOK_OF[row["method"]]
         useful = row["set"] == "useful"
@@ -74,7 +74,7 @@ def steps_figure(rows: Sequence[Row], levels: Mapping[str, str]) -> go.Figure:
 def constraints_figure(rows: Sequence[Row], fixed: str, other: str) -> go.Figure:
     """For each fixed reduction, a pale bar from the least to the largest over all layers, and a full one for the
     medians."""
-    figure = _legend_on_top(blank("", f"{fixed} reduction, fixed", f"{other} reduction (%)", height=380))
+    figure = legend_on_top(blank("", f"{fixed} reduction, fixed", f"{other} reduction (%)", height=380))
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method and row["n_with"]]
         style = LOOK_OF[method]
@@ -102,6 +102,12 @@ def scores_figure(table: Table, methods: Sequence[str]) -> go.Figure:
     """The mean scores as bars, a group of bars for each criterion."""
     rows = [(row["criterion"], method, row[method]) for method in methods for row in table.rows]
     return method_scores(pd.DataFrame(rows, columns=["criterion", "method", "score"]), "")
+
+
+def legend_on_top(figure: go.Figure) -> go.Figure:
+    """The figure with its legend above the axes."""
+    figure.update_layout(legend={"y": 1.0, "yanchor": "bottom"}, margin={"t": 50})
+    return figure
 
 
 def _case(row: Row) -> str:
@@ -135,8 +141,3 @@ def _span(rows: Sequence[Row], low: str, high: str, method: str, fill: str, styl
         hovertemplate=f"<b>{method}</b>, {what}<br>%{{customdata[0]}} to %{{customdata[1]}}<br>"
         "%{customdata[2]} of %{customdata[3]} layers<extra></extra>",
     )
-
-
-def _legend_on_top(figure: go.Figure) -> go.Figure:
-    figure.update_layout(legend={"y": 1.0, "yanchor": "bottom"}, margin={"t": 50})
-    return figure

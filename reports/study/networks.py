@@ -31,11 +31,12 @@ class KnownSpace:
 
 @dataclass(frozen=True)
 class StudiedLayer:
-    """A layer that can be factorized, with its spaces by method."""
+    """A layer that can be factorized, with its spaces by method; ``stored_as``: its network's name in the database."""
 
     network: str
     layer: Layer
     spaces: Mapping[str, KnownSpace]
+    stored_as: str = ""
 
     @property
     def shape(self) -> LayerShape:
@@ -81,7 +82,7 @@ def studied(database: Database) -> Studied:
         spaces = _spaces(database.engine, stored_as)
         for layer in database.layer_shapes(stored_as):
             if layer.name in spaces:
-                layers.append(StudiedLayer(name, layer, spaces[layer.name]))
+                layers.append(StudiedLayer(name, layer, spaces[layer.name], stored_as))
     return Studied(layers, present, [name for name in FOURTEEN if name not in present])
 
 

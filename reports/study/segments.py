@@ -13,6 +13,7 @@ from rankline.src.db.schema import IDS_PER_SPACE, line
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.lines import COEFFICIENTS, Integers, lines_of
 from rankline.src.dse.metric import metric
+from rankline.src.dse.scan.along import Along, along
 from rankline.src.dse.space import Space
 
 Bounds = tuple[int, int]
@@ -40,34 +41,28 @@ class Segments:
         """The number of configurations on the segments."""
         return int((self.hi - self.lo + 1).sum())
 
-    def line(self, name: str) -> tuple[Integers, Integers]:
-        """Intercepts and slopes of a metric that doesn't depend on the number of factors."""
-        of = metric(name)
-        p0, p1, m0, m1, f0, f1 = self.coefficients
-        return of.combined(p0, m0, f0, 0), of.combined(p1, m1, f1, 0)
+    def line(self, name: str) -> Along:
+        """A metric that doesn't depend on the number of factors."""
+        return along(self.coefficients, metric(name), 0)
 
     def extremes(self, metric: str) -> Bounds | None:
         """The lowest and highest value of a metric; None without configurations."""
         if not len(self.lo):
             return None
-        intercept, slope = self.line(metric)
-        return int((intercept + slope * self.lo).min()), int((intercept + slope * self.hi).max())
+        return self.line(metric).span(self.lo, self.hi)
 
     def ranges(self, metric: str, windows: Iterable[Bounds], other: str) -> list[Range | None]:
         """The range of the ``other`` metric in each window low <= metric <= high; None if the window is empty."""
-        value, per_k = self.line(metric)
-        start, slope = self.line(other)
+        value, ranging = self.line(metric), self.line(other)
         found: list[Range | None] = []
         for low, high in windows:
-            first = np.maximum(self.lo, -((value - low) // per_k))
-            last = np.minimum(self.hi, (high - value) // per_k)
+            first, last = value.within(self.lo, self.hi, low, high)
             inside = np.flatnonzero(first <= last)
             if not len(inside):
                 found.append(None)
                 continue
-            first, last, start_in, slope_in = first[inside], last[inside], start[inside], slope[inside]
-            lowest, highest = (start_in + slope_in * first).min(), (start_in + slope_in * last).max()
-            found.append(Range(int((last - first + 1).sum()), int(lowest), int(highest)))
+            first, last = first[inside], last[inside]
+            found.append(Range(int((last - first + 1).sum()), *ranging.of(inside).span(first, last)))
         return found
 
 

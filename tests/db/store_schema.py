@@ -10,6 +10,7 @@ from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense
+from tests.helpers.devices import made_up_device
 
 
 def store() -> Path:
@@ -24,6 +25,7 @@ def store() -> Path:
     layers = (LayerRecord("c1", Configuration("tucker", (2, 3)), Cost(80, 700, 9000), 0.9, 0.2),)
     record_trial(database.engine, run, TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers))
     finish_run(database.engine, run, SUCCESS, 0.9, 0.3, 0.95)
+    database.save_device(made_up_device())
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()

@@ -20,6 +20,7 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
+from tests.helpers.devices import made_up_device
 from tests.helpers.error_tables import made_up
 
 LAYERS = [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)]
@@ -38,6 +39,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layers = (LayerRecord("c1", Configuration("tucker", (2, 3)), Cost(80, 700, 9000), 0.9, 0.2),)
     record_trial(database.engine, run, TrialRecord(0, "original", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers))
     finish_run(database.engine, run, SUCCESS, 0.9, 0.3, 0.95)
+    database.save_device(made_up_device())
     store_errors(database.engine, 1, "tucker", WEIGHTS, "digest", made_up(LAYERS[0], "tucker", seed=3))
     database.close()
     return path
@@ -105,6 +107,17 @@ DAMAGES = {
     "UPDATE run SET settings = 'x'": "run 1 can't be read",
     "UPDATE run SET status = 'x'": "run 1 can't be read",
     "UPDATE spectrum SET \"table\" = x'00'": "the errors of spectrum 1 can't be read",
+    "UPDATE device SET numbers = '{'": "device 'laptop' can't be read: not JSON",
+    "UPDATE device SET numbers = '{\"core\": 1}'": "device 'laptop' can't be read: 'core' must be an object",
+    "UPDATE device SET name = 'a' || char(27)": "device 'a.*' can't be read: 'name' must be text",
+    "UPDATE device SET measured = x'00'": "device 'laptop' can't be read: ",
+    "UPDATE device SET measured = substr(measured, 1, 90)": "its measurements are cut short",
+    "UPDATE device SET tile = 0": "device 'laptop' can't be read: 'tile' must be a whole number from 1",
+    "UPDATE device SET tile = 8": "the latencies of space 1 on device 'laptop' are not those of its numbers",
+    "UPDATE latency SET per_t1 = per_t1 + 1 WHERE space = 2": "the latencies of space 2 on device 'laptop' are not",
+    "DELETE FROM latency WHERE shape = '5x2:3x4'": "the latencies of space .* on device 'laptop' are not",
+    "DELETE FROM device": "a row of latency belongs to a row of device that is not there",
+    "DROP VIEW configuration_latency": "the view configuration_latency is missing",
 }  # fmt: skip
 
 

@@ -28,11 +28,14 @@ from rankline.src.db.records.runs import (
 from rankline.src.db.schema import line
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.operations import chain_operations
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import conv, dense
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import counted
 from rankline.src.dse.options import Options
+from rankline.src.dse.symbols import layer_shape
 from tests.helpers import brute
+from tests.helpers.devices import made_up_device
 from tests.helpers.error_tables import made_up
 
 LAYERS = [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)]
@@ -66,7 +69,7 @@ def test_counts_windows_and_picks_equal_brute_force(database: Database, layer: s
     inside = [one for one in every if one.cost.flops <= most]
     found = database.solutions(layer, method, "net").where(flops=(None, most))
     assert (found.useful(), found.count()) == (len(every), len(inside))
-    for name, metric in METRICS.items():
+    for name, metric in counted().items():
         least = min(inside, key=lambda one: (metric.of(one.cost), one.order))
         assert found.lowest(name).configuration == Configuration(method, least.ranks, least.shape)
         top = min(inside, key=lambda one: (-metric.of(one.cost), one.order))
@@ -90,6 +93,25 @@ def test_the_views_list_what_brute_force_lists(database: Database, layer: str, m
     wanted = (sum(one.cost.params for one in every), sum(one.cost.flops for one in every), len(every))
     assert tuple(map(int, rows)) == wanted
     assert steps == len(every)
+
+
+def test_a_device_is_kept_with_the_latency_of_every_configuration(database: Database) -> None:
+    database.explore(LAYERS[:1], name="net", methods=["cp"])
+    device = made_up_device()
+    database.save_device(device)
+    database.explore(LAYERS, name="others", methods=["svd"])
+    assert (database.device(), database.devices()) == (device, [replace(device, measured=())])
+    query = "SELECT method, layer, r1, latency_ps FROM configuration_latency WHERE device = 'laptop' AND layer <> 'c2'"
+    with database.engine.connect() as connection:
+        found = {(method, layer, rank): time for method, layer, rank, time in connection.execute(text(query))}
+    shapes = {layer.name: layer_shape(layer) for layer in LAYERS}
+    assert {(method, layer) for method, layer, _ in found} == {("cp", "c1"), ("svd", "c1"), ("svd", "d")}
+    for (method, layer, rank), time in found.items():
+        assert device.model.polynomial(chain_operations(shapes[layer], method, 1, None)).at((rank,)) == time
+    database.remove_device("laptop")
+    with database.engine.connect() as connection:
+        assert connection.execute(text(query)).all() == []
+    assert database.devices() == []
 
 
 def test_windows_on_errors_equal_brute_force(database: Database) -> None:

@@ -17,7 +17,7 @@ from rankline.src.db.queries.solutions import Solutions
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer, conv, dense
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import METRICS, counted
 from rankline.src.dse.options import Options
 from tests.helpers import brute
 from tests.helpers.layers import layers_with_method
@@ -61,7 +61,7 @@ def test_windows_and_picks_equal_brute_force(
 ) -> None:
     layer, method = chosen
     whole = brute.original(layer)
-    metric = data.draw(st.sampled_from(list(METRICS)))
+    metric = data.draw(st.sampled_from(list(counted())))
     low, high = sorted((data.draw(LEVELS), data.draw(LEVELS)))
     if low == high:
         high += 0.005
@@ -98,7 +98,7 @@ def test_windows_and_picks_equal_brute_force(
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    chosen=layers_with_method(), within=SETS, level=LEVELS, objective=st.sampled_from(list(METRICS)),
+    chosen=layers_with_method(), within=SETS, level=LEVELS, objective=st.sampled_from(list(counted())),
     multiple=st.integers(1, 2),
 )  # fmt: skip
 def test_levels_and_equal_ranks_equal_brute_force(
@@ -145,7 +145,7 @@ def test_the_envelope_bounds_the_flops_at_each_level_of_params(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     chosen=layers_with_method(), within=SETS, step=st.sampled_from([0.05, 0.1, 0.3, 1]),
-    objective=st.sampled_from(list(METRICS)),
+    objective=st.sampled_from(list(counted())),
 )  # fmt: skip
 def test_steps_count_the_configurations_at_each_level_of_reduction(
     shared: Database, chosen: tuple[Layer, str], within: str, step: float, objective: str

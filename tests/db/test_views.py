@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rankline.src.db.database import Database, open_database
-from rankline.src.db.migrations.versions import v0001, v0003
+from rankline.src.db.migrations.versions import v0001, v0003, v0004
 from rankline.src.db.views import views
 from rankline.src.dse import methods
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.options import Options
 from tests.helpers import brute
+from tests.helpers.devices import made_up_device
 from tests.helpers.layers import layers_with_method
 
 LAYERS = [conv("c1", (3, 3), 4, 6, (8, 8)), conv("c2", (3, 3), 4, 6, (8, 8)), dense("d", 12, 10)]
@@ -85,7 +86,7 @@ def test_the_migration_makes_the_views_of_a_fresh_database(database: Database, t
     database.explore(LAYERS, name="net")
     fresh = dict(select(database, "SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
     assert fresh == {name: text.strip() for name, text in views("sqlite").items()}
-    written = vars(v0001) | vars(v0003)
+    written = vars(v0001) | vars(v0003) | vars(v0004)
     migrated = {name: written[name.upper()].format(least="min", greatest="max").strip() for name in fresh}
     assert migrated == fresh
 
@@ -94,11 +95,12 @@ def test_the_views_of_postgresql_give_the_same_rows(database: Database) -> None:
     """Run by DuckDB, which understands their SQL and, unlike PostgreSQL, needs no server."""
     duckdb = pytest.importorskip("duckdb")
     database.explore(LAYERS, name="net")
+    database.save_device(made_up_device())
     with duckdb.connect() as other:
         other.execute("SET integer_division = true")
-        for table in ("network", "layer", "space", "layer_space", "line", "rank"):
+        for table in ("network", "layer", "space", "layer_space", "line", "rank", "device", "latency"):
             columns = select(database, f"SELECT name, type FROM pragma_table_info('{table}')")
-            types = [f'"{name}" {"TEXT" if kind == "TEXT" else "BIGINT"}' for name, kind in columns]
+            types = [f'"{name}" {kind.replace("INTEGER", "BIGINT")}' for name, kind in columns]
             other.execute(f"CREATE TABLE {table} ({', '.join(types)})")
             marks = ", ".join("?" * len(columns))
             other.executemany(f"INSERT INTO {table} VALUES ({marks})", select(database, f"SELECT * FROM {table}"))

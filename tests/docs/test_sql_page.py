@@ -25,9 +25,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_there_are_ten_recipes() -> None:
-    assert re.findall(r"^### (\d+)\. ", TEXT, re.MULTILINE) == [str(number) for number in range(1, 11)]
-    assert len(recipes()) == 11
+def test_there_are_eleven_recipes() -> None:
+    assert re.findall(r"^### (\d+)\. ", TEXT, re.MULTILINE) == [str(number) for number in range(1, 12)]
+    assert len(recipes()) == 12
 
 
 @pytest.mark.parametrize(("sql", "output"), recipes(), ids=lambda text: text[:50])

@@ -1,4 +1,4 @@
-"""The demo's database without training: LeNet-5 explored, and the run that ``rankline demo`` once recorded."""
+"""The demo's database without training: LeNet-5 explored, the run that ``rankline demo`` recorded, and a device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rankline.src.db.database import open_database
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
+from tests.helpers.devices import made_up_device
 
 RUN = Path(__file__).with_name("demo_run.json")
 
@@ -29,4 +30,5 @@ def make(path: Path) -> None:
         trial = TrialRecord(number, status, accuracy, loss, cost, seconds, layers, making)
         record_trial(database.engine, run, trial)
     finish_run(database.engine, run, SUCCESS, *stored["end"])
+    database.save_device(made_up_device(tile=16))
     database.close()

@@ -266,7 +266,11 @@ def test_nothing_is_written(told: dict[str, Answer], folder: Path, before: set[s
 
 
 def test_questions_to_a_database_load_no_heavy_package(folder: Path) -> None:
-    commands = ["layers --db net.db", "query fc svd --where params_reduction=0.1:0.9 --db net.db"]
+    commands = [
+        "layers --db net.db",
+        "query fc svd --where params_reduction=0.1:0.9 --db net.db",
+        "device list --db net.db",
+    ]
     for code, _, loaded in answers(folder, commands).values():
         assert code == 0
         assert not {*HEAVY, "sympy", "numba", "pandas", "sklearn", "scipy"} & set(loaded)

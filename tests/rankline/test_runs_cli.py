@@ -6,11 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from rankline.src.compress.runs.latency import PlanLatency, device_facts
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import (
@@ -30,6 +31,7 @@ from rankline.src.db.records.runs import (
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense
+from tests.helpers.devices import elsewhere
 from tests.rankline.conftest import Run
 
 LAYERS = [conv("conv", (3, 3), 8, 12, (8, 8)), dense("dense", 48, 10)]
@@ -131,6 +133,31 @@ def test_runs_are_told_to_machines_as_csv(recorded: Database, run: Run) -> None:
     (params,) = [row for row in rows if row["name"] == "params"]
     assert (params["run 1"], params["run 2"]) == ("700", "1500")
     assert "give --csv after the command: rankline runs show --csv" in run("runs", "--csv", "show", "1")[2]
+
+
+def test_latencies_on_record_are_told_predicted_and_measured(recorded: Database, run: Run) -> None:
+    facts = {**asdict(Settings(objective="latency")), **device_facts(elsewhere())}
+    number = start_run(recorded.engine, recorded.network_id("net"), facts, 0)
+    times = [
+        PlanLatency("board", 9_000_000, 9_000_000),
+        PlanLatency("board", 9_000_000, 5_000_000, 8_400_000, 6_000_000),
+    ]
+    for one, latency in zip((SEARCHED[0], SEARCHED[2]), times, strict=True):
+        made_by = {"latency": latency.as_dict()}
+        record_trial(recorded.engine, number, replace(one, number=times.index(latency), made_by=made_by))
+    finish_run(recorded.engine, number, SUCCESS, 0.96, 0.2, 0.975)
+    assert "1.40 times faster on board" in run("runs")[1]
+    out = run("runs", "show", str(number))[1]
+    assert f"run {number}, latencies on {elsewhere().title}" in out
+    assert rows_of(out)[3][-3:] == ["9 us", "–", "1.00"]
+    assert rows_of(out)[4][-3:] == ["5 us", "6 us", "1.40"]
+    assert "{" not in out
+    rows = csv_of(run("runs", "show", str(number), "--csv")[1])
+    assert [row["predicted latency (ps)"] for row in rows] == ["9000000", "5000000", "5000000"]
+    assert [row["measured latency (ps)"] for row in rows] == ["", "6000000", "6000000"]
+    shown = run("runs", "compare", "1", str(number))[1]
+    assert elsewhere().title in shown
+    assert "digest" not in shown
 
 
 def test_a_run_without_layers_or_trials_is_shown_too(recorded: Database, run: Run) -> None:

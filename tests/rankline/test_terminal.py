@@ -211,11 +211,11 @@ def test_closed_streams_are_no_mistake(explored: Run, closed: str) -> None:
     """Also where libraries are silenced: the solver's standard output, and Keras's standard error."""
     script = (
         "from rankline.cli import main\n"
-        "from rankline.cli.quiet import _silent_stderr\n"
+        "from rankline.src.dse.silence import silent_stderr\n"
         "from rankline.cli.present.terminal import settle_streams\n"
         "settle_streams()\n"
         "from rankline.src.compress.budget.allocate import _quiet\n"
-        "with _quiet(), _silent_stderr(): pass\n"
+        "with _quiet(), silent_stderr(): pass\n"
         "main(['layers'])\n"
     )
     done = subprocess.run(["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script], capture_output=True)
@@ -223,7 +223,7 @@ def test_closed_streams_are_no_mistake(explored: Run, closed: str) -> None:
 
 
 def test_silencing_standard_error_is_no_mistake_where_it_is_closed() -> None:
-    script = "from rankline.cli.quiet import _silent_stderr\nwith _silent_stderr(): pass"
+    script = "from rankline.src.dse.silence import silent_stderr\nwith silent_stderr(): pass"
     done = subprocess.run(["bash", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script])
     assert done.returncode == 0
 

@@ -1,4 +1,4 @@
-"""The front of error against cost, where a network's costs are, what its layers save, scores and times."""
+"""The front of error against cost, where a network's costs are, what its layers save, scores, times and predictions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rankline.src.reports.figures.layer_reductions import layer_reductions
 from rankline.src.reports.figures.method_scores import method_scores
 from rankline.src.reports.figures.network_costs import network_costs
 from rankline.src.reports.figures.palette import look
+from rankline.src.reports.figures.predicted_times import BAND, ORIGINAL, predicted_times
 from rankline.src.reports.figures.sweep_curve import sweep_curve
 from rankline.src.reports.figures.times import OURS, PEERS, times
 from tests.helpers.report_page import texts
@@ -47,6 +48,11 @@ SCORES = pd.DataFrame(
 TIMES = pd.DataFrame(
     [("lines", "a loop", 100.0), ("lines", OURS, 0.25), ("scan", OURS, 0.5), ("scan", "NumPy", 2.0)],
     columns=["work", "who", "seconds"],
+)
+
+PREDICTED = pd.DataFrame(
+    [("svd", "dense: svd 3", 40.0, 44.0), (None, "dense", 100.0, 80.0), ("tucker", "3×3: tucker 2x3", 1000.0, 1000.0)],
+    columns=["method", "what", "measured", "predicted"],
 )
 
 
@@ -110,6 +116,26 @@ def test_a_work_without_any_measurable_time_has_no_row() -> None:
     assert not times(unmeasured, "").data
 
 
+def test_predictions_are_beside_the_diagonal_in_the_colours_of_the_methods() -> None:
+    figure = predicted_times(PREDICTED, "a device")
+    found = by_name(figure)
+    assert list(found) == ["within 15 %", "as measured", ORIGINAL, "Tucker", "SVD"]
+    assert (found["SVD"].x, found["SVD"].y, found["SVD"].marker.color) == ((40.0,), (44.0,), look("svd").colour)
+    assert list(found["SVD"].customdata[0]) == ["dense: svd 3", "+10.0 %"]
+    assert found[ORIGINAL].customdata[0][1] == "−20.0 %"
+    assert found["as measured"].x == found["as measured"].y
+    corners = list(zip(found["within 15 %"].x, found["within 15 %"].y, strict=True))
+    assert {round(abs(y / x - 1), 9) for x, y in corners} == {BAND}
+    assert figure.layout.xaxis.range == figure.layout.yaxis.range
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+def test_what_takes_no_time_is_not_among_the_predictions() -> None:
+    idle = pd.DataFrame([("svd", "x", 3.0, 0.0)], columns=PREDICTED.columns)
+    assert not predicted_times(idle, "").data
+    assert len(by_name(predicted_times(pd.concat([PREDICTED, idle]), ""))["SVD"].x) == 1
+
+
 @pytest.mark.parametrize("known", ["test", "validation"])
 def test_a_curve_shows_the_accuracy_that_is_known(known: str) -> None:
     frame = pd.DataFrame(
@@ -124,6 +150,7 @@ EMPTY = {
     layer_reductions: CHOICES,
     method_scores: SCORES,
     times: TIMES,
+    predicted_times: PREDICTED,
 }
 
 
@@ -151,6 +178,7 @@ def test_every_cost_of_a_front_has_its_unit() -> None:
         (layer_reductions, ["layer", "method"]),
         (method_scores, ["criterion", "method"]),
         (times, ["work", "who"]),
+        (predicted_times, ["method", "what"]),
     ],
     ids=lambda one: getattr(one, "__name__", ""),
 )

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser
 
 from rankline.src.db.database import open_database
 from rankline.src.reports.report.benchmarks import write_benchmarks
+from rankline.src.reports.report.device import write_device_figure
 from rankline.src.reports.report.html import write_report
 from tests.helpers import demo_database
 from tests.helpers.browser import SIZES, tab
@@ -20,17 +21,18 @@ DRAWN = "() => [...document.querySelectorAll('.plot')].every(one => one.querySel
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The demo's report, and the page of the checkout's benchmark results."""
+    """The demo's report, the page of its device, and that of the checkout's benchmark results."""
     folder = tmp_path_factory.mktemp("pages")
     demo_database.make(folder / "demo.db")
     database = open_database(str(folder / "demo.db"))
     report = write_report(database, folder / "report.html")
+    device = write_device_figure(database.device(), folder / "device.html")
     database.close()
-    return {"report": report, "benchmarks": write_benchmarks(RESULTS, folder / "benchmarks.html")}
+    return {"report": report, "device": device, "benchmarks": write_benchmarks(RESULTS, folder / "benchmarks.html")}
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["report", "benchmarks"])
+@pytest.mark.parametrize("name", ["report", "benchmarks", "device"])
 def test_a_page_from_the_disk_draws_every_figure_without_a_network(
     browser: Browser, pages: dict[str, Path], name: str, size: str
 ) -> None:

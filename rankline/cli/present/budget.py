@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rankline.cli.output import note, tell_own_layers, write_table
+from rankline.cli.present.latency import latency_values, tell_latency
 from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
@@ -16,7 +17,7 @@ from rankline.src.db.records.measure import SCORE, measure_of
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.metric import FLOPS, MEMORY, METRICS, PARAMS
+from rankline.src.dse.metric import FLOPS, LATENCY, MEMORY, METRICS, PARAMS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import percent
 from rankline.src.dse.plan import plan_to_json
@@ -69,7 +70,10 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
     return {
         "keep": dict(point.keep),
         **_costs(allocation.cost),
-        "kept": {name: METRICS[name].of(allocation.cost) / (METRICS[name].of(done.total) or 1) for name in SHARES},
+        "kept": {
+            **{name: METRICS[name].of(allocation.cost) / (METRICS[name].of(done.total) or 1) for name in SHARES},
+            **({} if point.latency is None else {LATENCY.name: 1 / point.latency.speedup}),
+        },
         "damage": allocation.damage,
         "gap": allocation.gap,
         "solver": allocation.solver,
@@ -80,6 +84,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "bytes_on_disk": None if point.file is None else point.file.stat().st_size,
         "own_layers": list(point.delivered.own_layers),
         "fit_seconds": point.fit_seconds,
+        **({} if point.latency is None else {LATENCY.name: latency_values(point.latency)}),
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
     }
@@ -132,6 +137,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
     if found["uncounted"]:
         note(f"{uncounted_sentence(found['uncounted'])}: shares are of what is known")
     for point in found["points"]:
+        _tell_latency(point, found["is_sweep"])
         tell_own_layers(point["own_layers"], point["file"] if found["is_sweep"] else None)
     # Layers that the user left out need no reason.
     beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
@@ -142,6 +148,14 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
         f"{seconds['statistics']:.1f} s of statistics, {seconds['allocation']:.2f} s of allocation, "
         f"{seconds['fit']:.1f} s of fitting, on {found['samples']:,} samples; {peak_bytes() / 2**30:.1f} GiB of memory"
     )
+
+
+def _tell_latency(point: dict[str, Any], is_sweep: bool) -> None:
+    """What a model takes on the device, and the way out where it is slower than the original."""
+    tell_latency(point, ", ".join(f"{name} {value:g}" for name, value in point["keep"].items()) if is_sweep else "")
+    latency = point.get(LATENCY.name)
+    if latency is not None and latency["speedup"] < 1 and LATENCY.name not in point["keep"]:
+        note("it is slower than the original: ask for time itself, with --keep-latency 0.5")
 
 
 def headline(found: dict[str, Any], point: dict[str, Any]) -> str:

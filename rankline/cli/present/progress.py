@@ -19,7 +19,7 @@ from rich.text import Text
 
 from rankline.cli.output import note
 from rankline.cli.present.terminal import console
-from rankline.src.dse.metric import FLOPS
+from rankline.src.dse.metric import FLOPS, LATENCY
 from rankline.src.dse.numbers import percent, si
 from rankline.src.dse.outgoing import for_terminal
 
@@ -80,14 +80,13 @@ class _TimeLeft(TimeRemainingColumn):
 def tell_trial(record: TrialRecord) -> None:
     """Writes a line about a finished trial."""
     what = "original" if record.number == 0 else f"trial {record.number}"
-    made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items())
+    made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items() if name != LATENCY.name)
+    latency = "" if record.cost.latency is None else f"latency {LATENCY.text(record.cost.latency):>7}  "
     judged = f"accuracy {percent(record.accuracy):>7}"
     if record.accuracy is None and record.metric is not None:
         judged = f"score {record.metric:10.4g}"
-    note(
-        f"{what:>9}  {judged}  params {si(record.cost.params):>6}  "
-        f"{FLOPS.titled('FLOPs', record.cost)} {si(record.cost.flops):>6}  {record.seconds:5.1f} s  {made_by}".rstrip()
-    )
+    costs = f"params {si(record.cost.params):>6}  {FLOPS.titled('FLOPs', record.cost)} {si(record.cost.flops):>6}"
+    note(f"{what:>9}  {judged}  {costs}  {latency}{record.seconds:5.1f} s  {made_by}".rstrip())
 
 
 def tell_search(settings: Settings, number: int, count: int) -> None:

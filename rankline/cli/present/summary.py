@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from rankline.cli.output import note, tell_own_layers, write_table
+from rankline.cli.present.latency import latency_values, tell_latency
 from rankline.cli.present.table import Shown, rounded
 from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.arrays import Arrays, rows_of
@@ -21,7 +22,7 @@ from rankline.src.compress.training.fine_tuning import Score, inputs_for
 from rankline.src.db.records.measure import SCORE, measure_of
 from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED, TrialRecord
 from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.metric import MEMORY
+from rankline.src.dse.metric import LATENCY, MEMORY
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import percent, points
 from rankline.src.dse.plan import plan_to_json
@@ -35,7 +36,8 @@ TRAINED_ON = 0.03
 
 def summary(done: Compression) -> dict[str, Any]:
     """The run's id and status, and for the original and the compressed model: accuracy (fractions) or another score,
-    params, FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch.
+    params, FLOPs and memory (bytes) of one sample, bytes on disk, and latency (ms) of one batch; and what both take on
+    the run's device, if it has one.
 
     frozen: layers that were not fine-tuned; uncounted: layers whose FLOPs are unknown and not in the sums.
     """
@@ -58,6 +60,7 @@ def summary(done: Compression) -> dict[str, Any]:
         "uncounted": uncounted(describe(done.original).layers),
         "plan": json.loads(plan_to_json(done.plan)),
         "own_layers": list(done.delivered.own_layers),
+        **({} if done.latency is None else {LATENCY.name: latency_values(done.latency)}),
         **{
             name: {
                 "validation_accuracy": trial.accuracy,
@@ -111,6 +114,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
     write_table(title, ["", "original", "compressed", "change"], rows, as_csv=as_csv)
     if found["uncounted"]:
         note(uncounted_sentence(found["uncounted"]))
+    tell_latency(found)
     tell_own_layers(found["own_layers"])
     if found["frozen"]:
         note(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.cli.present.long_table import MOST, Column, lines, narrowest
 from rankline.cli.present.terminal import BAR_WIDTH, bar_of, console
+from rankline.src.dse.duration import duration_text
 from rankline.src.dse.numbers import MISSING, percent, si
 from rankline.src.dse.outgoing import for_terminal
 
@@ -43,6 +44,12 @@ def part(number: int | None, whole: int, short: bool = False) -> Shown:
     """A number, with a bar of its share of the whole; short: shown with three digits and an SI prefix."""
     text = si(number) if short else MISSING if number is None else f"{number:,}"
     return Shown(number, text, None if number is None or not whole else number / whole)
+
+
+def duration(picoseconds: int | None, whole: int | None = None) -> Shown:
+    """A time, shown with its unit, with a bar of its share of the whole, if that is given."""
+    text = MISSING if picoseconds is None else duration_text(picoseconds)
+    return Shown(picoseconds, text, picoseconds / whole if picoseconds and whole else None)
 
 
 def rounded(value: float | None, digits: int) -> Shown:

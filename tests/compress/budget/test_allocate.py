@@ -20,7 +20,7 @@ from rankline.src.compress.budget.allocate import Allocation, Option, allocate
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import METRICS
+from rankline.src.dse.metric import METRICS, counted
 
 Options = dict[str, list[Option]]
 
@@ -64,7 +64,7 @@ def problems(draw: st.DrawFn, metrics: int = 1) -> Problem:
         options[f"l{layer}"] = [Option(Configuration("svd", (j + 1,)), *one) for j, one in enumerate(some)]
     kept = draw(costs)
     aim = draw(st.sampled_from(combined(options, kept)))[0]
-    chosen = draw(st.permutations(list(METRICS)))[:metrics]
+    chosen = draw(st.permutations(list(counted())))[:metrics]
     return Problem(options, kept, {metric: METRICS[metric].of(aim) + draw(st.integers(-2, 2)) for metric in chosen})
 
 
@@ -208,7 +208,7 @@ def test_beyond_so_many_options_the_price_is_taken(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("budgets", "solver", "message"),
     [
-        ({"latency": 3}, "exact", "unknown budget 'latency'"),
+        ({"energy": 3}, "exact", "unknown budget 'energy'"),
         ({"params": 3}, "exactly", "unknown solver 'exactly'; did you mean 'exact'"),
         ({}, "exact", "give a budget: params, flops or memory"),
     ],

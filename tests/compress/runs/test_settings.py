@@ -19,7 +19,7 @@ from rankline.src.dse.errors import UserError
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objective": "size"}, "unknown objective 'size'.*Possible: flops, fm, memory, params"),
+        ({"objective": "size"}, "unknown objective 'size'.*Possible: flops, fm, latency, memory, params"),
         ({"metric": "acuracy"}, "unknown metric 'acuracy'; did you mean 'accuracy'"),
         ({"schedule": "oneshot"}, "unknown schedule 'oneshot'; did you mean 'one-shot'"),
         ({"conv_method": "tuker"}, "did you mean 'tucker'"),

@@ -114,15 +114,19 @@ def test_the_best_of_several_parts_are_put_together_layer_by_layer() -> None:
         part_of(("svd", "qr"), a=("svd", 5), b=("svd", 8), c=("qr", 4)),
         part_of(("svd", "t3f"), a=("svd", 5), b=("svd", 8), c=("t3f", 2), d=("svd", 1)),
     ]
-    assert {one.layer: one.method for one in _best_layers(made, "params")} == {
+    assert {one.layer: one.method for one in _best_layers(made, lambda one: one.cost.params)} == {
         "a": "tucker", "b": "svd", "c": "t3f", "d": "svd",
     }  # fmt: skip
-    assert {one.layer: one.method for one in _best_layers(made[:2], "params")} == {
+    assert {one.layer: one.method for one in _best_layers(made[:2], lambda one: one.cost.params)} == {
         "a": "tucker",
         "b": "svd",
         "c": "svd",
     }
-    assert {one.layer: one.method for one in _best_layers(made[:2], "fm")} == {"a": "svd", "b": None, "c": "svd"}
+    assert {one.layer: one.method for one in _best_layers(made[:2], lambda one: one.cost.fm)} == {
+        "a": "svd",
+        "b": None,
+        "c": "svd",
+    }
 
 
 def test_what_is_on_record_is_not_searched_again_and_the_delivered_file_agrees_with_the_record(

@@ -1,0 +1,56 @@
+"""Plans under a budget of latency: measured where the device is this machine, and made again if they are too slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rankline.src.compress.budget.allocate import Allocation
+from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
+from rankline.src.compress.deploy.latency import is_here, latencies
+from rankline.src.compress.runs.latency import OnDevice, PlanLatency, Round, TimedNetwork
+from rankline.src.dse.devices.device import Device
+from rankline.src.dse.keras_model.rest import rest_of
+from rankline.src.dse.metric import LATENCY
+
+ROUNDS = 3
+"""The most plans of one budget that are measured."""
+
+TOLERANCE = 0.03
+"""How far above a budget a measured latency may be."""
+
+MARGIN = 0.01
+"""How far below the budget the next plan aims, as a share of it."""
+
+
+def predicted(engine: CalibratedModel, allocation: Allocation, device: Device) -> PlanLatency:
+    """What a device's numbers say of a plan and of the original."""
+    network = TimedNetwork(engine.all_layers, tuple(rest_of(engine.forward.calls)), engine.total.params)
+    return OnDevice(network, device).of_plan(allocation.plan, allocation.cost.params)
+
+
+def kept_within(
+    engine: CalibratedModel, allocation: Allocation, keep: Mapping[str, Keep], device: Device, solver: str
+) -> tuple[Allocation, PlanLatency]:
+    """The plan of a budget of latency and what it takes; on a device of this machine, measured.
+
+    A plan that takes more than the budget by more than TOLERANCE is made again with a budget that is smaller by what
+    the numbers were too kind, at most ROUNDS times. Its layers aren't fitted yet: times don't depend on weights.
+    """
+    told = predicted(engine, allocation, device)
+    if not is_here(device):
+        return allocation, told
+    rounds: list[Round] = []
+    limits = engine.limits(keep)
+    asked = limits[LATENCY.name]
+    while True:
+        times = latencies({"original": engine.model, "plan": engine.made(allocation.plan)}, device, engine.progress)
+        original, plan = times["original"].minimum, times["plan"].minimum
+        # A share is one of the original as it is measured beside the plan.
+        allowed = asked * original // told.original if keep[LATENCY.name] <= 1 else asked
+        rounds.append(Round(limits[LATENCY.name], told.plan, plan))
+        if plan <= (1 + TOLERANCE) * allowed or len(rounds) == ROUNDS:
+            break
+        limits = {**limits, LATENCY.name: int(told.plan * (1 - MARGIN) * allowed / plan)}
+        allocation = engine.within(limits, solver)
+        told = predicted(engine, allocation, device)
+    return allocation, PlanLatency(device.name, told.original, told.plan, original, plan, tuple(rounds), told.untimed)
