@@ -157,7 +157,7 @@ def register(app: ExplorerDash, database: Database) -> None:
         found = answers(database, question)
         marked = solution_of(database, network, layer, inspected, device) if inspected else None
         figure = cloud(database, question, found, marked)
-        layout = {**figure["layout"], "uirevision": f"{network}/{layer}/{against}", "height": HEIGHT}
+        layout = {**figure["layout"], "uirevision": f"{network}/{layer}/{against}/{name}", "height": HEIGHT}
         ranges = [range_text(*chosen[one]) if one in chosen else no_update for one in names]
         return answer_table(found, question), {**figure, "layout": layout}, *ranges, range_text(0, error)
 
