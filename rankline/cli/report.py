@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rankline.cli import completion
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     DatabaseOption,
@@ -26,6 +27,10 @@ def report(
     db: DatabaseOption = DEFAULT_DATABASE,
     network: NetworkOption = None,
     run: Annotated[int | None, typer.Option(help="Run to show; the network's latest by default.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="The device to tell latencies of; all by default.", autocompletion=completion.device),
+    ] = None,
     seed: SeedOption = 0,
     images: Annotated[
         Path | None, typer.Option(help="Also write every figure as a picture into this folder.", metavar="FOLDER")
@@ -44,8 +49,8 @@ def report(
     if benchmarks is not None:
         from rankline.src.reports.report.benchmarks import write_benchmarks
 
-        if images is not None or network is not None or run is not None:
-            raise UserError("--benchmarks makes a page of its own; leave out --network, --run and --images")
+        if any(one is not None for one in (images, network, run, device)):
+            raise UserError("--benchmarks makes a page of its own; leave out --network, --run, --device and --images")
         _tell(write_benchmarks(benchmarks, out), [], as_json)
         return
     from rankline.src.db.database import open_database
@@ -56,7 +61,7 @@ def report(
     writer_for(out)  # before the work
     if images is not None:
         check_images(image_format)
-    found = content(open_database(db, create=False), network, run, seed)
+    found = content(open_database(db, create=False), network, run, seed, device)
     pictures = [] if images is None else write_images(found.figures(), images, image_format)
     _tell(write_as(out, found, pictures), [one.path for one in pictures], as_json)
 

@@ -19,9 +19,13 @@ from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions
 from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.devices.latency import UnmeasuredError
+from rankline.src.dse.devices.network import layer_latency
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.metric import metric
+from rankline.src.dse.metric import Metric, metric
+from rankline.src.reports.explorer.devices import device_named, timed
 from rankline.src.reports.explorer.given import shown, text, texts
+from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.figures.solution_cloud import AGAINST, cloud_ground, cloud_points
 from rankline.src.reports.report.clouds import envelope_of, joined, table_of
 
@@ -39,7 +43,8 @@ class Question:
     """A layer and methods, narrowed to a set, windows and an error.
 
     ``kept``: the range of the original's cost that may be left, in percent, by metric; ``error``: the largest relative
-    error in percent, 100 for no limit. ``against``: what the cloud draws the FLOPs against.
+    error in percent, 100 for no limit. ``against``: what the cloud draws the FLOPs against. ``device``: whose latencies
+    are told.
     """
 
     network: str
@@ -49,6 +54,7 @@ class Question:
     kept: Mapping[str, Percents] | None = None
     error: float = WHOLE
     against: str = "params"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         text("network", self.network)
@@ -58,8 +64,9 @@ class Question:
             raise one_of("set", self.within, list(SETS))
         if text("axis", self.against) not in AGAINST:
             raise one_of("axis", self.against, list(AGAINST))
+        self._check_device(AXES[self.against].metric)
         for name, pair in (self.kept or {}).items():
-            metric(name)
+            self._check_device(metric(name))
             if not (_are_percents(pair) and len(pair) == 2 and pair[0] <= pair[1]):
                 raise UserError(
                     f"a window of {name} is two percents from 0 to {WHOLE}, low before high; got {shown(pair)}"
@@ -67,10 +74,17 @@ class Question:
         if not _are_percents([self.error]):
             raise UserError(f"an error is a percent from 0 to {WHOLE}; got {shown(self.error)}")
 
+    def _check_device(self, asked: Metric) -> None:
+        if asked.needs_device and not self.device:
+            raise UserError(f"{asked.name} needs a device: choose one")
+
 
 @dataclass(frozen=True)
 class MethodAnswer:
-    """One method: the number of configurations in the set and in the windows, and the latter's picks and sample."""
+    """One method: the number of configurations in the set and in the windows, and the latter's picks and sample.
+
+    ``untimed``: why the device can't tell their latencies, so that nothing is counted; empty if it can.
+    """
 
     method: str
     whole: int
@@ -78,11 +92,12 @@ class MethodAnswer:
     picks: Mapping[str, Solution]
     sample: Sequence[Solution]
     errors_known: bool
+    untimed: str = ""
 
 
 def answers(database: Database, question: Question) -> list[MethodAnswer]:
     """The answer for each method. Raises UserError for anything that the database doesn't have."""
-    return [_answer(one, question) for one in _spaces(database, question)]
+    return [_answer(one, question, why) for one, why in spaces(database, question)]
 
 
 def cloud(
@@ -90,9 +105,11 @@ def cloud(
 ) -> dict[str, Any]:
     """The figure of a question's answers, as plotly JSON, with one configuration marked."""
     # The background shows the whole spaces, whatever set is asked for, and no errors.
-    spaces = tuple(replace(one.within("all"), errors=None) for one in _spaces(database, question))
-    row = layer_row(database, question.network, question.layer)
-    ground = _ground(spaces, row.cost, question.against)
+    whole = tuple(replace(one.within("all"), errors=None) for one, why in spaces(database, question) if not why)
+    original = _original(database, question)
+    ground = _ground(whole, original, original.latency, question.against)
+    if chosen is not None and not AXES[question.against].metric.is_known(chosen.cost):
+        chosen = None
     picks = {pick for answer in found for pick in answer.picks.values()} - {chosen}
     points = cloud_points(
         question.methods,
@@ -112,15 +129,28 @@ def layer_row(database: Database, network: str, layer: str) -> LayerRow:
     return rows[layer]
 
 
-def _spaces(database: Database, question: Question) -> list[Solutions]:
+def spaces(database: Database, question: Question) -> list[tuple[Solutions, str]]:
+    """The configurations of each method, with their latencies if a device is asked, and why it can't tell them."""
+    device = device_named(database, question.device)
     found = [database.solutions(question.layer, method, question.network) for method in question.methods]
-    return [one.within(question.within).in_memory() for one in found]
+    return [timed(one.within(question.within).in_memory(), device) for one in found]
+
+
+def _original(database: Database, question: Question) -> Cost:
+    """The cost of the layer as it is, with its latency if the question's device can tell it."""
+    row = layer_row(database, question.network, question.layer)
+    device = device_named(database, question.device)
+    if device is not None:
+        with suppress(UnmeasuredError):
+            return replace(row.cost, latency=layer_latency(device.model, row.shape))
+    return row.cost
 
 
 @lru_cache(maxsize=128)
-def _ground(spaces: Sequence[Solutions], original: Cost, against: str) -> dict[str, Any]:
-    """The part of the figure that doesn't depend on windows."""
-    envelope = joined([_envelope(one, "params" if against == "params" else "memory") for one in spaces])
+def _ground(spaces: Sequence[Solutions], original: Cost, latency: int | None, against: str) -> dict[str, Any]:
+    """The part of the figure that doesn't depend on windows. ``latency``: the original's, which the cost is known again
+    without."""
+    envelope = joined([_envelope(one, AXES[against].metric.name) for one in spaces])
     return cloud_ground(envelope, original, "", against)
 
 
@@ -131,17 +161,20 @@ def _envelope(solutions: Solutions, metric: str) -> pd.DataFrame:
     return envelope_of(solutions, metric)
 
 
-def _answer(solutions: Solutions, question: Question) -> MethodAnswer:
+def _answer(solutions: Solutions, question: Question, untimed: str) -> MethodAnswer:
     known = solutions.errors is not None
     whole = {"all": solutions.total, "better": solutions.better, "useful": solutions.useful}[question.within]()
-    if not _is_known(solutions, question):
-        return MethodAnswer(solutions.method, whole, 0, {}, (), known)
+    if untimed or not _is_known(solutions, question):
+        return MethodAnswer(solutions.method, whole, 0, {}, (), known, untimed)
     narrowed = _narrowed(solutions, question)
     summary = narrowed.summary()
     picks = {"fewest FLOPs": summary.min_flops, "most FLOPs": summary.max_flops}
     if known:
         with suppress(NoSolutionError):
             picks["least error"] = narrowed.min_error()
+    if solutions.device is not None:
+        with suppress(NoSolutionError):
+            picks["fastest"] = narrowed.lowest("latency")
     made = {name: pick for name, pick in picks.items() if pick is not None}
     return MethodAnswer(solutions.method, whole, summary.count, made, narrowed.random(SAMPLE, SEED), known)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
-from rankline.src.dse.metric import FLOPS, FM, MEMORY, PARAMS
-from rankline.src.dse.numbers import change, count
+from rankline.src.dse.metric import LATENCY
+from rankline.src.dse.numbers import change
 from rankline.src.reports.explorer.basket import Basket, basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text
+from rankline.src.reports.explorer.devices import device_named
 from rankline.src.reports.explorer.given import pressed, text
-from rankline.src.reports.explorer.parts import table
+from rankline.src.reports.explorer.parts import COUNTED, cost_rows, table
 
 CARRY_OUT = ("rankline factorize MODEL", "--plan FILE --out SMALL.keras")
 """The command that applies a plan, on two lines."""
@@ -45,9 +47,14 @@ def register(app: Dash, database: Database) -> None:
                 return emptied(kept, network)
         return no_update
 
-    @app.callback(Output("basket-shown", "children"), Input("basket", "data"), Input("network", "value"))
-    def show_basket(kept: Any, network: Any) -> Any:
-        return _shown(basket_of(database, text("network", network), kept))
+    @app.callback(
+        Output("basket-shown", "children"),
+        Input("basket", "data"),
+        Input("network", "value"),
+        Input("device", "value"),
+    )
+    def show_basket(kept: Any, network: Any, device: Any) -> Any:
+        return _shown(basket_of(database, text("network", network), kept, device_named(database, device)))
 
     @app.callback(
         Output("plan", "data"),
@@ -67,14 +74,16 @@ def _shown(basket: Basket) -> list[Any]:
     head = html.H2(f"Basket of {basket.network}")
     if not basket.choices and not basket.refused:
         return [head, html.P("Empty. Choose a configuration and put it here, one for each layer.", className="soft")]
-    rows: list[list[Any]] = [
-        [_remove(basket, layer), layer, as_text(one), change(one.reduction("params")), change(one.reduction("flops"))]
-        for layer, one in basket.choices.items()
-    ]
-    rows += [[_remove(basket, layer), layer, f"left out: {why}", None, None] for layer, why in basket.refused.items()]
+    columns = ["params", "FLOPs", *(["latency"] if basket.times else [])]
+    rows: list[list[Any]] = []
+    for layer, one in basket.choices.items():
+        saved = [one.reduction("params"), one.reduction("flops"), *([basket.saved_time(layer)] if basket.times else [])]
+        rows.append([_remove(basket, layer), layer, as_text(one), *map(change, saved)])
+    for layer, why in basket.refused.items():
+        rows.append([_remove(basket, layer), layer, f"left out: {why}", *[None for _ in columns]])
     return [
         head,
-        table(["", "layer", "configuration", "params", "FLOPs"], rows, "basket"),
+        table(["", "layer", "chosen" if basket.times else "configuration", *columns], rows, "basket"),
         html.Button("Empty the basket", id={"type": "empty", "network": basket.network}, className="pick"),
         *(_totals(basket) if basket.choices else []),
     ]
@@ -88,13 +97,20 @@ def _remove(basket: Basket, layer: str) -> html.Button:
 
 
 def _totals(basket: Basket) -> list[Any]:
-    before, after = basket.before, basket.after
-    metrics = {"params": PARAMS, "feature maps (elements)": FM, "FLOPs": FLOPS, "memory (bytes)": MEMORY}
-    totals = [(one.titled(title, before), one.of(before), one.of(after)) for title, one in metrics.items()]
-    rows = [[name, count(was), count(now), change(1 - now / was) if was else None] for name, was, now in totals]
+    rows, notes = cost_rows(COUNTED, basket.before, basket.after), []
+    if basket.device is not None and basket.times is not None:
+        times, name = basket.times, basket.device.name
+        before = replace(basket.before, latency=times.before, is_whole=not times.untold)
+        rows += cost_rows({f"latency on {name}": LATENCY}, before, replace(before, latency=times.after))
+        notes = [
+            html.P(f"{name} has no numbers for {', '.join(some)}{so}.", className="soft")
+            for some, so in ((times.untold, ": not in its latencies"), (times.unplanned, " as chosen"))
+            if some
+        ]
     return [
         html.H3("The whole network with it"),
         table(["", "original", "now", "change"], rows, "costs of the whole network", key="totals"),
+        *notes,
         html.Button("Export the plan", id={"type": "export", "network": basket.network}, className="main"),
         html.P(["Carry it out with:", *(part for line in CARRY_OUT for part in (html.Br(), html.Code(line)))]),
     ]

@@ -6,10 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.errors import UserError
+from rankline.src.reports.explorer.devices import timed
 
 if TYPE_CHECKING:
     from rankline.src.db.database import Database
     from rankline.src.db.queries.solution import Solution
+    from rankline.src.dse.devices.device import Device
 
 TEXT = re.compile(r"(?P<method>\w+) (?P<ranks>[1-9]\d{0,8}(x[1-9]\d{0,8}){0,3})( (?P<shape>[\dx:]{3,80}))?")
 
@@ -19,10 +21,12 @@ def as_text(solution: Solution) -> str:
     return str(solution.configuration)
 
 
-def solution_of(database: Database, network: str, layer: str, text: Any) -> Solution:
-    """The layer's configuration for a text. Raises UserError if there is no such configuration."""
+def solution_of(database: Database, network: str, layer: str, text: Any, device: Device | None = None) -> Solution:
+    """The layer's configuration for a text, with its latency if a device can tell it. Raises UserError if there is no
+    such configuration."""
     found = TEXT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise UserError(f"a configuration is a method with ranks, such as 'tucker 3x8'; got {str(text)[:60]!r}")
     ranks = [int(rank) for rank in found["ranks"].split("x")]
-    return database.solutions(layer, found["method"], network).configuration(ranks, found["shape"])
+    solutions, _ = timed(database.solutions(layer, found["method"], network), device)
+    return solutions.configuration(ranks, found["shape"])

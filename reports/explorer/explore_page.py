@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dash import ALL, Input, Output, State, dcc, html, no_update
 
 from rankline.src.db.database import Database
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import one_of
-from rankline.src.dse.metric import counted
-from rankline.src.dse.numbers import MISSING, count, percent, si
-from rankline.src.reports.explorer import basket_part
-from rankline.src.reports.explorer.answers import WHOLE, MethodAnswer, Question, answers, cloud, layer_row
+from rankline.src.dse.metric import METRICS, counted
+from rankline.src.dse.numbers import si
+from rankline.src.reports.explorer import basket_part, device_part
+from rankline.src.reports.explorer.answer_table import answer_table
+from rankline.src.reports.explorer.answers import WHOLE, Question, answers, cloud, layer_row, spaces
 from rankline.src.reports.explorer.chain import chain
-from rankline.src.reports.explorer.configurations import as_text, solution_of
+from rankline.src.reports.explorer.configurations import solution_of
 from rankline.src.reports.explorer.controls import group, picker, range_text, window
+from rankline.src.reports.explorer.devices import device_named
 from rankline.src.reports.explorer.given import pressed, text, texts
 from rankline.src.reports.explorer.messages import ExplorerDash
-from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, hint, method_name, table
-from rankline.src.reports.figures.solution_cloud import AGAINST
+from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, hint
+from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.report.clouds import drawn_front
 
 TITLE = "Layers"
@@ -30,7 +33,7 @@ HEIGHT = 460
 
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
-    """The page; ``query`` may name a ``network`` and a ``layer``. Raises UserError for unknown ones."""
+    """The page; ``query`` may name a ``network``, a ``layer`` and a ``device``. Raises UserError for unknown ones."""
     networks = [row.name for row in database.networks()]
     if not networks:
         return html.Div([html.H1(TITLE), hint("The database has no network yet. Add one with: rankline explore MODEL")])
@@ -43,14 +46,17 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         raise one_of(f"layer with configurations of '{network}'", layer, layers)
     layer = layer or _largest(database, network)
     methods, facts, known = _known_of(database, network, layer)
+    device = device_named(database, query.get("device"))
     controls = [
         picker("network", networks, network, "network"),
         picker("layer", layers, layer, "layer"),
         html.P(facts, id="layer-facts", className="soft"),
+        device_part.device_picker(database, device),
         group("methods", dcc.Checklist(methods, methods, id="methods", inline=True)),
         group("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
-        group("FLOPs against", dcc.RadioItems(AGAINST, "params", id="against", inline=True)),
+        device_part.against(device),
         *(window(f"{one.title} kept (% of the layer)", f"kept-{name}") for name, one in counted().items()),
+        device_part.timed_windows(device),
         window("largest relative error (%)", "error", whole=True, disabled=not known),
     ]
     shown = [
@@ -60,7 +66,12 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
                 graph(None, HEIGHT, id="cloud"),
                 html.P("A click on a point, or on a configuration in the table, shows it below.", className="soft"),
                 html.Details(
-                    [html.Summary("Error against params", id="front-summary"), html.Div(id="front")], className="soft"
+                    [
+                        html.Summary("Error against params", id="front-summary"),
+                        device_part.front_cost(device),
+                        html.Div(id="front"),
+                    ],
+                    className="soft",
                 ),
             ],
             id="figures",
@@ -84,7 +95,9 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
 def register(app: ExplorerDash, database: Database) -> None:
     """The page's callbacks."""
     basket_part.register(app, database)
-    app.in_browser("layer", Output("address", "data"), Input("network", "value"), Input("layer", "value"))
+    device_part.register(app, database)
+    picked = [Input(one, "value") for one in ("network", "layer", "device")]
+    app.in_browser("layer", Output("address", "data"), *picked)
 
     @app.callback(
         Output("layer", "options"),
@@ -115,7 +128,7 @@ def register(app: ExplorerDash, database: Database) -> None:
         limit = no_update if known else WHOLE  # without a limit if errors are unknown
         return methods, methods, facts, not known, limit, None, layer is None
 
-    names = tuple(counted())
+    names = tuple(METRICS)
     windows = [Input(f"kept-{name}", "value") for name in names]
 
     @app.callback(
@@ -128,40 +141,51 @@ def register(app: ExplorerDash, database: Database) -> None:
         Input("against", "value"),
         Input("error", "value"),
         Input("inspected", "data"),
+        Input("device", "value"),
         *windows,
         State("network", "value"),
         State("layer", "value"),
     )
     def answer(methods: list[str], within: str, against: str, error: float, inspected: Any, *more: Any) -> Any:
-        *kept, network, layer = more
+        name, *kept, network, layer = more
         if layer is None:
             return hint(_why_none(database, text("network", network))), *(no_update for _ in range(len(names) + 2))
-        chosen = dict(zip(names, kept, strict=True))
-        question = Question(network, layer, texts("method", methods or ()), within, chosen, error, against)
+        device = device_named(database, name)
+        asked = METRICS if device is not None else counted()
+        chosen = {one: pair for one, pair in zip(names, kept, strict=True) if one in asked}
+        question = Question(network, layer, texts("method", methods or ()), within, chosen, error, against, name)
         found = answers(database, question)
-        marked = solution_of(database, network, layer, inspected) if inspected else None
+        marked = solution_of(database, network, layer, inspected, device) if inspected else None
         figure = cloud(database, question, found, marked)
-        layout = {**figure["layout"], "uirevision": f"{network}/{layer}/{against}", "height": HEIGHT}
-        ranges = [range_text(*pair) for pair in (*kept, (0, error))]
-        return _counts(found, question), {**figure, "layout": layout}, *ranges
+        layout = {**figure["layout"], "uirevision": f"{network}/{layer}/{against}/{name}", "height": HEIGHT}
+        ranges = [range_text(*chosen[one]) if one in chosen else no_update for one in names]
+        return answer_table(found, question), {**figure, "layout": layout}, *ranges, range_text(0, error)
 
     @app.callback(
         Output("front", "children"),
+        Output("front-summary", "children"),
         Input("front-summary", "n_clicks"),
         Input("methods", "value"),
         Input("within", "value"),
+        Input("device", "value"),
+        Input("front-cost", "value"),
         State("network", "value"),
         State("layer", "value"),
     )
-    def show_front(clicks: Any, methods: list[str], within: str, network: str, layer: str | None) -> Any:
+    def show_front(clicks: Any, methods: list[str], within: str, name: Any, cost: Any, *place: Any) -> tuple[Any, str]:
+        network, layer = place
+        if cost is not None and text("cost", cost) not in device_part.COSTS:
+            raise one_of("cost", cost, list(device_part.COSTS))
+        cost = cost or "params"
+        summary = f"Error against {AXES[cost].metric.title}"
         is_open = isinstance(clicks, int) and clicks % 2 == 1
         if layer is None or not is_open:
-            return None
-        question = Question(network, layer, texts("method", methods or ()), within)
-        spaces = [database.solutions(layer, method, network).within(within) for method in question.methods]
-        row = layer_row(database, network, layer)
-        drawn = drawn_front(row, spaces)
-        return hint(UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure)
+            return None, summary
+        question = Question(network, layer, texts("method", methods or ()), within, against=cost, device=name)
+        found = spaces(database, question)
+        drawn = drawn_front(layer_row(database, network, layer), [one for one, why in found if not why], cost)
+        left_out = next((why for _, why in found if why), "") if drawn is None else ""
+        return hint(left_out or UNKNOWN_ERRORS) if drawn is None else graph(drawn.figure), summary
 
     @app.callback(
         Output("inspected", "data", allow_duplicate=True),
@@ -180,22 +204,29 @@ def register(app: ExplorerDash, database: Database) -> None:
     @app.callback(
         Output("inspector", "children"),
         Input("inspected", "data"),
+        Input("device", "value"),
         State("network", "value"),
         State("layer", "value"),
     )
-    def look_closely(inspected: Any, network: Any, layer: Any) -> Any:
+    def look_closely(inspected: Any, name: Any, network: Any, layer: Any) -> Any:
         if not inspected or layer is None:
             return None
         layer, network = text("layer", layer), text("network", network)
-        solution = solution_of(database, network, layer, inspected)
+        device = device_named(database, name)
+        solution = solution_of(database, network, layer, inspected, device)
         (shape,) = [one for one in database.layer_shapes(network) if one.name == layer]
         put = {"type": "put", "network": network, "layer": layer, "configuration": inspected}
         return [
             html.H2(f"{layer} by {inspected}"),
             figures_of(solution),
+            *([hint(_untimed(device))] if device is not None and solution.latency is None else []),
             chain(shape, solution),
             html.Button("Put into the basket", id=put, className="main"),
         ]
+
+
+def _untimed(device: Device) -> str:
+    return f"{device.name} has no numbers for this configuration, or for the layer as it is."
 
 
 def _layers(database: Database, network: str) -> list[str]:
@@ -223,35 +254,3 @@ def _known_of(database: Database, network: str, layer: str | None) -> tuple[list
     row = layer_row(database, network, layer)
     costs = f"{si(row.cost.params)} params, {si(row.cost.flops)} FLOPs, {si(row.cost.fm)} feature-map elements"
     return methods, costs if known else f"{costs}. {UNKNOWN_ERRORS}", known
-
-
-def _counts(found: Sequence[MethodAnswer], question: Question) -> list[Any]:
-    if not found:
-        return [hint("No method is chosen.")]
-    limited = question.error < WHOLE
-    unknown = [one.method for one in found if limited and not one.errors_known]
-    roles = ["fewest FLOPs", "most FLOPs", *(["least error"] if any(one.errors_known for one in found) else [])]
-    rows = [
-        [
-            method_name(one.method),
-            None if one.method in unknown else one.count,
-            one.whole,
-            *(_pick(one, role) for role in roles),
-        ]
-        for one in found
-    ]
-    total = sum(one.count for one in found if one.method not in unknown)
-    head = html.P([html.B(count(total)), " configurations meet the windows"], id="total")
-    columns = ["method", "in the windows", f"{question.within} in all", *roles]
-    shown = [head, table(columns, rows, "configurations by method")]
-    return [*shown, hint(f"Not counted: {', '.join(unknown)}. {UNKNOWN_ERRORS}")] if unknown else shown
-
-
-def _pick(one: MethodAnswer, role: str) -> Any:
-    solution = one.picks.get(role)
-    if solution is None:
-        return MISSING
-    text = as_text(solution)
-    value = percent(solution.error) if role == "least error" else f"{si(solution.flops)}"
-    name = {"type": "pick", "as": role, "configuration": text}
-    return html.Button([text.split(" ", 1)[1], html.Small(value)], id=name, className="pick")

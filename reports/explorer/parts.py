@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from dash import dcc, html
 
 from rankline.src.db.queries.solution import Solution
-from rankline.src.dse.metric import MEMORY
+from rankline.src.dse.cost import Cost
+from rankline.src.dse.metric import FLOPS, FM, LATENCY, MEMORY, PARAMS, Metric
 from rankline.src.dse.numbers import MISSING, change, count, percent, spread_text
 from rankline.src.reports.figures.palette import LOOKS
 
@@ -18,6 +19,9 @@ SYMBOLS = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "pentagon": "⬟",
 }  # fmt: skip
 """Characters that look like the figures' symbols."""
+
+COUNTED = {"params": PARAMS, "feature maps (elements)": FM, "FLOPs": FLOPS, "memory (bytes)": MEMORY}
+"""The metrics of a table of costs, by their titles."""
 
 UNKNOWN_ERRORS = "No error is known: run rankline explore MODEL --errors on the trained model."
 
@@ -73,18 +77,22 @@ def link(text: str, path: str, **query: Any) -> dcc.Link:
 
 def figures_of(solution: Solution) -> html.Div:
     """The cost of a configuration next to the original layer's, and its error if known."""
-    original = solution.original
-    costs = [
-        ("params", original.params, solution.params),
-        ("feature maps (elements)", original.fm, solution.fm),
-        ("FLOPs", original.flops, solution.flops),
-        ("memory (bytes)", MEMORY.at(solution.bytes_per_element).of(original), solution.memory),
-    ]
-    rows: list[list[Any]] = [
-        [name, count(was), count(now), change(1 - now / was) if was else MISSING] for name, was, now in costs
-    ]
+    timed = {} if solution.latency is None else {LATENCY.title: LATENCY}
+    metrics = {title: one.at(solution.bytes_per_element) for title, one in (COUNTED | timed).items()}
+    rows = cost_rows(metrics, solution.original, solution.cost)
     shown = table(["", "original", "now", "change"], rows, "costs of the configuration")
     return html.Div([shown, html.P(error_text(solution))])
+
+
+def cost_rows(metrics: Mapping[str, Metric], before: Cost, after: Cost) -> list[list[Any]]:
+    """For each metric its title, the value before and after, and the change; a dash where it isn't known."""
+    rows: list[list[Any]] = []
+    for title, one in metrics.items():
+        was, now = one.of(before), one.of(after) if one.is_known(after) else None
+        saved = None if now is None or not was else 1 - now / was
+        told = MISSING if now is None else one.text(now)
+        rows.append([one.titled(title, before), one.text(was), told, change(saved)])
+    return rows
 
 
 def error_text(solution: Solution) -> str:

@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from rankline.src.dse.methods import METHODS
-from rankline.src.dse.numbers import count, percent, spread_text
+from rankline.src.dse.numbers import percent, spread_text
+from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.figures.palette import look
 from rankline.src.reports.figures.theme import blank, plain
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COSTS = {
-    "params": "params (weights)",
-    "fm": "feature maps (elements)",
-    "flops": "FLOPs per sample",
-    "memory_bytes": "memory (bytes)",
-}
-"""The possible costs of a front, with the titles of their axes."""
 
 EXACT, ESTIMATE = "exact", "estimate"
 
@@ -29,11 +22,11 @@ def front(points: pd.DataFrame, title: str, cost: str = "params") -> go.Figure:
     """The relative error in percent against a cost, a line for each method; open symbols mark errors that aren't exact.
 
     ``points`` has the columns method, ranks (a list), shape (a text or None), error (a fraction), certainty (exact,
-    bound or estimate) and the ``cost``, one of COSTS; it may be empty. Estimates may have error_low and error_high,
+    bound or estimate) and the ``cost``, one of AXES; it may be empty. Estimates may have error_low and error_high,
     between which the true error lies.
     """
-    figure = blank(title, COSTS[cost], "relative error (%)", height=340)
-    figure.update_xaxes(rangemode="tozero")
+    figure = blank(title, AXES[cost].title, "relative error (%)", height=340)
+    figure.update_xaxes(rangemode="tozero", **AXES[cost].shown())
     figure.update_yaxes(rangemode="tozero", tickformat="~g")
     if not len(points):
         return figure
@@ -47,17 +40,17 @@ def front(points: pd.DataFrame, title: str, cost: str = "params") -> go.Figure:
 
 
 def _trace(rows: list[dict[Any, Any]], method: str, certainty: str, cost: str) -> go.Scatter:
-    style = look(method)
+    style, axis = look(method), AXES[cost]
     title = METHODS[method].title if method in METHODS else plain(method)
     exact = certainty == EXACT
     return go.Scatter(
-        x=[int(row[cost]) for row in rows],
+        x=[axis.place(int(row[cost])) for row in rows],
         y=[round(100 * row["error"], 3) for row in rows],
         mode="lines+markers",
         line={"color": style.colour, "width": 1.5, "dash": style.dash if exact else "dot"},
         marker={"color": style.colour, "symbol": style.symbol if exact else f"{style.symbol}-open", "size": 7},
-        customdata=[[_ranks(row), count(row[cost]), _error(row)] for row in rows],
-        hovertemplate=f"<b>{title}</b>, %{{customdata[0]}}<br>{cost.removesuffix('_bytes')} %{{customdata[1]}}<br>"
+        customdata=[[_ranks(row), axis.metric.text(row[cost]), _error(row)] for row in rows],
+        hovertemplate=f"<b>{title}</b>, %{{customdata[0]}}<br>{axis.metric.name} %{{customdata[1]}}<br>"
         f"error %{{customdata[2]}} ({plain(certainty)})<extra></extra>",
         name=title if exact else f"{title}, {plain(certainty)}",
     )

@@ -1,4 +1,4 @@
-"""The costs of a layer's configurations: FLOPs against params or memory."""
+"""The costs of a layer's configurations: FLOPs against params, memory or latency."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.methods import METHODS
-from rankline.src.dse.metric import MEMORY
+from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.numbers import count, percent
+from rankline.src.reports.figures.axis import AXES, Axis
 from rankline.src.reports.figures.palette import INK, PAPER, REGION, look
 from rankline.src.reports.figures.theme import layout, plain
 
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 VIEW = 1.25
 """The axes end at this multiple of the original's params and FLOPs; a double click shows everything."""
 
-AGAINST = {"params": "params (weights)", "memory_bytes": "memory (bytes)"}
-"""What FLOPs can be drawn against: the column of a configuration, with the axis title."""
+AGAINST = ("params", "memory_bytes", "latency_ps")
+"""Those of AXES that FLOPs can be drawn against."""
 
-HOVER = "<br>".join(
-    (
-        "<b>%{customdata[0]}</b>",
-        "params %{customdata[1]} (reduction %{customdata[2]})",
-        "FLOPs %{customdata[3]} (reduction %{customdata[4]})<extra></extra>",
-    )
+HOVER = (
+    "<b>%{customdata[0]}</b>",
+    "params %{customdata[1]} (reduction %{customdata[2]})",
+    "FLOPs %{customdata[3]} (reduction %{customdata[4]})",
+    "latency %{customdata[5]} (reduction %{customdata[6]})",
 )
+"""The lines of a configuration; the last one only on a device."""
 
 
 def solution_cloud(
@@ -45,8 +46,8 @@ def solution_cloud(
 
     ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band for each method;
     ``sample``, ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty.
-    ``against``: one of ``AGAINST``, the unit of low and high too.
-    The region where params (or memory) and FLOPs are both below the original's is shaded.
+    ``against``: one of ``AGAINST``, whose metric low and high are of too.
+    The region where params (or what is asked instead) and FLOPs are both below the original's is shaded.
     """
     ground = cloud_ground(envelope, original, title, against)
     methods = _in_order({*_methods(envelope), *_methods(sample)})
@@ -57,15 +58,19 @@ def solution_cloud(
 def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: str = "params") -> dict[str, Any]:
     """The background of ``solution_cloud``: the bands, the original, and the region that is better.
 
-    As plotly JSON, because plotly takes longer to validate a figure than it takes to compute its content.
+    Empty where the original has no place on the axis: a device may have no numbers for it. As plotly JSON, because
+    plotly takes longer to validate a figure than it takes to compute its content.
     """
-    whole = original.params if against == "params" else MEMORY.of(original)
-    ground = layout(title, AGAINST[against], "FLOPs per sample")
-    ground["xaxis"]["range"] = [0, VIEW * whole]
+    axis = AXES[against]
+    ground = layout(title, axis.title, AXES["flops"].title)
+    if not axis.metric.is_known(original):
+        return {"data": [], "layout": ground}
+    whole = axis.place(axis.metric.of(original))
+    ground["xaxis"] |= {"range": [0, VIEW * whole], **axis.shown()}
     ground["yaxis"]["range"] = [0, VIEW * original.flops]
     region = {"type": "rect", "x0": 0, "y0": 0, "x1": whole, "y1": original.flops, "layer": "below"}
     shown = {"fillcolor": REGION, "line": {"width": 0}, "showlegend": True, "name": "better than the original"}
-    bands = [_band(envelope[envelope["method"] == method], method) for method in _in_order(_methods(envelope))]
+    bands = [_band(envelope[envelope["method"] == method], method, axis) for method in _in_order(_methods(envelope))]
     return {"data": [*bands, _original(original, whole)], "layout": {**ground, "shapes": [region | shown]}}
 
 
@@ -97,12 +102,12 @@ def _title(method: str) -> str:
     return METHODS[method].title if method in METHODS else plain(method)
 
 
-def _band(envelope: pd.DataFrame, method: str) -> dict[str, Any]:
+def _band(envelope: pd.DataFrame, method: str, axis: Axis) -> dict[str, Any]:
     style = look(method)
     x, y = _outline(envelope)
     return {
         "type": "scatter",
-        "x": x,
+        "x": [None if edge is None else axis.place(edge) for edge in x],
         "y": y,
         "fill": "toself",
         "fillcolor": style.faded(0.16),
@@ -140,12 +145,12 @@ def _points(sample: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         # A trace without any point would be missing from the legend.
-        "x": [int(value) for value in sample[against]] if len(sample) else [None],
+        "x": _places(sample, against) if len(sample) else [None],
         "y": [int(value) for value in sample["flops"]] if len(sample) else [None],
         "mode": "markers",
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.7},
         "customdata": _hover(sample),
-        "hovertemplate": HOVER,
+        "hovertemplate": _lines(sample),
         "name": _title(method),
         "legendgroup": method,
     }
@@ -156,7 +161,7 @@ def _picks(picks: pd.DataFrame, against: str) -> dict[str, Any]:
     styles = [look(method) for method in picks["method"]]
     return {
         "type": "scatter",
-        "x": [int(value) for value in picks[against]],
+        "x": _places(picks, against),
         "y": [int(value) for value in picks["flops"]],
         "mode": "markers",
         "marker": {
@@ -166,7 +171,7 @@ def _picks(picks: pd.DataFrame, against: str) -> dict[str, Any]:
             "line": {"color": INK, "width": 2},
         },
         "customdata": _hover(picks),
-        "hovertemplate": HOVER,
+        "hovertemplate": _lines(picks),
         "name": "picks",
     }
 
@@ -175,19 +180,19 @@ def _chosen(chosen: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
     style = look(method)
     return {
         "type": "scatter",
-        "x": [int(value) for value in chosen[against]],
+        "x": _places(chosen, against),
         "y": [int(value) for value in chosen["flops"]],
         "mode": "markers+text",
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 17, "line": {"color": INK, "width": 2}},
         "text": ["<b>chosen</b>"] * len(chosen),
         "textposition": "middle right",
         "customdata": _hover(chosen),
-        "hovertemplate": HOVER,
+        "hovertemplate": _lines(chosen),
         "name": f"chosen: {_title(method)}",
     }
 
 
-def _original(original: Cost, x: int) -> dict[str, Any]:
+def _original(original: Cost, x: float) -> dict[str, Any]:
     return {
         "type": "scatter",
         "x": [x],
@@ -197,9 +202,21 @@ def _original(original: Cost, x: int) -> dict[str, Any]:
         "text": ["original"],
         "textposition": "top center",
         "hovertemplate": f"<b>original</b><br>params {count(original.params)}<br>FLOPs {count(original.flops)}"
-        "<extra></extra>",
+        f"{_original_time(original)}<extra></extra>",
         "name": "original",
     }
+
+
+def _original_time(original: Cost) -> str:
+    return "" if original.latency is None else f"<br>latency {LATENCY.text(original.latency)}"
+
+
+def _places(frame: pd.DataFrame, against: str) -> list[float]:
+    return [AXES[against].place(int(value)) for value in frame[against]]
+
+
+def _lines(frame: pd.DataFrame) -> str:
+    return "<br>".join(HOVER if "latency_ps" in frame else HOVER[:-1]) + "<extra></extra>"
 
 
 def _hover(frame: pd.DataFrame) -> list[list[str]]:
@@ -210,6 +227,7 @@ def _hover(frame: pd.DataFrame) -> list[list[str]]:
             percent(row["params_reduction"]),
             count(row["flops"]),
             percent(row["flops_reduction"]),
+            *([LATENCY.text(row["latency_ps"]), percent(row["latency_reduction"])] if "latency_ps" in row else []),
         ]
         for row in frame.to_dict("records")
     ]

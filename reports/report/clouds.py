@@ -15,6 +15,7 @@ from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.metric import metric
+from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.front import front
 from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
@@ -93,14 +94,14 @@ def _chosen(layer: ReportedLayer) -> pd.DataFrame:
     return pd.DataFrame([{**layer.choice.as_dict(), **reductions}])
 
 
-def drawn_front(layer: LayerRow, spaces: Sequence[Solutions]) -> Drawn | None:
-    """Each method's own front, evenly thinned out; None if no error is known."""
-    rows = []
+def drawn_front(layer: LayerRow, spaces: Sequence[Solutions], against: str = "params") -> Drawn | None:
+    """Each method's own front of error against one of AXES, evenly thinned out; None if no error is known."""
+    rows, cost = [], AXES[against].metric
     for solutions in spaces:
-        found = solutions.pareto("params") if solutions.errors is not None else []
+        found = solutions.pareto(cost.name) if solutions.errors is not None else []
         last = min(len(found), FRONT) - 1
         rows += [found[j * (len(found) - 1) // max(last, 1)].as_dict() for j in range(last + 1)]
     if not rows:
         return None
-    label = f"Relative error against params of the configurations of {layer.name}"
-    return Drawn(f"front-{layer.position}", label, front(pd.DataFrame(rows), ""), layer.name)
+    label = f"Relative error against {cost.title} of the configurations of {layer.name}"
+    return Drawn(f"front-{layer.position}", label, front(pd.DataFrame(rows), "", against), layer.name)

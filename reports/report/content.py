@@ -17,6 +17,7 @@ from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.report.answer import answer
 from rankline.src.reports.report.clouds import LayerFigures, layer_figures
 from rankline.src.reports.report.formulas import Written, written_formulas
+from rankline.src.reports.report.latencies import DeviceTimes, device_times, recorded_latency
 from rankline.src.reports.report.layers import DAMAGES, SKIPPED, ReportedLayer, reported_layers
 from rankline.src.reports.report.outcome import Outcome, choose, outcome
 from rankline.src.reports.report.run_figures import drawn_curve, drawn_path, drawn_reductions, drawn_similarity
@@ -28,7 +29,8 @@ PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
 class Content:
     """The content of a report; ``outcome`` is None without a run, and so are a run's figures without a trial.
 
-    ``answer``: the opening sentences; ``by_layer``: the figures of the layers that have spaces.
+    ``answer``: the opening sentences; ``times``: latencies on devices; ``recorded``: see ``recorded_latency``;
+    ``by_layer``: the figures of the layers that have spaces.
     """
 
     network: NetworkRow
@@ -36,6 +38,8 @@ class Content:
     answer: Sequence[str]
     layers: Sequence[ReportedLayer]
     spaces: Sequence[SpaceRow]
+    times: Sequence[DeviceTimes]
+    recorded: Mapping[str, Any] | None
     costs: Drawn | None
     reductions: Drawn | None
     path: Drawn | None
@@ -55,8 +59,9 @@ class Content:
         return [one for one in found if one is not None]
 
 
-def content(database: Database, network: str | None, run: int | None, seed: int) -> Content:
-    """The content for a network and one of its runs; see ``outcome.choose``. Raises UserError."""
+def content(database: Database, network: str | None, run: int | None, seed: int, device: str | None = None) -> Content:
+    """The content for a network and one of its runs (see ``outcome.choose``), with latencies on all devices, or on the
+    one that is named. Raises UserError."""
     found, run_row = choose(database, network, run)
     rows = database.layers(found.name)
     result = None if run_row is None else outcome(run_row, database.trials(run_row.id), found, rows)
@@ -69,6 +74,8 @@ def content(database: Database, network: str | None, run: int | None, seed: int)
         answer=answer(found, layers, spaces, result),
         layers=layers,
         spaces=spaces,
+        times=device_times(database, layers, result, device),
+        recorded=recorded_latency(result, device),
         costs=drawn_costs(layers),
         reductions=drawn_reductions(layers),
         path=drawn_path(result) if result else None,

@@ -10,6 +10,7 @@ from rankline.src.dse.whole_file import write_text
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.images import FORMATS, check_images, write_image
 from rankline.src.reports.report.html import environment
+from rankline.src.reports.report.latencies import trust
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,8 @@ def write_device_figure(device: Device, path: Path) -> Path:
     figure = drawn_predictions(device, points)
     if path.suffix == ".html":
         rows = points.to_dict("records")
-        write_text(path, environment().get_template("device.html").render(device=device, figure=figure, rows=rows))
+        page = environment().get_template("device.html")
+        write_text(path, page.render(device=device, trust=trust(device), figure=figure, rows=rows))
     else:
         write_image(figure, path)
     return path

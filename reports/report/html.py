@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.src.dse import numbers
 from rankline.src.dse.outgoing import for_html
 from rankline.src.dse.whole_file import write_text
+from rankline.src.reports.report.latencies import latency_tables
 from rankline.src.reports.report.plotly_script import packed_plotly
 
 if TYPE_CHECKING:
@@ -23,22 +24,29 @@ UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028
 
 
 def write_report(
-    database: Database, path: Path, network: str | None = None, run: int | None = None, seed: int = 0
+    database: Database,
+    path: Path,
+    network: str | None = None,
+    run: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
 ) -> Path:
     """Writes the report of a network and one of its runs to ``path`` atomically; returns ``path``.
 
-    Without ``run``, the network's latest finished run is used, if any. ``seed`` draws the sampled points.
-    Raises UserError for an unknown network or run, and if the file can't be written.
+    Without ``run``, the network's latest finished run is used, if any. ``seed`` draws the sampled points. Latencies are
+    those on all devices of the database, or on ``device``. Raises UserError for an unknown network, run or device, and
+    if the file can't be written.
     """
     from rankline.src.reports.report.content import content
 
-    write_text(path, render(content(database, network, run, seed)))
+    write_text(path, render(content(database, network, run, seed, device)))
     return path
 
 
 def render(found: Content) -> str:
     """The report as one self-contained HTML text."""
-    return environment().get_template("report.html").render(content=found)
+    latencies = latency_tables(found.times, found.recorded)
+    return environment().get_template("report.html").render(content=found, latencies=latencies)
 
 
 def figure_json(figure: go.Figure) -> Markup:

@@ -12,6 +12,7 @@ from rankline.src.dse.methods import METHODS
 from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import change, decimals, percent
 from rankline.src.reports.report.content import Content
+from rankline.src.reports.report.latencies import latency_columns, latency_tables, latency_values
 from rankline.src.reports.report.layers import ReportedLayer
 from rankline.src.reports.report.table import Column, Table, counted
 
@@ -24,7 +25,7 @@ LAYER_KEYS = (
     "params", "fm", "flops", "n_total", "n_better", "n_useful",
     "method", "ranks", "shape", "params_after", "fm_after", "flops_after", "similarity", "error", "damage", "kept",
 )  # fmt: skip
-"""The columns of a layer: the original, its configurations, and its choice in the run."""
+"""The columns of a layer: the original, its configurations, and its choice in the run; latencies follow."""
 
 UNITS = (
     "FLOPs are 2 × multiply-accumulates; FLOPs, feature maps (elements) and memory (bytes, 4 an element) are those of "
@@ -39,20 +40,25 @@ MEANINGS = {
 
 
 def report_tables(content: Content) -> list[Table]:
-    """With a run: before and after, the chosen plan and the trials; then the layers and the spaces."""
-    tables = [_layers(content), _spaces(content)]
+    """With a run: before and after, the chosen plan and the trials; then latencies, the layers and the spaces."""
+    tables = [*latency_tables(content.times, content.recorded), _layers(content), _spaces(content)]
     if content.outcome is None or content.outcome.best is None:
         return tables
     return [_changes(content), _plan(content), _trials(content), *tables]
 
 
 def layer_table(content: Content) -> Table:
-    """A row for each layer: its shape and costs, and its choice in the run."""
+    """A row for each layer: its shape and costs, its choice in the run, and its latency on each device."""
     spaces: dict[str, list[SpaceRow]] = {}
     for space in content.spaces:
         spaces.setdefault(space.layer, []).append(space)
     rows = [_layer(layer, spaces.get(layer.name, [])) for layer in content.layers]
-    return Table("layers", f"Layers of {content.network.name}", [Column(key, key) for key in LAYER_KEYS], rows)
+    columns = [Column(key, key) for key in LAYER_KEYS]
+    for of in content.times:
+        columns += latency_columns(of)
+        for place, layer in enumerate(content.layers):
+            rows[place] |= latency_values(of, place, layer.choice is not None)
+    return Table("layers", f"Layers of {content.network.name}", columns, rows)
 
 
 def _layer(layer: ReportedLayer, spaces: Sequence[SpaceRow]) -> dict[str, Any]:

@@ -43,6 +43,17 @@ def test_markdown_shows_the_pictures_by_their_place_beside_it(demo: str, run: Ru
     assert text.count("](<") == len(content(open_database(demo), None, 1, 0).figures())
 
 
+def test_a_device_that_is_named_is_the_only_one_told(demo: str, run: Run) -> None:
+    assert run("report", "r.csv", "--db", demo, "--device", "laptop")[0] == 0
+    assert "latency_ps laptop,latency_ps_after laptop" in Path("r.csv").read_text(encoding="utf-8")
+    code, _, told = run("report", "r.csv", "--db", demo, "--device", "phone")
+    assert code == 2
+    assert "unknown device 'phone'" in told
+    code, _, told = run("report", "r.html", "--benchmarks", ".", "--device", "laptop")
+    assert code == 2
+    assert "leave out --network, --run, --device and --images" in told
+
+
 def test_a_study_has_tables_for_people_and_json_for_machines(demo: str, run: Run) -> None:
     arguments = ["study", "out", "--db", demo, "--table", "scores"]
     code, _, told = run(*arguments)

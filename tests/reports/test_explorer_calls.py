@@ -16,10 +16,10 @@ from rankline.src.db.database import Database, open_database
 from rankline.src.dse.chain import cost_of
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.methods import METHODS
+from rankline.src.reports.explorer.answer_table import answer_table
 from rankline.src.reports.explorer.answers import Question, answers
 from rankline.src.reports.explorer.app import make_app
 from rankline.src.reports.explorer.chain import chain, map_text
-from rankline.src.reports.explorer.explore_page import _counts
 from rankline.src.reports.explorer.safety import LARGEST_REQUEST
 from tests.helpers.explorer_call import call, callbacks, find, message
 
@@ -156,7 +156,7 @@ def test_a_method_without_errors_is_told_and_not_counted_under_a_limit(database:
     known, unknown = answers(database, Question("net", "c", ("svd", "tucker")))
     found = [replace(known, errors_known=True), replace(unknown, count=0)]
     limited, free = (
-        json.dumps(_counts(found, Question("net", "c", (), error=error)), default=plain) for error in (50, 100)
+        json.dumps(answer_table(found, Question("net", "c", (), error=error)), default=plain) for error in (50, 100)
     )
     assert '"children": "\\u2013"' in limited
     assert "Not counted: tucker. No error is known: run rankline explore MODEL --errors" in limited

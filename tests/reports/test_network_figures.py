@@ -8,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from rankline.src.reports.figures.front import COSTS, front
+from rankline.src.reports.figures.axis import AXES
+from rankline.src.reports.figures.front import front
 from rankline.src.reports.figures.layer_reductions import layer_reductions
 from rankline.src.reports.figures.method_scores import method_scores
 from rankline.src.reports.figures.network_costs import network_costs
@@ -165,9 +166,16 @@ def test_axes_have_units_and_empty_frames_make_an_empty_figure(figure: Any) -> N
 
 
 def test_every_cost_of_a_front_has_its_unit() -> None:
-    for cost, title in COSTS.items():
-        frame = POINTS.assign(fm=1, memory_bytes=4)
-        assert front(frame, "", cost).layout.xaxis.title.text == title
+    for cost, axis in AXES.items():
+        frame = POINTS.assign(fm=1, memory_bytes=4, latency_ps=200_000_000)
+        assert front(frame, "", cost).layout.xaxis.title.text == axis.title
+
+
+def test_a_front_against_latency_is_in_seconds_for_the_axis_and_in_a_unit_that_fits_for_people() -> None:
+    figure = front(POINTS.assign(latency_ps=200_000_000), "", "latency_ps")
+    assert by_name(figure)["Tucker"].x == (0.0002,)
+    assert by_name(figure)["Tucker"].customdata[0][1] == "200 us"
+    assert figure.layout.xaxis.ticksuffix == "s"
 
 
 @pytest.mark.parametrize(

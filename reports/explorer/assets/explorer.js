@@ -15,7 +15,8 @@ window.dash_clientside = window.dash_clientside || {};
   };
 
   window.dash_clientside.explorer = {
-    layer: (network, layer) => follow("/", layer ? { network, layer } : { network }),
+    layer: (network, layer, device) =>
+      follow("/", { network, ...(layer ? { layer } : {}), ...(device ? { device } : {}) }),
     runs: (a, b) => follow("/compare", { a, b }),
     name: (path, search) => {
       const page = [...document.querySelectorAll("nav a")].find((link) => link.pathname === path);
