@@ -372,7 +372,8 @@ COMMANDS = dict(commands_in(get_command(app)))
 NO_TABLE = {
     "rankline bench", "rankline db", "rankline db backup", "rankline db check", "rankline db upgrade",
     "rankline device", "rankline device add", "rankline device bundle", "rankline device export",
-    "rankline device import", "rankline device remove", "rankline export", "rankline report", "rankline runs export", "rankline serve", "rankline study",
+    "rankline device import", "rankline device remove", "rankline export", "rankline report",
+    "rankline runs export", "rankline serve", "rankline study",
 }  # fmt: skip
 """Commands that write files, or a line, or whose tables are of other columns each."""
 
