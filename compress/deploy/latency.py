@@ -44,14 +44,24 @@ def check_machine(device: Device) -> None:
 
 
 def latencies(models: Mapping[str, keras.Model], device: Device, progress: Progress = no_progress) -> dict[str, Timing]:
-    """The times of a call of each model on a device of this machine, taken in turn.
+    """The times of a call of each model on a device of this machine, as ``call_times`` takes them."""
+    return call_times(models, _runtime(device), device.threads, device.batch, progress)
+
+
+def call_times(
+    models: Mapping[str, keras.Model],
+    runtime: Runtime,
+    threads: int = 1,
+    batch: int = 1,
+    progress: Progress = no_progress,
+) -> dict[str, Timing]:
+    """The times of a call of each model by a runtime on this machine, taken in turn.
 
     Raises UserError where the runtime is missing, can't convert a model (with the operation and its layer), or can't
     run it.
     """
     from rankline.src.compress.deploy.timing import timed
 
-    runtime = _runtime(device)
     with tempfile.TemporaryDirectory() as folder:
         calls = {}
         for number, (name, model) in enumerate(models.items()):
@@ -59,8 +69,8 @@ def latencies(models: Mapping[str, keras.Model], device: Device, progress: Progr
             loaded: Any = model
             if runtime.suffix:
                 loaded = Path(folder) / f"{number}{runtime.suffix}"
-                runtime.export(model, loaded, device.batch)
-            calls[name] = runtime.load(loaded, device.threads).call
+                runtime.export(model, loaded, batch)
+            calls[name] = runtime.load(loaded, threads).call
         return timed(calls, SECONDS, progress)
 
 

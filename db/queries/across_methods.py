@@ -13,7 +13,7 @@ from rankline.src.db.queries.windows import Bounds
 from rankline.src.db.records.networks import NetworkRow, SpaceRow
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.latency import LatencyModel, UnmeasuredError
-from rankline.src.dse.devices.network import network_latency
+from rankline.src.dse.devices.network import beside_others, network_latency
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.layer import Layer
 
@@ -120,6 +120,8 @@ def totals(
         if name not in known:
             raise UserError(f"network '{network.name}' has no layer '{name}'; it has: {', '.join(known)}")
         after = after - solution.original + solution.cost
+    if device is not None:
+        before, after = beside_others(device, before), beside_others(device, after)
     return before, after
 
 

@@ -47,14 +47,20 @@ class NetworkTimes:
         return [one.layer for one in self.layers if one.before is not None and one.after is None]
 
 
-def network_times(device: LatencyModel, layers: Sequence[Layer], plan: Plan) -> NetworkTimes:
-    """What a plan changes on a device; see ``network_latency`` for what is in the sums."""
+def network_times(
+    device: LatencyModel, layers: Sequence[Layer], plan: Plan, params: tuple[int, int] = (0, 0)
+) -> NetworkTimes:
+    """What a plan changes on a device; see ``network_latency`` for what is in the sums.
+
+    params: the network's weights before and after, for what they take more beside each other (0: left out).
+    """
     found = tuple(_times(device, layer, plan) for layer in layers)
     before, _ = network_latency(device, layers)
     told = [layer for layer, one in zip(layers, found, strict=True) if one.before is not None]
     known = all(one.after is not None for one in found if one.before is not None)
     after = network_latency(device, told, plan=plan)[0] if known else None
-    return NetworkTimes(before, after, found)
+    more = [round(device.cold_rate(count) * count) for count in params]
+    return NetworkTimes(before + more[0], None if after is None else after + more[1], found)
 
 
 def _times(device: LatencyModel, layer: Layer, plan: Plan) -> LayerTimes:

@@ -47,6 +47,13 @@ def whole_latency(
     return latency + round(device.cold_rate(params) * params), left_out
 
 
+def beside_others(device: LatencyModel, cost: Cost) -> Cost:
+    """A network's cost, with what its weights take more beside each other in its latency."""
+    if cost.latency is None:
+        return cost
+    return replace(cost, latency=cost.latency + round(device.cold_rate(cost.params) * cost.params))
+
+
 def known_latency(device: LatencyModel, layer: Layer) -> int | None:
     """Picoseconds of a layer as it is, without the call; None where the device can't tell it."""
     try:

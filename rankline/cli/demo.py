@@ -22,15 +22,18 @@ def demo(
     Example: [bold]rankline demo[/bold]
     """
     load_keras()
-    from rankline.cli.present.summary import summary, write_summary
+    from rankline.cli.present.summary import RUNTIME_KEY, call_summary, summary, tell_call, write_summary
     from rankline.demo import run_demo
 
     made = run_demo(folder, seed)
-    found = summary(made.compression)
+    found, times = summary(made.compression), call_summary(made.compression)
+    for name, time in times.items():
+        found[name][RUNTIME_KEY] = time
     if as_json:
         write_json(found)
         return
     write_summary(found, as_csv)
+    tell_call(times)
     note(f"model    {made.compressed}   (before: {made.original})")
     note(f"report   {made.report}")
     note(f"database {made.database}")

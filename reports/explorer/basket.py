@@ -58,7 +58,8 @@ def basket_of(database: Database, network: str, kept: Any, device: Device | None
             refused[layer] = str(error)
     totals = database.totals(choices, network)
     shapes = [] if device is None else database.layer_shapes(network)
-    times = None if device is None else network_times(device.model, shapes, _plan(choices))
+    weights = totals[0].params, totals[1].params
+    times = None if device is None else network_times(device.model, shapes, _plan(choices), weights)
     return Basket(network, choices, refused, *totals, device, times)
 
 

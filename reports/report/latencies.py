@@ -32,14 +32,16 @@ class DeviceTimes:
 
 
 def device_times(
-    database: Database, layers: Sequence[ReportedLayer], result: Outcome | None, device: str | None
+    database: Database, layers: Sequence[ReportedLayer], result: Outcome | None, device: str | None, params: int
 ) -> list[DeviceTimes]:
-    """The latencies on each device of the database, or on the one that is named. Raises UserError."""
+    """The latencies on each device of the database, or on the one that is named. params: the network's weights. Raises
+    UserError."""
     devices = database.devices() if device is None else [database.device(device)]
     plan = {one.name: one.choice.configuration for one in layers if one.choice and one.choice.configuration}
     shapes = [one.shape for one in layers]
     has_plan = result is not None and result.best is not None
-    return [DeviceTimes(one, network_times(one.model, shapes, plan), has_plan) for one in devices]
+    left = params if result is None or result.best is None else result.best.cost.params
+    return [DeviceTimes(one, network_times(one.model, shapes, plan, (params, left)), has_plan) for one in devices]
 
 
 def recorded_latency(result: Outcome | None, device: str | None) -> Mapping[str, Any] | None:

@@ -230,8 +230,10 @@ def test_totals_are_of_a_call_of_the_whole_network(net: Database) -> None:
     with pytest.warns(LeftOutWarning, match="latency is without 'odd': device 'laptop' has no numbers"):
         before, after = net.totals({name: one for name, one in best.items() if one}, device=device)
     model = device.model
-    assert before.latency == model.call + sum(original_latency(layer, model) for layer in (CONV, WIDE))
-    assert after.latency == model.call + sum(one.latency or 0 for one in best.values() if one)
+    layers = sum(original_latency(layer, model) for layer in (CONV, WIDE))
+    chains = sum(one.latency or 0 for one in best.values() if one)
+    assert before.latency == model.call + layers + round(model.cold_rate(before.params) * before.params)
+    assert after.latency == model.call + chains + round(model.cold_rate(after.params) * after.params)
     without = net.best("flops")
     with pytest.warns(LeftOutWarning):
         _, after = net.totals({name: one for name, one in without.items() if one}, device=device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -21,6 +22,7 @@ from rankline.src.compress.model.files import save_model
 from rankline.src.compress.training.fine_tuning import Score, inputs_for
 from rankline.src.db.records.measure import SCORE, measure_of
 from rankline.src.db.records.runs import FELL_SHORT, INTERRUPTED, TrialRecord
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.metric import LATENCY, MEMORY
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
@@ -29,6 +31,12 @@ from rankline.src.dse.plan import plan_to_json
 
 LATENCY_BATCH = 32
 LATENCY_RUNS = 20
+
+RUNTIME, RUNTIME_TITLE, RUNTIME_KEY = "litert", "LiteRT", "call_us"
+"""What a demo's models are timed by."""
+
+NO_GAIN = 0.95
+"""Share of the original's time from which none is gained."""
 
 TRAINED_ON = 0.03
 """Validation accuracy that exceeds test accuracy by more than this suggests training on the validation samples."""
@@ -78,6 +86,31 @@ def summary(done: Compression) -> dict[str, Any]:
     }
 
 
+def call_summary(done: Compression) -> dict[str, float]:
+    """What a call of the original and of the compressed model takes in LiteRT, on one thread, in microseconds; empty,
+    with a note, where that isn't installed."""
+    from rankline.src.compress.deploy import runtimes
+    from rankline.src.compress.deploy.latency import call_times
+
+    runtime = runtimes.get(RUNTIME)
+    try:
+        runtime.check()
+    except UserError as error:
+        note(f"no time is told: {error}")
+        return {}
+    times = call_times({"original": done.original, "compressed": done.model}, runtime)
+    return {name: time.minimum / 1e6 for name, time in times.items()}
+
+
+def tell_call(times: Mapping[str, float]) -> None:
+    """Why fewer FLOPs gain no time, where they don't."""
+    if times and times["compressed"] > NO_GAIN * times["original"]:
+        note(
+            "no time is gained in a call: layers of so few channels fill no tile of the processor's kernels, which "
+            "work on 8 or 16 at once, and each factor is one more operation; budget --keep-latency asks for time"
+        )
+
+
 def _scores(trial: TrialRecord, test: Score | None) -> dict[str, float | None]:
     """The values of a score that is no accuracy."""
     return {"validation_score": trial.metric, "test_score": None if test is None else test.metric}
@@ -97,6 +130,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
         "memory_bytes": f"memory of a sample (bytes{least})",
         "bytes_on_disk": "file (bytes)",
         "latency_ms": f"latency of a batch of {LATENCY_BATCH} (ms)",
+        **({RUNTIME_KEY: f"a call in {RUNTIME_TITLE}, one thread (us)"} if RUNTIME_KEY in before else {}),
     }
     rows: list[list[Any]] = []
     for key, label in labels.items():
@@ -107,7 +141,7 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
         else:
             growth = sides[1] / sides[0] - 1
             signed = f"{'+' if growth > 0 else ''}{percent(growth)}"
-            shown = [rounded(side, 1 if key == "latency_ms" else 0) for side in sides]
+            shown = [rounded(side, 1 if key in ("latency_ms", RUNTIME_KEY) else 0) for side in sides]
             rows.append([label, *shown, Shown(growth, signed, sides[1] / sides[0])])
     trials = f"{found['trials']} trial{'' if found['trials'] == 1 else 's'}"
     title = f"run {found['run']}: {found['status']} after {trials}"

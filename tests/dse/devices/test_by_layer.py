@@ -23,6 +23,13 @@ def test_the_layers_and_the_call_add_up() -> None:
     assert (found.untold, found.unplanned) == (["memory"], [])
 
 
+def test_weights_beside_others_are_in_the_sums_where_their_numbers_are_told() -> None:
+    model = made_up_device().model
+    alone, found = network_times(model, LAYERS, PLAN), network_times(model, LAYERS, PLAN, (2**20, 2**18))
+    assert found.before - alone.before == round(model.cold_rate(2**20) * 2**20) > 0
+    assert (found.after or 0) - (alone.after or 0) == round(model.cold_rate(2**18) * 2**18)
+
+
 def test_a_layer_that_is_not_in_the_plan_takes_what_it_took() -> None:
     found = network_times(made_up_device().model, LAYERS, {"b": PLAN["b"]})
     assert found.layers[0].after == found.layers[0].before
