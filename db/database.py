@@ -75,8 +75,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections."""
-        if "engine" in vars(self):  # one that was never used is not created now
-            self.engine.dispose()
+        self.engine.dispose()
 
     def explore(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rankline.src.compress.budget.pricing import spaces_on
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import Metric, metric
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 def most_saved(engine: CalibratedModel, metric: Metric) -> dict[str, int]:
     """The most of a metric that each layer that may change can save, at rank one; 0 where that is not less."""
+    from rankline.src.compress.budget.pricing import spaces_on  # needs Keras, which takes seconds
+
     return {
         path: max(
             (
@@ -72,6 +73,16 @@ def _unchanged(engine: CalibratedModel, metric: Metric, saved: Mapping[str, int]
 def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:
     """Budgets as JSON values: a share as a float, a whole number as an int."""
     return {metric: float(value) if value <= 1 else int(value) for metric, value in keep.items()}
+
+
+def asked_text(keep: Mapping[str, Keep]) -> str:
+    """Budgets as people read them: ``50 % of the FLOPs and 9,000 params``."""
+    return " and ".join(
+        f"{100 * value:g} % of the {metric(name).title}"
+        if isinstance(value, float)
+        else f"{metric(name).text(int(value))} {metric(name).title}"
+        for name, value in keep.items()
+    )
 
 
 def budgets_of(keep: Mapping[str, Keep | None], sweep: Mapping[str, Sequence[float]] | None) -> list[dict[str, Keep]]:

@@ -14,7 +14,7 @@ import keras
 
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
-from rankline.src.compress.budget.limits import check_possible, recorded
+from rankline.src.compress.budget.limits import asked_text, check_possible, recorded
 from rankline.src.compress.budget.on_device import kept_within, predicted
 from rankline.src.compress.budget.settings import BudgetSettings
 from rankline.src.compress.data.arrays import count_of
@@ -262,12 +262,6 @@ class _Points:
         self, keep: Mapping[str, float | int], allocation: Allocation, latency: PlanLatency | None, trial: TrialRecord
     ) -> Card:
         settings, data = self.engine.settings, self.calibration.data
-        asked = " and ".join(
-            f"{100 * value:g} % of the {metric(name).title}"
-            if isinstance(value, float)
-            else f"{metric(name).text(int(value))} {metric(name).title}"
-            for name, value in keep.items()
-        )
         tuned = settings.fine_tuning
         how = f"then fine-tuned for at most {tuned.epochs} epochs" if tuned else "without training"
         judged = (
@@ -286,7 +280,7 @@ class _Points:
             notes.append("Layers that are not in the table keep their shape; their weights may be fitted too.")
         if latency is not None:
             notes.append(f"{latency.told}.")
-        made = f"Made by Rankline in run {self.recorder.run}: at most {asked}, {how}."
+        made = f"Made by Rankline in run {self.recorder.run}: at most {asked_text(keep)}, {how}."
         return Card(self.engine.model.name, made, self.recorder.trials[0], trial, notes)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rankline.src.db.records.runs import PREDICTED
+from rankline.src.db.records.runs import DEVICE, DEVICE_DIGEST, DEVICE_NAME, PREDICTED
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.network import network_latency, whole_latency
 from rankline.src.dse.devices.operations import Operation
@@ -21,9 +21,6 @@ from rankline.src.dse.plan import Plan
 
 if TYPE_CHECKING:
     import keras
-
-DEVICE, DEVICE_NAME, DEVICE_DIGEST = "device", "device_name", "device_digest"
-"""Keys of a run's settings: the device's title, its name, and a hash of its numbers."""
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from rankline.src.compress.model.destination import check_target
 from rankline.src.compress.runs.changes import with_changes
-from rankline.src.compress.runs.latency import DEVICE, DEVICE_DIGEST, DEVICE_NAME, digest_of
 from rankline.src.compress.runs.settings import Settings
-from rankline.src.db.records.devices import device_named, devices
-from rankline.src.db.records.runs import SUCCESS, close_dead, run_settings
-from rankline.src.dse.devices.device import Device
+from rankline.src.db.records.runs import DEVICE, DEVICE_DIGEST, DEVICE_NAME, SUCCESS, close_dead, run_settings
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import check_model
 from rankline.src.dse.metric import metric
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from rankline.src.dse.devices.device import Device
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,9 @@ def _device(engine: Engine, run: int, recorded: Mapping[str, Any], settings: Set
     """The device of a run. One that is gone or has other numbers now is left out where it only tells latencies."""
     if (name := recorded.get(DEVICE_NAME)) is None:
         return None
+    from rankline.src.compress.runs.latency import digest_of  # NumPy, as in ``Stopped.check``
+    from rankline.src.db.records.devices import device_named, devices
+
     decides = metric(settings.objective).needs_device
     if not decides and name not in [one.name for one in devices(engine)]:
         return None

@@ -31,6 +31,9 @@ STATUSES = (RUNNING, SUCCESS, FELL_SHORT, FAILED, INTERRUPTED)
 MADE_BY = "made_by"
 """Key of a run's settings that holds what else made its trials, by trial number."""
 
+DEVICE, DEVICE_NAME, DEVICE_DIGEST = "device", "device_name", "device_digest"
+"""Keys of a run's settings for the device whose latencies are told: its title, its name, and a hash of its numbers."""
+
 PREDICTED = "predicted_ps"
 """Key of a latency among what made a trial: what was predicted for it, in picoseconds."""
 

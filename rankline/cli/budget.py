@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,11 +28,13 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
+from rankline.cli.windows import device_named
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS, LATENCY, METRICS
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
+    from rankline.src.compress.budget.calibrated_model import Keep
     from rankline.src.db.records.runs import TrialRecord
 
 MOST_POINTS = 100
@@ -151,11 +154,13 @@ def budget(
         solver=solver,
         fine_tuning=None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size),
     )
-    budgets_of({metric: keep.get(f"keep_{metric}") for metric in METRICS}, shares)
+    budgets = budgets_of({metric: keep.get(f"keep_{metric}") for metric in METRICS}, shares)
     (check_target if shares is None else check_folder)(out)
     check_patterns(check_model(model), settings.include, settings.exclude)
     check_data(calibrate, may_lack_labels=True, takes=saved_takes(model))
     check_database(db)
+    device = device_named(db, device, tuple(budgets[0]))
+    note(aim(budgets, value, device))
     tell_replaced(out, ".plan.json", ".md")
     load_keras()
     from rankline.api import budget as run_budget
@@ -198,6 +203,17 @@ def budget(
         note(f"wrote {len(done.points)} models into {out}; look at {pages[0]}; run {done.run} is in {db}")
     else:
         note(f"wrote {out}, {out.stem}.plan.json and {out.stem}.md; run {done.run} is in {db}")
+
+
+def aim(budgets: Sequence[Mapping[str, Keep]], value: str, device: str | None) -> str:
+    """What is optimised, in a line."""
+    from rankline.src.compress.budget.limits import asked_text
+
+    least = "least damage" if value == "damage" else f"least error ({value})"
+    asked = asked_text(budgets[-1])
+    if len(budgets) > 1:
+        asked = f"{100 * float(min(budgets[0].values())):g} % to {asked}, in {len(budgets)} models"
+    return f"{least} at {asked}" + (f" on '{device}'" if device and LATENCY.name in budgets[0] else "")
 
 
 def kept(text: str, option: str) -> float | int:

@@ -9,6 +9,7 @@ import typer
 
 from rankline.cli.output import CsvOption, JsonOption, SeedOption, note, write_json
 from rankline.cli.quiet import load_keras
+from rankline.src.dse.numbers import points
 
 
 def demo(
@@ -21,6 +22,10 @@ def demo(
 
     Example: [bold]rankline demo[/bold]
     """
+    from rankline.src.compress.runs.settings import Settings
+
+    aim = Settings()
+    note(f"fewest {aim.objective} with at most {points(aim.max_drop).lstrip('+')} of validation accuracy lost")
     load_keras()
     from rankline.cli.present.summary import RUNTIME_KEY, call_summary, summary, tell_call, write_summary
     from rankline.demo import run_demo

@@ -258,7 +258,9 @@ def _speed(database: Database, row: RunRow) -> str | None:
 
 def _on(row: RunRow) -> str:
     """The device of a run, as the end of a title."""
-    device = row.settings.get("device")
+    from rankline.src.db.records.runs import DEVICE
+
+    device = row.settings.get(DEVICE)
     return f", latencies on {device}" if device else ""
 
 

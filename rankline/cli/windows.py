@@ -72,8 +72,8 @@ def device_named(db: str, name: str | None, asked: Iterable[str]) -> str | None:
     if name is None and not any(metric in METRICS and METRICS[metric].needs_device for metric in asked):
         return None
     database = open_database(db)
-    try:
-        found = device_of(database, name, asked)
-    finally:
-        database.close()
+    found = device_of(
+        database, name, asked
+    )  # raises where the database is still to be created, which ``close`` would do
+    database.close()
     return None if found is None else found.name

@@ -8,12 +8,20 @@ from typing import Any
 
 from rankline.src.db.database import Database
 from rankline.src.db.records.measure import SCORE, Measure, measure_of
-from rankline.src.db.records.runs import CHOSEN, FELL_SHORT, LayerRecord, RunRow, TrialRecord
+from rankline.src.db.records.runs import (
+    CHOSEN,
+    DEVICE_DIGEST,
+    DEVICE_NAME,
+    FELL_SHORT,
+    LayerRecord,
+    RunRow,
+    TrialRecord,
+)
 from rankline.src.dse.cost import total
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS
 
-UNCOMPARED = ("key", "skipped", "request", "made_by", "damages", "device_name", "device_digest", SCORE)
+UNCOMPARED = ("key", "skipped", "request", "made_by", "damages", DEVICE_NAME, DEVICE_DIGEST, SCORE)
 """Settings that are shown elsewhere, or mean nothing to people."""
 
 Line = Sequence[Any]

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import rankline
-from rankline.cli.budget import kept, swept
+from rankline.cli.budget import aim, kept, swept
 from rankline.src.compress.budget.run import Budgeted
 from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.model.cost import cost_of
@@ -295,6 +295,7 @@ def test_the_command_tells_what_was_kept_and_lost(run: Run, saved: str) -> None:
     arguments = ("budget", saved, "--keep-flops", "0.5", "--calibrate", "digits", "--out", "small.keras", *FEW)
     code, out, err = run(*arguments)
     assert code == 0
+    assert err.startswith("least damage at 50 % of the FLOPs\n")
     first, *rest = out.splitlines()
     assert re.match(
         r"run 1: [345][\d.]+ % of the FLOPs and [\d.]+ % of the params kept, test accuracy 9[\d.]+ % → ", first
@@ -378,6 +379,21 @@ def test_a_budget_is_a_share_or_a_number(text: str, expected: float) -> None:
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--keep-flops takes a share above 0 and at most 1"):
         kept(text, "--keep-flops")
+
+
+@pytest.mark.parametrize(
+    ("budgets", "value", "device", "told"),
+    [
+        ([{"flops": 0.5, "params": 9000}], "damage", "pi", "least damage at 50 % of the FLOPs and 9,000 params"),
+        ([{"latency": 0.5}], "damage", "pi", "least damage at 50 % of the latency on 'pi'"),
+        ([{"latency": 3 * 10**9}], "energy", "pi", "least error (energy) at 3 ms latency on 'pi'"),
+        ([{"flops": 0.2}, {"flops": 0.8}], "damage", None, "least damage at 20 % to 80 % of the FLOPs, in 2 models"),
+    ],
+)
+def test_what_is_optimised_is_told_in_a_line(
+    budgets: list[dict[str, float | int]], value: str, device: str | None, told: str
+) -> None:
+    assert aim(budgets, value, device) == told
 
 
 def test_a_sweep_has_its_ends_and_no_rounding() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -15,15 +16,18 @@ from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.sets import Data
 from rankline.src.compress.runs.latency import OnDevice, PlanLatency, TimedNetwork
 from rankline.src.compress.runs.settings import Settings
+from rankline.src.compress.runs.timed import NotTimedWarning
 from rankline.src.compress.search.targets import targets_of
 from rankline.src.compress.training.settings import FineTuning
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.runs import FELL_SHORT, SUCCESS, finish_run
+from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.network import layer_latency, whole_latency
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.keras_model.rest import rest_of
+from rankline.src.dse.progress import Progress
 from tests.helpers.compression import compress as run_compression
 from tests.helpers.devices import elsewhere
 from tests.helpers.digits_net import digits_net
@@ -203,3 +207,40 @@ def test_the_card_tells_the_latency(model: keras.Model, few: Data, database: Dat
     done = compress(model, few, database, out=tmp_path / "small.keras")
     assert done.latency is not None
     assert done.latency.told in (tmp_path / "small.md").read_text().replace("\\", "")
+
+
+def times(models: Mapping[str, keras.Model], device: Device, progress: Progress) -> dict[str, SimpleNamespace]:
+    """As if they were measured: the more weights, the longer."""
+    return {name: SimpleNamespace(minimum=1000 * one.count_params()) for name, one in models.items()}
+
+
+def test_the_result_is_measured_once_where_the_device_is_this_machine(
+    model: keras.Model, few: Data, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankline.src.compress.runs.timed.is_here", lambda device: device.name == "board")
+    monkeypatch.setattr("rankline.src.compress.runs.timed.latencies", times)
+    done = compress(model, few, database, out=tmp_path / "small.keras")
+    assert done.latency is not None
+    sizes = [network.count_params() for network in (model, done.model)]
+    assert [done.latency.measured_original, done.latency.measured_plan] == [1000 * size for size in sizes]
+    assert done.latency.speedup == pytest.approx(sizes[0] / sizes[1])
+    stored = database.trials(done.run.id)
+    assert PlanLatency.from_record(stored[done.run.chosen.number].made_by) == done.latency
+    assert stored[done.run.chosen.number].cost.latency == done.latency.plan
+    assert [one.made_by["latency"]["measured_ps"] for one in stored].count(None) == len(stored) - 1
+    assert f"{done.latency.told}." in (tmp_path / "small.md").read_text().replace("\\", "")
+
+
+def test_a_model_that_can_t_be_measured_is_delivered_all_the_same(
+    model: keras.Model, few: Data, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise UserError("LiteRT has no operation Foo")
+
+    monkeypatch.setattr("rankline.src.compress.runs.timed.is_here", lambda _: True)
+    monkeypatch.setattr("rankline.src.compress.runs.timed.latencies", refused)
+    with pytest.warns(NotTimedWarning, match="the model was not measured on board: LiteRT has no operation Foo"):
+        done = compress(model, few, database)
+    assert done.run.status == SUCCESS
+    assert done.latency is not None
+    assert done.latency.measured_plan is None
