@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
 from rankline.src.compress.deploy.latency import is_here, latencies
 from rankline.src.compress.runs.latency import OnDevice, PlanLatency, Round, TimedNetwork
 from rankline.src.dse.devices.device import Device
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.rest import rest_of
 from rankline.src.dse.metric import LATENCY
 
@@ -34,7 +36,8 @@ def kept_within(
     """The plan of a budget of latency and what it takes; on a device of this machine, measured.
 
     A plan that takes more than the budget by more than TOLERANCE is made again with a budget that is smaller by what
-    the numbers were too kind, at most ROUNDS times. Its layers aren't fitted yet: times don't depend on weights.
+    the numbers were too kind, at most ROUNDS times; the last one is taken, even if it doesn't keep the budget. Its
+    layers aren't fitted yet: times don't depend on weights.
     """
     told = predicted(engine, allocation, device)
     if not is_here(device):
@@ -47,10 +50,13 @@ def kept_within(
         original, plan = times["original"].minimum, times["plan"].minimum
         # A share is one of the original as it is measured beside the plan.
         allowed = asked * original // told.original if keep[LATENCY.name] <= 1 else asked
-        rounds.append(Round(limits[LATENCY.name], told.plan, plan))
+        rounds.append(Round(limits[LATENCY.name], told.plan, plan, allowed))
         if plan <= (1 + TOLERANCE) * allowed or len(rounds) == ROUNDS:
             break
         limits = {**limits, LATENCY.name: int(told.plan * (1 - MARGIN) * allowed / plan)}
-        allocation = engine.within(limits, solver)
+        try:
+            allocation = engine.within(limits, solver)
+        except UserError:  # the smallest budget that is possible was passed: the last plan is as near as it gets
+            break
         told = predicted(engine, allocation, device)
-    return allocation, PlanLatency(device.name, told.original, told.plan, original, plan, tuple(rounds), told.untimed)
+    return allocation, replace(told, measured_original=original, measured_plan=plan, rounds=tuple(rounds))

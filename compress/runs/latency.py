@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Round:
-    """One plan: the latency that it was allowed, what was predicted, and what was measured, in picoseconds."""
+    """One plan of a budget, in picoseconds: what its prediction was limited to, that prediction, what was measured, and
+    what the budget allows beside the original as measured."""
 
     limit: int
     predicted: int
     measured: int
+    allowed: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class PlanLatency:
             times = f"{text(self.plan)} predicted, for the original {text(self.original)}"
         return f"Latency on {self.device}: {times}: {faster(self.speedup)}"
 
+    @property
+    def excess(self) -> float:
+        """How far the plan that was taken is above its budget, as a share of it; 0 if it isn't, or wasn't measured."""
+        return max(0.0, self.rounds[-1].measured / self.rounds[-1].allowed - 1) if self.rounds else 0.0
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which ``from_record`` reads; times in picoseconds."""
         return {
@@ -77,8 +84,14 @@ class PlanLatency:
             "measured_original_ps": self.measured_original,
             "measured_ps": self.measured_plan,
             "speedup": self.speedup,
+            "excess": self.excess,
             "rounds": [
-                {"limit_ps": one.limit, "predicted_ps": one.predicted, "measured_ps": one.measured}
+                {
+                    "limit_ps": one.limit,
+                    "predicted_ps": one.predicted,
+                    "measured_ps": one.measured,
+                    "allowed_ps": one.allowed,
+                }
                 for one in self.rounds
             ],
             "untimed": list(self.untimed),

@@ -33,6 +33,9 @@ UNITS = {
 EXACT = 1e-6
 """Gaps up to this are rounding."""
 
+TOLD_EXCESS = 0.03
+"""How far a measured latency may be above its budget before it is told."""
+
 SHARES = ("flops", "params", "memory")
 """The metrics whose kept shares are reported."""
 
@@ -154,6 +157,11 @@ def _tell_latency(point: dict[str, Any], is_sweep: bool) -> None:
     """What a model takes on the device, and the way out where it is slower than the original."""
     tell_latency(point, ", ".join(f"{name} {value:g}" for name, value in point["keep"].items()) if is_sweep else "")
     latency = point.get(LATENCY.name)
+    if latency is not None and latency["excess"] > TOLD_EXCESS:
+        note(
+            f"it is {percent(latency['excess'])} above the budget: the device's numbers are too kind to this network; "
+            "ask for less, or measure the device again"
+        )
     if latency is not None and latency["speedup"] < 1 and LATENCY.name not in point["keep"]:
         note("it is slower than the original: ask for time itself, with --keep-latency 0.5")
 

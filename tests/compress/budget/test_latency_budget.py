@@ -127,6 +127,18 @@ def test_numbers_that_were_too_kind_are_corrected_by_what_was_measured(
     assert 1 <= len(told.rounds) <= ROUNDS
     assert (len(told.rounds) > 1) == (kindness > 1 + TOLERANCE)
     assert told.rounds[-1].measured == told.measured_plan
+    assert told.excess <= TOLERANCE
+    assert told.plan == predicted(engine, allocation, DEVICE).plan
+
+
+def test_a_plan_that_cannot_keep_its_budget_is_told_to_be_above_it(
+    engine: CalibratedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"original": Timing(10**9, 10**9, 0.0, 20), "plan": Timing(4 * 10**9, 4 * 10**9, 0.0, 20)}
+    monkeypatch.setattr(on_device, "is_here", lambda device: True)
+    monkeypatch.setattr(on_device, "latencies", lambda *given: times)
+    allocation, told = kept_within(engine, engine.allocate({"latency": 0.8}), {"latency": 0.8}, DEVICE, "exact")
+    assert told.excess == pytest.approx(4 / 0.8 - 1, rel=1e-6)
     assert told.plan == predicted(engine, allocation, DEVICE).plan
 
 
