@@ -38,7 +38,7 @@ from rankline.src.dse import methods as known_methods
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.devices.latency import LatencyModel
-from rankline.src.dse.devices.network import network_latency, timed_cost
+from rankline.src.dse.devices.network import beside_others, network_latency, timed_cost
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
@@ -112,7 +112,7 @@ class CalibratedModel:
         if device is not None:
             latency, self.untimed = network_latency(device, shape.layers, rest_of(calls))
             self.warm = replace(self.warm, latency=latency)
-        self.total = self._beside_others(self.warm, shape.params)
+        self.total = beside_others(device, self.warm, shape.params)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
         wanted = Settings(include=tuple(how.include), exclude=tuple(how.exclude))
         chosen = chosen_layers([layer.name for layer in shape.layers], wanted)
@@ -215,13 +215,13 @@ class CalibratedModel:
             beside, room = options, dict(limits)
             if self.device is not None:
                 beside = {
-                    path: [replace(one, cost=self._beside_others(one.cost, params)) for one in some]
+                    path: [replace(one, cost=beside_others(self.device, one.cost, params)) for one in some]
                     for path, some in options.items()
                 }
             if params < self.total.params:
                 room["params"] = min(params, limits.get("params", params))
             try:
-                found.append(allocate(beside, room, self._beside_others(self.kept, params), solver))
+                found.append(allocate(beside, room, beside_others(self.device, self.kept, params), solver))
             except UserError as error:
                 refused = error
         if not found:
@@ -240,12 +240,6 @@ class CalibratedModel:
             params = round(whole * FEWER**step)
             if (slowest - self.device.cold_rate(params)) * params > noticed:
                 yield params
-
-    def _beside_others(self, cost: Cost, params: int) -> Cost:
-        """A cost with what its weights take more in a network of ``params`` weights."""
-        if self.device is None or cost.latency is None:
-            return cost
-        return replace(cost, latency=cost.latency + round(self.device.cold_rate(params) * cost.params))
 
     def _preferred(self, best: Allocation, limits: Mapping[str, int], solver: str) -> Allocation:
         """The best choice, or one without layers of our own that is nearly as good."""

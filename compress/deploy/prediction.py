@@ -123,8 +123,8 @@ def predict(
         tuple(found),
         rest=sum(_polynomial(numbers, [one]) or 0 for one in rest_of(calls)),
         call=numbers.call,
-        beside=round(numbers.cold_rate(params) * params),
-        original_beside=round(numbers.cold_rate(shape.params) * shape.params),
+        beside=numbers.beside(params),
+        original_beside=numbers.beside(shape.params),
         is_planned=any(path in by_name for path in plan or {}),
     )
 

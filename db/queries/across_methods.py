@@ -120,9 +120,7 @@ def totals(
         if name not in known:
             raise UserError(f"network '{network.name}' has no layer '{name}'; it has: {', '.join(known)}")
         after = after - solution.original + solution.cost
-    if device is not None:
-        before, after = beside_others(device, before), beside_others(device, after)
-    return before, after
+    return beside_others(device, before, before.params), beside_others(device, after, after.params)
 
 
 def pareto_of_layer(

@@ -59,7 +59,7 @@ def network_times(
     told = [layer for layer, one in zip(layers, found, strict=True) if one.before is not None]
     known = all(one.after is not None for one in found if one.before is not None)
     after = network_latency(device, told, plan=plan)[0] if known else None
-    more = [round(device.cold_rate(count) * count) for count in params]
+    more = [device.beside(count) for count in params]
     return NetworkTimes(before + more[0], None if after is None else after + more[1], found)
 
 

@@ -105,6 +105,10 @@ class LatencyModel:
         sizes, rates = zip(*self.cold, strict=True)
         return float(np.interp(BYTES * params, sizes, rates))
 
+    def beside(self, params: int) -> int:
+        """What all ``params`` weights of a network take more together, in picoseconds."""
+        return round(self.cold_rate(params) * params)
+
     def kind_of(self, operation: Operation) -> str:
         """The operation's kind; if the runtime pads, with what makes a layer's own channels slower than padded ones."""
         if not self.pads or operation.kind in ("dense", "core"):

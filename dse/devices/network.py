@@ -44,14 +44,15 @@ def whole_latency(
 ) -> tuple[int, list[str]]:
     """As ``network_latency``, with what the network's ``params`` weights take more beside each other."""
     latency, left_out = network_latency(device, layers, rest, plan)
-    return latency + round(device.cold_rate(params) * params), left_out
+    return latency + device.beside(params), left_out
 
 
-def beside_others(device: LatencyModel, cost: Cost) -> Cost:
-    """A network's cost, with what its weights take more beside each other in its latency."""
-    if cost.latency is None:
+def beside_others(device: LatencyModel | None, cost: Cost, params: int) -> Cost:
+    """The cost of a network, or of a part of one, with what its weights take more in a network of ``params`` weights;
+    as it is without a device or a latency."""
+    if device is None or cost.latency is None:
         return cost
-    return replace(cost, latency=cost.latency + round(device.cold_rate(cost.params) * cost.params))
+    return replace(cost, latency=cost.latency + round(device.cold_rate(params) * cost.params))
 
 
 def known_latency(device: LatencyModel, layer: Layer) -> int | None:
