@@ -23,12 +23,18 @@ KINDS = (
     "dense",
     "core",
     "elementwise",
-    "pooling",
+    "max pooling",
+    "average pooling",
 )
 """What operations are told apart by; on a layer with three spatial axes each is a kind of its own (``3-D ..``)."""
 
 
-KEPT_KINDS = {"depthwise": "depthwise", "add": "elementwise", "pooling": "pooling"}
+KEPT_KINDS = {
+    "depthwise": "depthwise",
+    "add": "elementwise",
+    "maxpooling": "max pooling",
+    "averagepooling": "average pooling",
+}
 """The kind of operation of kept layers, by what is in the name of their Keras class."""
 
 

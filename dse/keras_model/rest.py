@@ -30,11 +30,12 @@ def _operation(call: Call) -> Operation:
     channels = call.out_shapes[0][-1] or 1 if call.out_shapes[0] else 1
     before = -(-sum(map(_elements, call.in_shapes, call.in_entries)) // channels)
     after = max(1, call.out_elements // channels)
-    if "Pooling" not in type(call.layer).__name__:
+    name = type(call.layer).__name__
+    if "Pooling" not in name:
         return plain_operation("elementwise", 1, before, after, channels)
     size = getattr(call.layer, "pool_size", None)
     taps = prod(size) if isinstance(size, tuple) else -(-before // after)
-    return plain_operation("pooling", taps, before, after, channels)
+    return plain_operation("max pooling" if "Max" in name else "average pooling", taps, before, after, channels)
 
 
 def _elements(shape: Shape, entries: int | None) -> int:

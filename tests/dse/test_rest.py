@@ -24,8 +24,8 @@ def test_additions_and_poolings_count_and_what_is_fused_or_free_does_not() -> No
     made = layers.Dense(3)(layers.Flatten()(layers.GlobalAveragePooling2D()(x)))
     assert operations(given, made) == [
         ("elementwise", 1, 128, 64, 6),
-        ("pooling", 4, 64, 16, 6),
-        ("pooling", 16, 16, 1, 6),
+        ("max pooling", 4, 64, 16, 6),
+        ("average pooling", 16, 16, 1, 6),
     ]
 
 

@@ -61,7 +61,7 @@ def test_the_plan_is_predicted_to_keep_the_budget(engine: CalibratedModel, share
 def test_the_original_s_latency_is_the_call_its_layers_and_the_rest(model: keras.Model) -> None:
     engine = engine_of(model, replace(DEVICE, model=replace(DEVICE.model, cold=())))
     layers, rest = describe(model).layers, list(rest_of(trace(model)))
-    assert [one.kind for one in rest] == ["pooling"]
+    assert [one.kind for one in rest] == ["average pooling"]
     alone, left_out = network_latency(DEVICE.model, layers)
     assert not left_out
     assert engine.total.latency == alone + DEVICE.model.polynomial(rest).at(())

@@ -32,7 +32,7 @@ def test_what_a_model_does_beside_its_layers_is_read_with_it() -> None:
     given = keras.Input((8, 8, 3))
     once = keras.layers.MaxPooling2D(2)(keras.layers.Conv2D(4, 3, padding="same")(given))
     model = keras.Model(given, keras.layers.Dense(2)(keras.layers.Flatten()(once)), name="pooled")
-    assert [(one.kind, one.taps) for one in describe(model).rest] == [("pooling", 4)]
+    assert [(one.kind, one.taps) for one in describe(model).rest] == [("max pooling", 4)]
     assert network_of(model, "named") == replace(describe(model), name="named")
     assert network_of(LAYERS, "net").rest == ()
 
@@ -46,4 +46,4 @@ def test_a_pooling_of_its_own_counts_what_it_reads_for_each_element_that_it_make
 
     given = keras.Input((8, 8, 3))
     model = keras.Model(given, keras.layers.Conv2D(4, 3)(Pooling()(given)))
-    assert [(one.kind, one.taps) for one in describe(model).rest] == [("pooling", 4)]
+    assert [(one.kind, one.taps) for one in describe(model).rest] == [("average pooling", 4)]
