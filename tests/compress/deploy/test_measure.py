@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import pytest
 
-from rankline.src.compress.deploy import measure, runtimes
+from rankline.src.compress.deploy import cold, measure, runtimes
 from rankline.src.compress.deploy.chains import Chain
 from rankline.src.compress.deploy.litert import LiteRT
 from rankline.src.compress.deploy.measure import LARGEST_SPREAD, add_device, converted, measure_operations
@@ -27,6 +27,9 @@ from tests.helpers.tiny_chains import tiny_chains
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "chains", lambda number, pads, seed: tiny_chains(24, pads, seed))
+    monkeypatch.setattr(cold, "HEAVY", (Chain(dense("heavy", 64, 64)), Chain(conv("also", (3, 3), 8, 16, (4, 4)))))
+    monkeypatch.setattr(cold, "SIZES", (cold.MIB, 4 * cold.MIB))
+    monkeypatch.setattr(cold, "SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("name", list(runtimes.CLASSES))
@@ -48,7 +51,11 @@ def test_a_device_predicts_what_it_has_not_seen(name: str) -> None:
     assert 0 <= predicted < 10**12
     assert told[0] == ("chains converted", 0, 24)
     assert ("chains converted", 24, 24) in told
-    assert told[-1] == ("weights out of the cache", 9, 10)
+    assert told[-1] == ("weights out of the cache", 1, 2)
+    sizes, more = zip(*device.model.cold, strict=True)
+    assert sizes == (0, *cold.SIZES)
+    assert more[0] == 0
+    assert list(more) == sorted(more), "the farther away, the longer"
 
 
 class NoTucker(LiteRT):
