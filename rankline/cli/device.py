@@ -19,6 +19,7 @@ from rankline.cli.output import (
 )
 from rankline.cli.present.table import rounded, share
 from rankline.cli.quiet import load_keras
+from rankline.cli.windows import tell_versions
 from rankline.src.dse.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def list_devices(db: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fa
     write_table(title, columns, rows, least_important=["machine", "measured at", "batch"], as_csv=as_csv)
     if not found:
         note("measure one with: rankline device add NAME --runtime litert")
-    _tell_versions(found)
+    tell_versions(found)
 
 
 @app.command()
@@ -112,7 +113,7 @@ def show(
         write_table("its numbers", COLUMNS, rows, as_csv=as_csv)
     if figure is not None:
         note(f"wrote {figure}")
-    _tell_versions([found])
+    tell_versions([found])
 
 
 @app.command()
@@ -174,7 +175,7 @@ def import_device(
         write_json({"device": found.name, "database": db})
     else:
         note(f"added device {found.name} to {db}")
-        _tell_versions([found])
+        tell_versions([found])
 
 
 @app.command()
@@ -208,12 +209,3 @@ def _facts(one: Device) -> list[list[Any]]:
         ["tile", f"{one.model.tile:,} channels{padded}"],
         ["a call", f"{one.model.call / 1e6:,.3f} µs, whatever it runs"],
     ]
-
-
-def _tell_versions(found: list[Device]) -> None:
-    """A line for each device whose runtime has another version here."""
-    from rankline.src.dse.devices.version import other_version
-
-    for one in found:
-        if told := other_version(one):
-            note(told)

@@ -63,8 +63,10 @@ def latency(
     database.close()
     assert used is not None
     load_keras()
+    from rankline.src.compress.deploy.latency import check_machine
+
     if measure:
-        _check(used)
+        check_machine(used)
     from rankline.cli.present.latency import prediction_values, write_prediction
     from rankline.src.compress.deploy.prediction import predict
 
@@ -101,16 +103,6 @@ def _predicted_beside(
         except UserError as error:
             note(f"without the plan beside it: {error}")
     return None, predict(loaded, device, None, given)
-
-
-def _check(device: Device) -> None:
-    """Raises UserError where models can't be measured on the device here; tells of another version of its runtime."""
-    from rankline.src.compress.deploy.latency import check_machine
-    from rankline.src.dse.devices.version import other_version
-
-    check_machine(device)
-    if told := other_version(device):
-        note(f"note: {told}")
 
 
 def _measured(model: keras.Model, plan: Plan, found: Prediction) -> dict[str, Any]:

@@ -57,12 +57,22 @@ def device_of(database: Database, name: str | None, asked: Iterable[str]) -> Dev
     device = database.device(name)
     if name is None:
         tell_only_device(device)
+    tell_versions([device])
     return device
 
 
 def tell_only_device(device: Device) -> None:
     """A line about a device that was taken without being named."""
     note(f"latencies are those on {device.title}, the only device of the database")
+
+
+def tell_versions(devices: Iterable[Device]) -> None:
+    """A line for each device whose runtime has another version here."""
+    from rankline.src.dse.devices.version import other_version
+
+    for one in devices:
+        if told := other_version(one):
+            note(told)
 
 
 def device_named(db: str, name: str | None, asked: Iterable[str]) -> str | None:
@@ -72,8 +82,7 @@ def device_named(db: str, name: str | None, asked: Iterable[str]) -> str | None:
     if name is None and not any(metric in METRICS and METRICS[metric].needs_device for metric in asked):
         return None
     database = open_database(db)
-    found = device_of(
-        database, name, asked
-    )  # raises where the database is still to be created, which ``close`` would do
+    # Raises where the database is still to be created, which ``close`` would do.
+    found = device_of(database, name, asked)
     database.close()
     return None if found is None else found.name

@@ -150,7 +150,7 @@ def test_the_whole_model_is_measured_where_the_device_is_this_machine(tiny: Run)
     add(replace(here, version="0.1"))
     code, _, err = tiny("latency", "tiny.keras", "--device", "here", "--measure")
     assert code == 0
-    assert "note: device 'here' was measured with litert 0.1, and" in err
+    assert "device 'here' was measured with litert 0.1, and" in err
     assert "measured " in err
     assert "predicted / measured is" in err
 
