@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 
 import numpy as np
@@ -113,8 +113,6 @@ def chains(number: int, pads: bool, seed: int = 0) -> list[Chain]:
     return list(found.values())
 
 
-POOLINGS = ("maxpooling2d", "averagepooling2d")
-
 STYLES = ("whole", "few", "odd", "few odd", "whole", "eights", "whole", "whole", "few", "eights", "whole")
 """How channels are counted, in turn: in whole tiles mostly. The first LEAST are those that a runtime may tell apart."""
 
@@ -218,9 +216,9 @@ def _add(rng: Random, channels: Channels) -> Layer:
     return _kept((1, 1), channels[1], (size, size), 1, "add")
 
 
-def _pooling(rng: Random, channels: Channels) -> Layer:
+def _pooling(rng: Random, channels: Channels, kind: str) -> Layer:
     size, pool = int(rng.choice([4, 8, 14, 16, 28, 32, 56])), int(rng.choice([2, 2, 2, 3]))
-    return _kept((pool, pool), channels[1], (size, size), 2, str(rng.choice(POOLINGS)))
+    return _kept((pool, pool), channels[1], (size, size), 2, kind)
 
 
 def _kept(kernel: tuple[int, ...], channels: int, size: tuple[int, ...], stride: int, kind: str = "") -> Layer:
@@ -263,7 +261,8 @@ FORMS = (
     Form(1, "cp", _conv1),
     Form(1, None, _depthwise1),
     Form(4, None, _add),
-    Form(4, None, _pooling),
+    Form(3, None, partial(_pooling, kind="maxpooling2d")),
+    Form(2, None, partial(_pooling, kind="averagepooling2d")),
     Form(3, None, _conv3),
     Form(1.5, "tucker", _conv3),
     Form(2, "cp", _conv3),
