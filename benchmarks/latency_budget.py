@@ -16,7 +16,8 @@ from typing import Any
 import rankline
 from benchmarks.latency_prediction import device_of
 from benchmarks.networks import data_of, model_of
-from benchmarks.record import record
+from benchmarks.record import kept_parts, now, record
+from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.latency import latencies
 from rankline.src.dse.devices.device import Device
 
@@ -79,14 +80,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--devices", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    found: dict[str, Any] = {}
+    found = kept_parts("latency_budget", tuple(runtimes.CLASSES), [])
     for runtime in options.runtimes:
         device = device_of(runtime, options.devices, options.seed)
-        rows = []
+        rows = [row for row in found.get(runtime, {}).get("rows", []) if row["network"] not in options.networks]
         for name in options.networks:
             with tempfile.TemporaryDirectory() as folder:
                 rows += rows_of(name, device, Path(folder), options.seed)
-            found[runtime] = {"device": device.title, "rows": rows}
+            found[runtime] = {"date": now(), "device": device.title, "rows": rows}
             record("latency_budget", options.seed, PACKAGES, found)
     print(record("latency_budget", options.seed, PACKAGES, found))
 

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.networks import model_of
-from benchmarks.record import record
+from benchmarks.record import kept_parts, now, record
 from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.latency import latencies
 from rankline.src.compress.deploy.measure import add_device
@@ -165,12 +165,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--devices", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    found = {}
+    found = kept_parts("latency_prediction", tuple(runtimes.CLASSES), options.runtimes)
     for runtime in options.runtimes:
         device = device_of(runtime, options.devices, options.seed)
         rows = [row for name in options.networks for row in rows_of(name, device, options.plans, options.seed)]
         fit = {"median": device.fit.median, "p90": device.fit.p90, "count": device.fit.count}
-        found[runtime] = {"device": device.title, "operations_not_seen": fit, **summary(rows), "rows": rows}
+        found[runtime] = {
+            "date": now(),
+            "device": device.title,
+            "operations_not_seen": fit,
+            **summary(rows),
+            "rows": rows,
+        }
         print(runtime, {key: value for key, value in found[runtime].items() if key != "rows"}, flush=True)
     packages = ("ai-edge-litert", "onnxruntime", "keras", "numpy", "tensorflow")
     print(record("latency_prediction", options.seed, packages, found))
