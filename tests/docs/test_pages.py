@@ -18,6 +18,8 @@ from rankline.cli import main
 from tests.helpers.demo_database import make
 from tests.helpers.docs_page import PAGES, Step, is_ours, steps
 
+pytestmark = pytest.mark.pages
+
 NEVER_ENDS = {"serve": "it serves until it is stopped, and has tests of its own"}
 """Commands that are not run here, with the reason."""
 
