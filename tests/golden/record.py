@@ -29,7 +29,7 @@ WINDOWS = {
 }
 """For each layer a method and a window that its configurations are asked for."""
 
-TIMED = {"seconds", "construct_seconds", "fit_seconds", "latency_ms", "latency", "started"}
+TIMED = {"seconds", "construct_seconds", "fit_seconds", "latency_ms", "latency", "call_us", "started"}
 """What differs from run to run."""
 
 BUDGET = ("--keep-flops", "0.5", "--calibrate", "digits", "--samples", "256", "--seed", "3")
