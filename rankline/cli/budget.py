@@ -63,7 +63,11 @@ def budget(
     keep_memory: Annotated[str | None, typer.Option(help=KEEP_HELP.format("Memory (bytes) to keep"))] = None,
     keep_latency: Annotated[
         str | None,
-        typer.Option(help="Latency to keep on the device: a share above 0 and at most 1, or a time, such as 3ms."),
+        typer.Option(
+            "--keep-latency",
+            "--latency",
+            help="Latency to keep on the device: a share above 0 and at most 1, or a time, such as 3ms.",
+        ),
     ] = None,
     device: DeviceOption = None,
     sweep: Annotated[

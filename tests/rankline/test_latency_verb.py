@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -22,13 +21,6 @@ from tests.helpers.digits_net import digits_net
 from tests.rankline.conftest import Run
 
 PLAN = {"conv": Configuration("tucker", (3, 5)), "hidden": Configuration("svd", (4,))}
-
-RUNTIMES = find_spec("rankline.src.compress.deploy.runtimes") is not None
-needs_runtimes = pytest.mark.skipif(not RUNTIMES, reason="compress/deploy/runtimes.py is not there yet")
-needs_litert = pytest.mark.skipif(
-    not RUNTIMES or find_spec("ai_edge_litert") is None,
-    reason="compress/deploy/runtimes.py or the package ai_edge_litert is not there",
-)
 
 
 def add(device: Device) -> None:
@@ -124,14 +116,12 @@ def test_mistakes_are_answered_in_one_line(tiny: Run, arguments: tuple[str, ...]
     assert {path.name for path in Path.cwd().iterdir()} == there
 
 
-@needs_runtimes
 def test_another_machine_can_t_be_measured_here(tiny: Run) -> None:
     code, out, err = tiny("latency", "tiny.keras", "--measure")
     assert (code, out) == (2, "")
     assert "device 'board' is another machine (a processor of 2 cores)" in err
 
 
-@needs_litert
 def test_the_whole_model_is_measured_where_the_device_is_this_machine(tiny: Run) -> None:
     from dataclasses import replace
     from importlib.metadata import version

@@ -6,8 +6,6 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import keras
@@ -18,6 +16,7 @@ from rankline.cli.present.table import Shown, rounded
 from rankline.src.compress.compression import Compression
 from rankline.src.compress.data.arrays import Arrays, rows_of
 from rankline.src.compress.data.classifier import frozen_layers
+from rankline.src.compress.deploy.timing import timed
 from rankline.src.compress.model.files import save_model
 from rankline.src.compress.training.fine_tuning import Score, inputs_for
 from rankline.src.db.records.measure import SCORE, measure_of
@@ -30,7 +29,7 @@ from rankline.src.dse.numbers import percent, points
 from rankline.src.dse.plan import plan_to_json
 
 LATENCY_BATCH = 32
-LATENCY_RUNS = 20
+LATENCY_SECONDS = 0.5
 
 RUNTIME, RUNTIME_TITLE, RUNTIME_KEY = "litert", "LiteRT", "call_us"
 """What a demo's models are timed by."""
@@ -180,10 +179,5 @@ def write_summary(found: dict[str, Any], as_csv: bool = False) -> None:
 def latency_s(model: keras.Model, batch: Arrays) -> float:
     """Median seconds of one batch through the model, after a warm-up."""
     given = inputs_for(model, batch)
-    model.predict_on_batch(given)
-    times = []
-    for _ in range(LATENCY_RUNS):
-        started = perf_counter()
-        model.predict_on_batch(given)
-        times.append(perf_counter() - started)
-    return median(times)
+    times = timed({"batch": lambda: model.predict_on_batch(given)}, LATENCY_SECONDS)
+    return times["batch"].median / 1e12
