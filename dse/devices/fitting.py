@@ -26,7 +26,7 @@ TILES = (1, 4, 8, 16, 32)
 BLOCKS = (8, 16, 32)
 """Those of a runtime that pads: it is measured on ranks of whole blocks, which don't tell smaller ones apart."""
 
-TIE = 0.3
+TIE = 3.0
 """How strongly a variant is drawn to its kind, relative to a measurement."""
 
 FOLDS = 5
