@@ -20,15 +20,25 @@ POOLINGS = {"maxpooling2d": keras.layers.MaxPooling2D, "averagepooling2d": keras
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
-def chain_model(chain: Chain, batch: int, seed: int = 0) -> keras.Model:
-    """A model of the chain alone, with a bias and a ReLU at its end, for a batch of fixed size."""
+def chain_model(chain: Chain, batch: int, seed: int = 0, turned: bool = False) -> keras.Model:
+    """A model of the chain alone, with a bias and a ReLU at its end, for a batch of fixed size.
+
+    turned: its maps come and leave with channels first, and are turned for it, as within a network of a runtime that
+    keeps them so.
+    """
     rng = np.random.default_rng(seed)
     layer = chain.layer
     size = layer.in_size or ((layer.positions,) if layer.positions > 1 else ())
-    given = x = keras.Input(batch_shape=(batch, *size, layer.in_channels))
-    for factor in _factors(chain, given.shape, rng):
+    axes = len(size)
+    shape = (layer.in_channels, *size) if turned else (*size, layer.in_channels)
+    given = x = keras.Input(batch_shape=(batch, *shape))
+    if turned:
+        x = keras.layers.Permute((*range(2, axes + 2), 1), name=f"{layer.name}_last")(x)
+    for factor in _factors(chain, x.shape, rng):
         x = factor.layer([x, x] if layer.kind == "add" else x)
         factor.layer.set_weights(factor.weights)
+    if turned:
+        x = keras.layers.Permute((axes + 1, *range(1, axes + 1)), name=f"{layer.name}_first")(x)
     return keras.Model(given, x)
 
 

@@ -59,6 +59,11 @@ class Chain:
             what += " with a layer of Rankline's own"
         return f"{self.configuration.method} of a {what}" if self.configuration else what
 
+    @property
+    def needs_channels_last(self) -> bool:
+        """Whether it multiplies maps by matrices, for which a runtime that keeps channels first turns them around."""
+        return self.layer.dimensions > 0 and any(one.kind == "core" for one in self.operations)
+
     def timed(self, picoseconds: int) -> Measured:
         """The chain and its time."""
         return Measured(self.layer, self.configuration, picoseconds)

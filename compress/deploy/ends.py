@@ -52,8 +52,8 @@ def cost_at_ends(times: Mapping[Stack, int]) -> float:
 
 def elements_at_ends(chain: Chain) -> int:
     """How many elements of one sample are turned at both ends: those of maps with whole blocks of channels."""
-    layer, configuration = chain.layer, chain.configuration
-    if layer.dimensions != 2 or (configuration is not None and configuration.method == "t3f"):
+    layer = chain.layer
+    if layer.dimensions != 2 or chain.needs_channels_last:
         return 0
     first, last = chain.operations[0], chain.operations[-1]
     kinds = [LatencyModel("", TILE, True, 0, ()).kind_of(one) for one in (first, last)]

@@ -9,6 +9,9 @@ from typing import Any
 
 TRANSPOSE = "Transpose"
 
+CHANNELS_FIRST = {"Conv", "MaxPool", "AveragePool"}
+"""Operations that ONNX has with channels first alone."""
+
 
 def foreign_operations(path: Path) -> list[tuple[str, str]]:
     """Operations that ONNX doesn't define, each with its path in the graph."""
@@ -19,7 +22,7 @@ def foreign_operations(path: Path) -> list[tuple[str, str]]:
 
 
 def split(path: Path) -> Iterator[bytes]:
-    """A model for each output, in their order, with channels first if they are convolved.
+    """A model for each output, in their order, with channels first if it has operations that need them so.
 
     Transpositions at both ends are left out: within a network, maps stay with channels first from layer to layer.
     """
@@ -35,9 +38,11 @@ def split(path: Path) -> Iterator[bytes]:
         nodes = _needed(maker, output.name)
         (start,) = {name for node in nodes for name in node.input} & given
         first = next(node for node in nodes if start in node.input)
-        if first.op_type == TRANSPOSE and readers[start] == 1:
+        is_first = any(node.op_type in CHANNELS_FIRST for node in nodes)
+        if is_first and first.op_type == TRANSPOSE and readers[start] == 1:
             start = first.output[0]
-        end = maker[output.name].input[0] if maker[output.name].op_type == TRANSPOSE else output.name
+        is_turned = is_first and maker[output.name].op_type == TRANSPOSE
+        end = maker[output.name].input[0] if is_turned else output.name
         part = extractor.extract_model([start], [end])
         yield part.SerializeToString()
 
