@@ -41,7 +41,9 @@ def tiny(run: Run) -> Run:
 
 def test_each_layer_the_rest_the_call_and_the_whole_are_told(tiny: Run) -> None:
     code, out, err = tiny("latency", "tiny.keras", "--device", "board")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.startswith("device 'board' was measured with litert 0.1, and")
+    assert err.count("\n") == 1
     assert f"tiny on {elsewhere().title}, predicted" in out
     for name in ("stem", "conv", "branch", "hidden", "classes", "what is beside the layers", "a call", "whole model"):
         assert f" {name}" in out
