@@ -76,10 +76,9 @@ class CalibratedModel:
     - ``progress``: called as the work advances
     - ``device``: whose latencies are among the costs; a budget of latency needs one
 
-    ``total`` is the cost of the whole model, ``warm`` the same with latencies of layers that run alone; ``untimed`` are
-    the layers that the device has no numbers for. ``paths`` are the layers that may change, ``skipped`` the reasons why
-    the others with a kernel may not. Raises UserError if there is nothing to factorize, for unknown names, and for
-    samples that don't fit the model.
+    ``total`` is the cost of the whole model, ``warm`` the same with latencies of layers that run alone. ``paths`` are
+    the layers that may change, ``skipped`` the reasons why the others with a kernel may not. Raises UserError if there
+    is nothing to factorize, for unknown names, and for samples that don't fit the model.
     """
 
     def __init__(
@@ -108,9 +107,8 @@ class CalibratedModel:
         self.device = device
         self.costs = {layer.name: timed_cost(device, layer) for layer in shape.layers}
         self.warm = network_cost(shape.params, shape.layers)
-        self.untimed: list[str] = []
         if device is not None:
-            latency, self.untimed = network_latency(device, shape.layers, rest_of(calls))
+            latency, _ = network_latency(device, shape.layers, rest_of(calls))
             self.warm = replace(self.warm, latency=latency)
         self.total = beside_others(device, self.warm, shape.params)
         self.forward = ForwardPass(calls, fitted_layers_of(calls))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rankline.src.dse.devices.latency import LatencyModel
-from rankline.src.dse.devices.network import layer_latency, network_latency
-from rankline.src.dse.errors import UserError
+from rankline.src.dse.devices.network import known_latency
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.plan import Plan
 
@@ -55,21 +54,13 @@ def network_times(
     params: the network's weights before and after, for what they take more beside each other (0: left out).
     """
     found = tuple(_times(device, layer, plan) for layer in layers)
-    before, _ = network_latency(device, layers)
-    told = [layer for layer, one in zip(layers, found, strict=True) if one.before is not None]
-    known = all(one.after is not None for one in found if one.before is not None)
-    after = network_latency(device, told, plan=plan)[0] if known else None
+    told = [one for one in found if one.before is not None]
+    known = [one.after for one in told if one.after is not None]
+    before = device.call + sum(one.before or 0 for one in told)
+    after = device.call + sum(known) if len(known) == len(told) else None
     more = [device.beside(count) for count in params]
     return NetworkTimes(before + more[0], None if after is None else after + more[1], found)
 
 
 def _times(device: LatencyModel, layer: Layer, plan: Plan) -> LayerTimes:
-    before = _picoseconds(device, layer, {})
-    return LayerTimes(layer.name, before, _picoseconds(device, layer, plan) if layer.name in plan else before)
-
-
-def _picoseconds(device: LatencyModel, layer: Layer, plan: Plan) -> int | None:
-    try:
-        return layer_latency(device, layer, plan.get(layer.name))
-    except UserError:  # a kind of operation, or a method, that the device has no numbers for
-        return None
+    return LayerTimes(layer.name, known_latency(device, layer), known_latency(device, layer, plan.get(layer.name)))

@@ -143,7 +143,7 @@ class LatencyModel:
 
     def _monomials(self, operation: Operation) -> Iterator[tuple[int, int]]:
         """Amount and mask of each of TERMS."""
-        few = self.kind_of(operation) != operation.kind and "few" in self.kind_of(operation)
+        few = "few" in self.kind_of(operation)
         ins, in_mask = self._counted(operation.inputs, self.pads and not few)
         # Our own layers are shifted multiply-adds, which work on elements, not on tiles of channels.
         outs, out_mask = self._counted(operation.outputs, self.pads or "own" not in operation.kind)

@@ -10,6 +10,7 @@ from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.latency import LatencyModel, UnmeasuredError
 from rankline.src.dse.devices.operations import Operation, chain_operations, kept_operation, original_operations
+from rankline.src.dse.errors import UserError
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.network_cost import counted_cost
 from rankline.src.dse.plan import Plan
@@ -55,11 +56,11 @@ def beside_others(device: LatencyModel | None, cost: Cost, params: int) -> Cost:
     return replace(cost, latency=cost.latency + round(device.cold_rate(params) * cost.params))
 
 
-def known_latency(device: LatencyModel, layer: Layer) -> int | None:
-    """Picoseconds of a layer as it is, without the call; None where the device can't tell it."""
+def known_latency(device: LatencyModel, layer: Layer, configuration: Configuration | None = None) -> int | None:
+    """As ``layer_latency``; None where the device has no numbers for an operation, or there is no such method."""
     try:
-        return layer_latency(device, layer)
-    except UnmeasuredError:
+        return layer_latency(device, layer, configuration)
+    except UserError:
         return None
 
 

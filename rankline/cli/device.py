@@ -166,8 +166,7 @@ def import_device(
         found = device_of_result(name or file.resolve().name, file)
     else:
         found = read_device(file)
-    if name is not None:
-        found = found.renamed(name)
+        found = found if name is None else found.renamed(name)
     from rankline.src.db.database import open_database
 
     open_database(db).save_device(found, replace)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import rankline
 from rankline.cli import main
 from rankline.cli.present import progress as module
+from rankline.src.dse.devices.device import Device
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -29,6 +31,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         return code, *capfd.readouterr()
 
     return command
+
+
+def add(device: Device) -> None:
+    """Puts a device into the database of a command's folder."""
+    database = rankline.open("rankline.db")
+    database.save_device(device, replace=True)
+    database.close()
 
 
 class Clock:

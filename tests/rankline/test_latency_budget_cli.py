@@ -10,22 +10,14 @@ import keras
 import numpy as np
 import pytest
 
-import rankline
 from rankline.cli.budget import kept_time
 from rankline.src.compress.deploy import runtimes
-from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
 from tests.helpers.devices import elsewhere, made_up_device
 from tests.helpers.digits_net import digits_net
-from tests.rankline.conftest import Run
+from tests.rankline.conftest import Run, add
 
 BUDGET = ("budget", "tiny.keras", "--calibrate", "x.npy", "--methods", "svd,spatial_svd", "--out", "small.keras")
-
-
-def add(device: Device) -> None:
-    database = rankline.open("rankline.db")
-    database.save_device(device, replace=True)
-    database.close()
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ import pytest
 
 import rankline
 from rankline.src.db.records.error_tables import WEIGHTS, store_errors
-from rankline.src.dse.devices.device import Device
 from rankline.src.dse.layer import Layer, conv, dense
 from tests.helpers.devices import made_up_device
 from tests.helpers.error_tables import made_up
-from tests.rankline.conftest import Run
+from tests.rankline.conftest import Run, add
 
 LAYERS = [conv("conv", (3, 3), 8, 12, (8, 8)), dense("dense", 48, 10)]
 
@@ -28,12 +27,6 @@ def explored(run: Run) -> Run:
     database.explore(LAYERS, name="net")
     database.close()
     return run
-
-
-def add(device: Device) -> None:
-    database = rankline.open("rankline.db")
-    database.save_device(device)
-    database.close()
 
 
 @pytest.fixture

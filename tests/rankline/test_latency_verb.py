@@ -11,22 +11,14 @@ import keras
 import numpy as np
 import pytest
 
-import rankline
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
-from rankline.src.dse.devices.device import Device
 from rankline.src.dse.plan import write_plan
 from tests.helpers.devices import elsewhere, made_up_device
 from tests.helpers.digits_net import digits_net
-from tests.rankline.conftest import Run
+from tests.rankline.conftest import Run, add
 
 PLAN = {"conv": Configuration("tucker", (3, 5)), "hidden": Configuration("svd", (4,))}
-
-
-def add(device: Device) -> None:
-    database = rankline.open("rankline.db")
-    database.save_device(device, replace=True)
-    database.close()
 
 
 @pytest.fixture

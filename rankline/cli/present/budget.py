@@ -10,6 +10,7 @@ from rankline.cli.present.latency import latency_values, tell_latency
 from rankline.cli.present.table import share
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import LEFT_OUT, by_reason
+from rankline.src.compress.budget.on_device import TOLERANCE
 from rankline.src.compress.budget.run import Budgeted, Point
 from rankline.src.compress.data.memory import peak_bytes
 from rankline.src.compress.training.fine_tuning import Score
@@ -32,9 +33,6 @@ UNITS = {
 
 EXACT = 1e-6
 """Gaps up to this are rounding."""
-
-TOLD_EXCESS = 0.03
-"""How far a measured latency may be above its budget before it is told."""
 
 SHARES = ("flops", "params", "memory")
 """The metrics whose kept shares are reported."""
@@ -157,7 +155,7 @@ def _tell_latency(point: dict[str, Any], is_sweep: bool) -> None:
     """What a model takes on the device, and the way out where it is slower than the original."""
     tell_latency(point, ", ".join(f"{name} {value:g}" for name, value in point["keep"].items()) if is_sweep else "")
     latency = point.get(LATENCY.name)
-    if latency is not None and latency["excess"] > TOLD_EXCESS:
+    if latency is not None and latency["excess"] > TOLERANCE:
         note(
             f"it is {percent(latency['excess'])} above the budget: the device's numbers are too kind to this network; "
             "ask for less, or measure the device again"
