@@ -159,7 +159,7 @@ def _fitted_layer(
     layer, ends = calls[own[0]].layer, own
     norm = add = None
     active = layer.activation not in (None, keras.activations.linear)
-    relu = layer.activation is keras.activations.relu or _is_relu(layer.activation)
+    relu = layer.activation is keras.activations.relu or is_relu(layer.activation)
     if not active:
         after = [_only_user(calls, users, index) for index in own]
         following = None if after[0] is None else calls[after[0]].layer
@@ -169,7 +169,7 @@ def _fitted_layer(
         if len(own) == 1 and after[0] is not None and _is_sum(calls[after[0]]):
             add = after[0]
             after = [_only_user(calls, users, add)]
-        relu = all(index is not None and _is_relu(calls[index].layer) for index in after)
+        relu = all(index is not None and is_relu(calls[index].layer) for index in after)
     linear = _linear(calls[own[0]]) if active else layer
     return FittedLayer(calls[own[0]].path, layer, tuple(own), tuple(ends), norm, add, relu, linear)
 
@@ -192,7 +192,8 @@ def _folds(norm: keras.Layer, layer: keras.Layer) -> bool:
     return bool(norm.axis == -1 or norm.axis == len(norm.output.shape) - 1)
 
 
-def _is_relu(layer: keras.Layer) -> bool:
+def is_relu(layer: keras.Layer) -> bool:
+    """Whether a layer is a plain ReLU."""
     if type(layer) is keras.layers.ReLU:
         return layer.max_value is None and not layer.negative_slope and not layer.threshold
     return type(layer) is keras.layers.Activation and layer.activation is keras.activations.relu

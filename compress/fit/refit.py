@@ -102,7 +102,7 @@ def refit(
     calls = trace(model)
     forward = ForwardPass(calls, fitted_layers_of(calls))
     start = start or Start(factorize(model, plan))
-    fit = _Refit(forward, plan, start, output_metrics or {}, settings or FitSettings(), paths)
+    fit = Refit(forward, plan, start, output_metrics or {}, settings or FitSettings(), paths)
     return fit.run(samples, progress)
 
 
@@ -110,8 +110,27 @@ MEMORY_SHARE = 0.7
 """The share of free memory that feature maps may take."""
 
 
-class _Refit:
-    """A fit in progress, with the feature maps of both networks that are still needed."""
+class Refit:
+    """A fit in progress, with the feature maps of both networks that are still needed.
+
+    ``stored``, ``made`` and ``taken`` are where a fit for a runtime that rounds says what that makes of weights and
+    maps.
+    """
+
+    leaves_equal = True
+    """Whether a layer that gets what it gets in the original stays as it is."""
+
+    def stored(self, path: str, product: Reals, found: Moments) -> Reals:
+        """What is stored of a layer's weights (K C, F), whose patches have these moments: the same."""
+        return product
+
+    def made(self, index: int, maps: Batches) -> Batches:
+        """What the compressed network makes of a call's maps: the same."""
+        return maps
+
+    def taken(self, layer: keras.Layer, x: Any) -> Any:
+        """What a layer of the compressed network takes of a map: the same."""
+        return x
 
     def __init__(
         self,
@@ -139,7 +158,8 @@ class _Refit:
         check_memory(self.forward, len(samples[0]))
         batches = list(batches_of(samples, fitting_batch(self.calls), self.calls))
         for number, index in enumerate(self.forward.inputs):
-            self.theirs[index] = self.ours[index] = [[batch[number]] for batch in batches]
+            self.theirs[index] = [[batch[number]] for batch in batches]
+            self.ours[index] = self.made(index, self.theirs[index])
         fitted_layers = self.forward.fitted_layers.values()
         starts = {call: fitted for fitted in fitted_layers for call in fitted.calls}
         folded = {end for fitted in fitted_layers for end in fitted.ends}
@@ -154,6 +174,7 @@ class _Refit:
                     progress("layers fitted", len(done), len(fitted_layers))
             elif index not in folded and self.calls[index].inputs:
                 self._pass(index)
+                self.ours[index] = self.made(index, self.ours[index])
             for source in self.calls[index].inputs:
                 left[source] -= 1
                 if not left[source]:
@@ -169,6 +190,7 @@ class _Refit:
             [[side[source][number][output] for source, output in pairs] for number in range(self.count)]
             for side in (self.theirs, self.ours)
         ]
+        sides[1] = [[self.taken(call.layer, x) for x in given] for given in sides[1]]
         self.theirs[index] = [self.forward.step(index, given) for given in sides[0]]
         if call.path in self.plan:
             chain = factor_chain(self.compressed, call.path, self.plan[call.path])
@@ -205,6 +227,7 @@ class _Refit:
         theirs, ours = (
             [batch[output] for source, output in inputs for batch in side[source]] for side in (self.theirs, self.ours)
         )
+        ours = [self.taken(fitted.layer, x) for x in ours]
         y = [fitted.whole(x) for x in theirs]
         self.theirs |= self._by_end(fitted, y, self.forward.activated)
         shortcuts = self._shortcuts(fitted)
@@ -213,15 +236,19 @@ class _Refit:
         layers = self._layers(fitted, choice)
         originals = [fitted.layer] if fitted.normalization is None else [fitted.layer, fitted.normalization]
         same = all(self.ours[one] is self.theirs[one] for one in sources)
-        if choice is None and same and all(map(_equal, layers, originals)):
+        if self.leaves_equal and choice is None and same and all(map(_equal, layers, originals)):
             self.ours |= {end: self.theirs[end] for end in fitted.ends}
             return
         if fitted.path in self.paths:
             sides, seed = (self.theirs, self.ours), [self.settings.seed, fitted.calls[0]]
             rows = rows_of(fitted, ours, y, sides, shortcuts, rows_wanted(fitted.weights_shape[0]), seed)
             found, factors, product = self._solved(fitted, choice, rows)
+            if choice is None:
+                product = self.stored(fitted.path, product, found)
+                factors = [product]
             self._put(fitted, choice, layers, factors, product, found)
-        self.ours |= self._by_end(fitted, [through(layers, x) for x in ours])
+        made = self._by_end(fitted, [through(layers, x) for x in ours])
+        self.ours |= {end: self.made(end, maps) for end, maps in made.items()}
 
     def _by_end(self, fitted: FittedLayer, outputs: Sequence[Any], made: Change = unchanged) -> dict[int, Batches]:
         """What is ``made`` of a layer's output maps, those of its first call first, by the calls that end it."""

@@ -1,0 +1,67 @@
+"""Fits to what is left of a network once its runtime rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rankline.src.compress.fit.fitted_layer import fitted_layers_of
+from rankline.src.compress.fit.rounded_refit import refit_rounded
+from rankline.src.compress.fit.rounding import ROUNDINGS, eight_bits
+from rankline.src.compress.model.surgery import factorize
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.keras_model.graph import trace
+from tests.helpers.networks import NETWORKS, distance, network, outputs_of, samples_of
+
+CLOSE = 2e-3
+"""Half precision and eight bits of weights leave the outputs of tiny networks within a share of a percent to some."""
+
+
+def kernels_of(model: keras.Model) -> dict[str, NDArray[Any]]:
+    return {path: fitted.kernel() for path, fitted in fitted_layers_of(trace(model)).items()}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_weights_are_those_that_the_runtime_will_store(kind: str) -> None:
+    model, plan = network(kind)
+    made = refit_rounded(factorize(model, plan), samples_of(model))
+    for path, kernel in kernels_of(made).items():
+        # Weights are kept in single precision, and a BatchNorm's factor is folded in: 1e-6 of a scale of 1/127.
+        np.testing.assert_allclose(eight_bits(kernel), kernel, atol=1e-5 * np.abs(kernel).max(), err_msg=path)
+
+
+@pytest.mark.parametrize("kind", ["identity", "branches", "sequential"])
+@pytest.mark.parametrize("precision", ROUNDINGS)
+def test_the_outputs_stay_near_at_every_precision(kind: str, precision: str) -> None:
+    model, _ = network(kind)
+    samples = samples_of(model)
+    wanted = outputs_of(model, samples)
+    made = outputs_of(refit_rounded(model, samples, precision), samples)
+    # Half precision keeps 11 bits, which is 5e-4; eight bits of weights and maps a few percent.
+    assert distance(made, wanted) < (CLOSE if precision == "f16" else 0.05)
+
+
+def test_layers_that_stay_in_floats_keep_digits_that_eight_bits_lack() -> None:
+    model, _ = network("sequential")
+    samples = samples_of(model)
+    made = kernels_of(refit_rounded(model, samples, floats=["c"]))
+    assert not np.allclose(eight_bits(made["c"]), made["c"], atol=1e-5 * np.abs(made["c"]).max())
+    np.testing.assert_allclose(eight_bits(made["b"]), made["b"], atol=1e-5 * np.abs(made["b"]).max())
+
+
+def test_the_model_that_is_given_stays_as_it_is() -> None:
+    model, _ = network("identity")
+    before = [one.copy() for one in model.get_weights()]
+    refit_rounded(model, samples_of(model))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    model, _ = network("identity")
+    with pytest.raises(UserError, match="int4.*f16, int8, int8-dynamic, int8-weights"):
+        refit_rounded(model, samples_of(model), "int4")
