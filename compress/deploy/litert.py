@@ -74,6 +74,8 @@ class LiteRT(Runtime):
         self.check()
         try:
             return _LiteRTSession(model, threads)
+        except UserError:
+            raise
         except (ValueError, RuntimeError) as error:
             named = f"'{model}'" if isinstance(model, Path) else "the model"
             raise UserError(f"{self.title} can't run {named}: {' '.join(str(error).split())[:300]}") from error
@@ -87,8 +89,9 @@ class _LiteRTSession(Session):
         with silent_stderr():  # XNNPACK says that it is there
             self.interpreter = Interpreter(**given, num_threads=threads)
             self.interpreter.allocate_tensors()
-        self.given, self.made = (_ordered(self.interpreter, side) for side in ("input", "output"))
-        self.inputs = {str(one["name"]): tuple(map(int, one["shape"])) for one in self.given}
+        given, made = (_ordered(self.interpreter, side) for side in ("input", "output"))
+        self.inputs = {name: _fixed(name, one) for name, one in given.items()}
+        self.given, self.made = list(given.values()), list(made.values())
         for one in self.given:
             dtype = np.float32 if _stands_for_floats(one) else one["dtype"]
             self.interpreter.set_tensor(one["index"], _stored(random_input(one["shape"], dtype), one))
@@ -136,13 +139,20 @@ def _by_number(name: str) -> tuple[int, str]:
     return len(name), name
 
 
-def _ordered(interpreter: Any, side: str) -> list[Any]:
+def _fixed(name: str, tensor: Any) -> tuple[int, ...]:
+    """An input's shape, in which a batch of any size is 1. Raises UserError where another size is open."""
+    if any(size < 0 for size in tensor["shape_signature"][1:]):
+        shown = ", ".join("?" if size < 0 else str(size) for size in tensor["shape_signature"])
+        raise UserError(f"its input '{name}' has the shape ({shown}), whose sizes are not fixed; export it with fixed ones")
+    return tuple(map(int, tensor["shape"]))
+
+
+def _ordered(interpreter: Any, side: str) -> dict[str, Any]:
     """The inputs or outputs in the model's order: that of the numbers in their names, such as ``output_10``."""
     if not interpreter.get_signature_list():
-        found: list[Any] = getattr(interpreter, f"get_{side}_details")()
-        return found
+        return {str(one["name"]): one for one in getattr(interpreter, f"get_{side}_details")()}
     by_name = getattr(interpreter.get_signature_runner(), f"get_{side}_details")()
-    return [by_name[name] for name in sorted(by_name, key=_by_number)]
+    return {name: by_name[name] for name in sorted(by_name, key=_by_number)}
 
 
 def _lacking(message: str) -> list[tuple[str, str]]:
