@@ -78,6 +78,7 @@ class _KerasSession(Session):
     def __init__(self, model: keras.Model) -> None:
         batch = model.inputs[0].shape[0] or 1
         shapes = input_shapes(model, batch)
+        self.dtypes = [one.dtype for one in model.inputs]
         self.inputs = dict(zip((one.name for one in model.inputs), shapes, strict=True))
         arrays = [random_input(shape, np.dtype(one.dtype)) for shape, one in zip(shapes, model.inputs, strict=True)]
         self.compiled = _compiled(model)
@@ -85,7 +86,8 @@ class _KerasSession(Session):
         self.call = lambda: self.compiled(given)
 
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:
-        outputs = self.compiled([keras.ops.convert_to_tensor(one) for one in arrays])
+        given = [keras.ops.convert_to_tensor(one, dtype) for one, dtype in zip(arrays, self.dtypes, strict=True)]
+        outputs = self.compiled(given)
         return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(outputs)]
 
 

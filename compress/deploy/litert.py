@@ -110,7 +110,8 @@ def _stored(array: NDArray[Any], tensor: Any) -> NDArray[Any]:
     if not _stands_for_floats(tensor):
         return array.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(array / scale) + zero, limits.min, limits.max).astype(dtype)
+    found: NDArray[Any] = np.clip(np.rint(array / scale) + zero, limits.min, limits.max).astype(dtype)
+    return found
 
 
 def _meant(array: NDArray[Any], tensor: Any) -> NDArray[Any]:
@@ -118,7 +119,8 @@ def _meant(array: NDArray[Any], tensor: Any) -> NDArray[Any]:
     scale, zero = tensor["quantization"]
     if not _stands_for_floats(tensor):
         return array
-    return ((array.astype(np.float32) - zero) * scale).astype(np.float32)
+    found: NDArray[Any] = ((array.astype(np.float32) - zero) * scale).astype(np.float32)
+    return found
 
 
 def _stands_for_floats(tensor: Any) -> bool:
@@ -143,7 +145,9 @@ def _fixed(name: str, tensor: Any) -> tuple[int, ...]:
     """An input's shape, in which a batch of any size is 1. Raises UserError where another size is open."""
     if any(size < 0 for size in tensor["shape_signature"][1:]):
         shown = ", ".join("?" if size < 0 else str(size) for size in tensor["shape_signature"])
-        raise UserError(f"its input '{name}' has the shape ({shown}), whose sizes are not fixed; export it with fixed ones")
+        raise UserError(
+            f"its input '{name}' has the shape ({shown}), whose sizes are not fixed; export it with fixed ones"
+        )
     return tuple(map(int, tensor["shape"]))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.deploy import conversion
-from rankline.src.compress.deploy.chains import TILE
 from rankline.src.compress.deploy.batches import in_batches
+from rankline.src.compress.deploy.chains import TILE
 from rankline.src.compress.deploy.precision import F32, PRECISIONS, Precision, precision_named
 from rankline.src.compress.deploy.runtime import Arrays, Content, Runtime, Session, random_input, random_samples
 from rankline.src.dse.errors import UserError
@@ -121,5 +121,7 @@ def _fixed(name: str, shape: Sequence[int | str | None]) -> tuple[int, ...]:
     sizes = [1, *shape[1:]] if shape and not isinstance(shape[0], int) else list(shape)
     if not all(isinstance(one, int) for one in sizes):
         shown = ", ".join(str(one or "?") for one in shape)
-        raise UserError(f"its input '{name}' has the shape ({shown}), whose sizes are not fixed; export it with fixed ones")
+        raise UserError(
+            f"its input '{name}' has the shape ({shown}), whose sizes are not fixed; export it with fixed ones"
+        )
     return tuple(int(one) for one in sizes)  # type: ignore[arg-type]

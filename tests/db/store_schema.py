@@ -13,7 +13,6 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense
 from tests.helpers.devices import made_up_device
 
-
 MEASURED = Measurement(
     file="small.tflite",
     digest="0" * 64,

@@ -25,8 +25,11 @@ EQUAL = 1e-4
 """In float, relative to the largest output: the same sums in another order."""
 
 NEAR = {"f32": EQUAL, "f16": 2e-3, "int8": 0.1, "int8-dynamic": 0.05, "int8-weights": 0.03}
-"""Relative to the largest output. A number loses 2**-11 of itself in f16, and 1/254 of the largest of its channel or map
-in 8 bits; a dozen layers in a row, each with a rounding of weights and of maps, add up to a few percent."""
+"""Relative to the largest output. A number loses 2**-11 of itself in f16, and 1/254 of the largest of its channel or
+map in 8 bits; a dozen layers in a row, each with a rounding of weights and of maps, add up to a few percent."""
+
+CANCELLED = 4
+"""How much more CP may lose: its rank-one terms are larger than their sum, and annul each other."""
 
 layers = keras.layers
 
@@ -50,7 +53,7 @@ PLANS: dict[str, dict[str, Configuration]] = {
     "qr": {"hidden": Configuration("qr", (8,)), "pointwise": Configuration("qr", (6,))},
     "tucker": {"first": Configuration("tucker", (2, 7)), "second": Configuration("tucker", (6, 5))},
     "tt": {"second": Configuration("tt", (6, 9, 7))},
-    "cp": {"second": Configuration("cp", (40,)), "first": Configuration("cp", (20,))},
+    "cp": {"second": Configuration("cp", (20,)), "first": Configuration("cp", (9,))},
     "spatial svd": {"second": Configuration("spatial_svd", (11,))},
     "t3f": {
         "hidden": Configuration("t3f", (4,), "6x4:12x18"),
@@ -77,7 +80,7 @@ def test_files_of_every_method_and_precision_give_keras_outputs(name: str, plan:
         one.export(model, path, 4, precision, [samples])
         found = one.load(path, 1).run([x])
         assert found[0].dtype == np.float32
-        assert largest_difference(found, expected) < NEAR[precision] * (2 if plan == "cp" else 1), precision
+        assert largest_difference(found, expected) < NEAR[precision] * (CANCELLED if plan == "cp" else 1), precision
         sizes[precision] = path.stat().st_size
     assert sizes["f32"] > sizes["f16"] > sizes["int8-weights"]
 
@@ -133,7 +136,10 @@ def test_parts_of_integers_have_no_floats_at_their_ends(name: str) -> None:
 def test_ranges_are_those_of_all_samples(name: str, tmp_path: Path) -> None:
     """A single large sample among many small ones, and the first of them at that, is not forgotten."""
     given = keras.Input((4,))
-    model, one = keras.Model(given, layers.Dense(4, kernel_initializer="identity", name="same")(given)), runtimes.get(name)
+    model, one = (
+        keras.Model(given, layers.Dense(4, kernel_initializer="identity", name="same")(given)),
+        runtimes.get(name),
+    )
     samples = np.full((100, 4), 0.01, "float32")
     samples[0] = [-8, 8, 4, -4]
     path = tmp_path / f"net{one.suffix}"
