@@ -26,8 +26,9 @@ from rankline.src.compress.deploy.conversion import input_shapes
 from rankline.src.compress.deploy.deployed import Target
 from rankline.src.compress.deploy.deployed import deploy as run_deploy
 from rankline.src.compress.deploy.formats import runtime_of, target_of
-from rankline.src.compress.deploy.judged import judged_by_model, judged_in
+from rankline.src.compress.deploy.judged import judged_in
 from rankline.src.compress.deploy.measured_file import measure_file
+from rankline.src.compress.deploy.precision import precision_named
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.model.destination import check_folder, check_target
 from rankline.src.compress.runs.changes import with_changes
@@ -36,7 +37,7 @@ from rankline.src.compress.runs.resume import Stopped, stopped
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.patterns import check_patterns
-from rankline.src.compress.training.labelled import labelled_for
+from rankline.src.compress.training.labelled import judged_for, labelled_for
 from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.db.backends.engine import check_database
 from rankline.src.db.database import Database, open_database
@@ -284,12 +285,15 @@ def deploy(
     trained = load_model(model) if isinstance(model, str) else model
     source = model if isinstance(model, str) else None
     input_shapes(trained, batch)
-    judged = None if data is None else judged_by_model(trained, data, source, aim)
-    given, calibration = data if calibrate is None else calibrate, None
-    if given is not None:
-        calibration = calibration_of(trained, given, samples, seed, source, aim if judged is None else AS_COMPILED)
+    labelled = None if data is None else judged_for(trained, data, source, aim)
+    judged = None if labelled is None else judged_in(*labelled)
+    calibration = None
+    if calibrate is not None:
+        calibration = calibration_of(trained, calibrate, samples, seed, source, aim if data is None else AS_COMPILED)
         if judged is None and calibration.data is not None:
             judged = judged_in(calibration.data, calibration.task)
+    elif labelled is not None and precision_named(precision).needs_samples:
+        calibration = calibration_of(trained, labelled[0], samples, seed, source, aim)
     judged = None if judged is None else judged.some(test_samples)
     found = run_deploy(trained, target, calibration, judged, progress)
     if db is not None:

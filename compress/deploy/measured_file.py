@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,7 @@ def measured(
         median_ps=time.median,
         spread=time.spread,
         measured_at=now(),
-        settings=settings,
+        settings=json.loads(json.dumps(settings)),  # as it is read back
         **facts,
     )
 
