@@ -17,8 +17,9 @@ from rankline.src.db.queries.across_methods import best_of_layers, lowest_of, me
 from rankline.src.db.queries.solution import Solution
 from rankline.src.db.queries.solutions import Solutions, StoredSpace
 from rankline.src.db.queries.windows import Bounds
-from rankline.src.db.records import devices, networks, runs
+from rankline.src.db.records import devices, measurements, networks, runs
 from rankline.src.db.records.error_tables import known_errors, known_errors_of_network
+from rankline.src.db.records.measurements import Measurement
 from rankline.src.db.records.networks import LayerRow, NetworkRow, SpaceRow
 from rankline.src.db.records.runs import RunRow, TrialRecord
 from rankline.src.db.schema import layer as layer_table
@@ -276,6 +277,15 @@ class Database:
     def remove_device(self, name: str) -> None:
         """Removes a device and the latencies on it. Raises UserError for an unknown one."""
         devices.remove_device(self.engine, name)
+
+    def measurements(self, digest: str | None = None) -> list[Measurement]:
+        """The measurements of files in the order in which they were made, or those of the file with this SHA-256; none
+        where the database is still to be created."""
+        return [] if self._is_missing else measurements.measurements(self.engine, digest)
+
+    def record_measurement(self, one: Measurement) -> None:
+        """Stores a measurement of a file."""
+        measurements.record_measurement(self.engine, one)
 
     def network_id(self, name: str | None) -> int:
         """The id of a network, or of the only one if no name is given. Raises UserError."""

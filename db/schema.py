@@ -3,6 +3,7 @@
 Columns named after a table hold its id. Sizes, options, settings and a run's process are JSON text.
 ``network.n_layers`` and ``n_links`` count its rows of ``layer`` and ``layer_space``, so that lost ones are noticed.
 ``device.numbers`` is JSON text, ``device.measured`` the same compressed by zlib; times are picoseconds.
+``measurement.digest`` is that of the file, ``measurement.model`` that of the weights of the Keras model it was made of.
 """
 
 from __future__ import annotations
@@ -210,4 +211,26 @@ latency = _table(
     Column("original", _Count),
     *(Column(name, _Count, nullable=False) for name in MONOMIALS),
     rowid=False,
+)
+
+measurement = _table(
+    "measurement",
+    Column("id", Integer, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("digest", Text, nullable=False, index=True),
+    Column("model", Text),
+    Column("runtime", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("precision", Text),
+    *(Column(name, _Count, nullable=False) for name in ("threads", "batch", "bytes", "latency_ps", "median_ps")),
+    Column("spread", _Real, nullable=False),
+    Column("data", Text),
+    Column("samples", _Count),
+    Column("score_name", Text),
+    Column("score", _Real),
+    Column("keras_score", _Real),
+    Column("difference", _Real),
+    Column("measured_at", Text, nullable=False),
+    Column("settings", Text, nullable=False),
 )

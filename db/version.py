@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"

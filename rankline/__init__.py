@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.src.dse.keras_model import own_layers
 
 if TYPE_CHECKING:
-    from rankline.api import allocate, budget, compress, refit, resume
+    from rankline.api import allocate, budget, compress, deploy, measure, refit, resume
     from rankline.src.compress.budget.settings import BudgetSettings
     from rankline.src.compress.data.scaling import Scaling
     from rankline.src.compress.data.sets import Data
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BudgetSettings", "Configuration", "Data", "FineTuning", "FitSettings", "Scaling", "Settings", "UserError",
-    "__version__", "allocate", "budget", "compress", "factorize", "measure_errors", "open", "refit", "resume",
-    "run_sql",
+    "__version__", "allocate", "budget", "compress", "deploy", "factorize", "measure", "measure_errors", "open",
+    "refit", "resume", "run_sql",
 ]  # fmt: skip
 
 _HOMES = {
@@ -45,6 +45,8 @@ _HOMES = {
     "Configuration": ("rankline.src.dse.configuration", "Configuration"),
     "budget": ("rankline.api", "budget"),
     "allocate": ("rankline.api", "allocate"),
+    "deploy": ("rankline.api", "deploy"),
+    "measure": ("rankline.api", "measure"),
     "refit": ("rankline.api", "refit"),
     "BudgetSettings": ("rankline.src.compress.budget.settings", "BudgetSettings"),
     "FitSettings": ("rankline.src.compress.fit.refit", "FitSettings"),

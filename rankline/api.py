@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from rankline.src.compress.data.scaling import Scaling
 from rankline.src.compress.data.sets import Data, Named
 from rankline.src.compress.data.sources import DIGITS, KNOWN, check_data
 from rankline.src.compress.data.takes import saved_takes
+from rankline.src.compress.deploy import runtimes
+from rankline.src.compress.deploy.conversion import input_shapes
+from rankline.src.compress.deploy.deployed import Target
+from rankline.src.compress.deploy.deployed import deploy as run_deploy
+from rankline.src.compress.deploy.formats import runtime_of, target_of
+from rankline.src.compress.deploy.judged import judged_in
+from rankline.src.compress.deploy.measured_file import measure_file
+from rankline.src.compress.deploy.precision import precision_named
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.model.destination import check_folder, check_target
 from rankline.src.compress.runs.changes import with_changes
@@ -28,10 +37,11 @@ from rankline.src.compress.runs.resume import Stopped, stopped
 from rankline.src.compress.runs.settings import Settings
 from rankline.src.compress.runs.watch import Watch
 from rankline.src.compress.search.patterns import check_patterns
-from rankline.src.compress.training.labelled import labelled_for
-from rankline.src.compress.training.settings import Aim
+from rankline.src.compress.training.labelled import judged_for, labelled_for
+from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.db.backends.engine import check_database
 from rankline.src.db.database import Database, open_database
+from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
 from rankline.src.dse.metric import metric
@@ -234,6 +244,99 @@ def refit(
     return calibrated.fit(plan, how.fit, settings or FitSettings(seed=how.seed))
 
 
+def deploy(
+    model: keras.Model | str,
+    path: str | Path,
+    *,
+    to: str | None = None,
+    precision: str = "f32",
+    calibrate: Any = None,
+    data: Any = None,
+    batch: int = 1,
+    threads: int = 1,
+    samples: int = 256,
+    test_samples: int | None = None,
+    seed: int = 0,
+    db: Database | str | None = "rankline.db",
+    progress: Progress = no_progress,
+    **changes: Any,
+) -> Measurement:
+    """Writes a trained model as a file for another runtime, and measures what the file is worth there.
+
+    - ``model``: a Keras model or a MODEL text
+    - ``path``: the .tflite or .onnx file to write
+    - ``to``: the runtime, litert or onnx; by default that of the path's suffix
+    - ``precision``: f32, f16, int8 (which needs samples), int8-dynamic or int8-weights
+    - ``calibrate``: data for the ranges of int8, without labels (an array, or one for each input), or data as
+      ``rankline.compress`` takes it, of whose training part ``samples`` are drawn with ``seed``
+    - ``data``: labelled data, of whose test part the file and the Keras model are scored, on ``test_samples`` at most.
+      Each of ``calibrate`` and ``data`` stands in for the other where that is missing
+    - ``batch``, ``threads``: of the file, and of the calls that are timed
+    - ``db``: where the measurement is recorded, a database, its path or URL; None: nowhere
+    - ``changes``: fields of ``Aim`` (loss, score): what a model that is no classifier is judged by
+
+    Returns the measurement. Raises UserError, and then the file is as it was before.
+    """
+    target = Target(Path(path), runtimes.get(target_of(Path(path), to)), precision, batch, threads)
+    (aim,) = with_changes(changes, Aim())
+    check_target(target.path, target.runtime.suffix)
+    target.runtime.check(precision)
+    _check(model, data if data is not None else calibrate, db, (), (), may_lack_labels=data is None)
+    trained = load_model(model) if isinstance(model, str) else model
+    source = model if isinstance(model, str) else None
+    input_shapes(trained, batch)
+    labelled = None if data is None else judged_for(trained, data, source, aim)
+    judged = None if labelled is None else judged_in(*labelled)
+    calibration = None
+    if calibrate is not None:
+        calibration = calibration_of(trained, calibrate, samples, seed, source, aim if data is None else AS_COMPILED)
+        if judged is None and calibration.data is not None:
+            judged = judged_in(calibration.data, calibration.task)
+    elif labelled is not None and precision_named(precision).needs_samples:
+        calibration = calibration_of(trained, labelled[0], samples, seed, source, aim)
+    judged = None if judged is None else judged.some(test_samples)
+    found = run_deploy(trained, target, calibration, judged, progress)
+    if db is not None:
+        _database(db).record_measurement(found)
+    return found
+
+
+def measure(
+    file: str | Path,
+    data: Any = None,
+    *,
+    threads: int = 1,
+    test_samples: int | None = None,
+    db: Database | str | None = "rankline.db",
+    progress: Progress = no_progress,
+    **changes: Any,
+) -> Measurement:
+    """Measures a file on this machine: its bytes, the time of a call, and its score.
+
+    - ``file``: a .keras, .tflite or .onnx file, whoever made it. One for a batch of any size is run with one sample
+    - ``data``: data as ``rankline.compress`` takes it, of whose test part it is scored, on ``test_samples`` at most;
+      None: it isn't scored
+    - ``threads``: that it computes with
+    - ``db``: where the measurement is recorded, a database, its path or URL; None: nowhere. What it knows of the file's
+      precision and model is told
+    - ``changes``: fields of ``Aim`` (loss, score): what a file is judged by that is no classifier
+
+    Returns the measurement. Raises UserError.
+    """
+    path = Path(file)
+    (aim,) = with_changes(changes, Aim())
+    runtime_of(path)
+    if isinstance(data, str | Named):
+        check_data(_name_of(data))
+    database = None if db is None else _database(db)
+    found = measure_file(path, data, threads, aim, test_samples, progress)
+    if database is not None:
+        for known in database.measurements(found.digest)[-1:]:
+            found = replace(found, precision=found.precision or known.precision, model=found.model or known.model)
+        database.record_measurement(found)
+    return found
+
+
 def _job(
     model: keras.Model | str,
     data: Any,
@@ -256,7 +359,7 @@ def _job(
 def _check(
     model: keras.Model | str,
     data: Any,
-    db: Database | str,
+    db: Database | str | None,
     include: Sequence[str],
     exclude: Sequence[str],
     may_lack_labels: bool = False,

@@ -12,7 +12,7 @@ import keras
 
 from rankline.src.compress.data.arrays import Array, each, joined
 from rankline.src.compress.data.sets import Data
-from rankline.src.compress.data.takes import fits
+from rankline.src.compress.data.takes import Shape, fits
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
 
@@ -61,14 +61,8 @@ def fitting(data: Data, model: keras.Model, classifies: bool = True) -> Data:
 def shaped_for(model: keras.Model, arrays: Sequence[Array], name: str) -> list[Array]:
     """Inputs (n, ...) as a model takes them, with a missing channel axis added. Raises UserError if they don't fit."""
     wanted = [tuple(one.shape[1:]) for one in model.inputs]
-    shaped = [
-        x[..., None] if x.ndim == len(shape) and shape[-1:] == (1,) else x
-        for x, shape in zip(arrays, wanted, strict=False)
-    ]
-    given = [x.shape[1:] for x in shaped]
-    if len(arrays) != len(wanted) or not all(map(fits, given, wanted)):
-        samples, taken = (", ".join(map(str, some)) for some in ([x.shape[1:] for x in arrays], wanted))
-        raise UserError(f"data '{name}' has samples of shape {samples}; model '{model.name}' takes {taken}")
+    found = shaped(arrays, wanted, name, f"model '{model.name}'")
+    given = [x.shape[1:] for x in found]
     if any(None in shape for shape in wanted):
         inputs = ", ".join(f"keras.Input({shape})" for shape in given)
         x = "x" if len(given) == 1 else "*x"
@@ -76,7 +70,20 @@ def shaped_for(model: keras.Model, arrays: Sequence[Array], name: str) -> list[A
             f"model '{model.name}' takes {', '.join(map(str, wanted))}, and costs depend on the sizes; fix them to "
             f"those of the data: {x} = {inputs}, keras.Model(x, model(x))"
         )
-    return shaped
+    return found
+
+
+def shaped(arrays: Sequence[Array], wanted: Sequence[Shape], name: str, taker: str) -> list[Array]:
+    """Inputs (n, ...) with a missing channel axis added. wanted: the shapes of samples that ``taker`` takes. Raises
+    UserError if they don't fit."""
+    found = [
+        x[..., None] if x.ndim == len(shape) and shape[-1:] == (1,) else x
+        for x, shape in zip(arrays, wanted, strict=False)
+    ]
+    if len(arrays) != len(wanted) or not all(map(fits, [x.shape[1:] for x in found], wanted)):
+        samples, taken = (", ".join(map(str, some)) for some in ([x.shape[1:] for x in arrays], wanted))
+        raise UserError(f"data '{name}' has samples of shape {samples}; {taker} takes {taken}")
+    return found
 
 
 def _check_folders(data: Data, classes: int) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.deploy.conversion import input_shapes
+from rankline.src.compress.deploy.precision import F32
 from rankline.src.compress.deploy.runtime import Arrays, Content, Runtime, Session, random_input
 from rankline.src.compress.deploy.timing import machine
 from rankline.src.dse.errors import UserError
@@ -50,13 +51,21 @@ class KerasRuntime(Runtime):
                 "onnx"
             )
 
-    def export(self, model: keras.Model, path: Path, batch: int = 1) -> None:
+    def export(
+        self,
+        model: keras.Model,
+        path: Path,
+        batch: int = 1,
+        precision: str = F32.name,
+        samples: Arrays | None = None,
+    ) -> None:
         raise UserError("Keras runs .keras files as they are; to write another format choose litert or onnx")
 
     def write(self, model: keras.Model, path: Path, batch: int) -> None:
         self.export(model, path, batch)
 
-    def parts(self, models: Sequence[keras.Model], batch: int) -> list[Content]:
+    def parts(self, models: Sequence[keras.Model], batch: int, precision: str = F32.name) -> list[Content]:
+        self.check(precision)
         return [_with_batch(model, batch) for model in models]
 
     def load(self, model: Content, threads: int) -> Session:
@@ -69,13 +78,16 @@ class _KerasSession(Session):
     def __init__(self, model: keras.Model) -> None:
         batch = model.inputs[0].shape[0] or 1
         shapes = input_shapes(model, batch)
+        self.dtypes = [one.dtype for one in model.inputs]
+        self.inputs = dict(zip((one.name for one in model.inputs), shapes, strict=True))
         arrays = [random_input(shape, np.dtype(one.dtype)) for shape, one in zip(shapes, model.inputs, strict=True)]
         self.compiled = _compiled(model)
         given = [keras.ops.convert_to_tensor(one) for one in arrays]
         self.call = lambda: self.compiled(given)
 
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:
-        outputs = self.compiled([keras.ops.convert_to_tensor(one) for one in arrays])
+        given = [keras.ops.convert_to_tensor(one, dtype) for one, dtype in zip(arrays, self.dtypes, strict=True)]
+        outputs = self.compiled(given)
         return [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(outputs)]
 
 

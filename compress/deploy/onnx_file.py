@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 TRANSPOSE = "Transpose"
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 CHANNELS_FIRST = {"Conv", "MaxPool", "AveragePool"}
 """Operations that ONNX has with channels first alone."""
@@ -24,7 +26,8 @@ def foreign_operations(path: Path) -> list[tuple[str, str]]:
 def split(path: Path) -> Iterator[bytes]:
     """A model for each output, in their order, with channels first if it has operations that need them so.
 
-    Transpositions at both ends are left out: within a network, maps stay with channels first from layer to layer.
+    What only turns maps at both ends, or makes integers or floats of them, is left out: within a network, maps stay as
+    they are from layer to layer.
     """
     import onnx
 
@@ -32,19 +35,40 @@ def split(path: Path) -> Iterator[bytes]:
     extractor = onnx.utils.Extractor(model)
     graph = model.graph
     maker = {name: node for node in graph.node for name in node.output}
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers: dict[str, list[Any]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
     given = {one.name for one in graph.input}
     for output in graph.output:
         nodes = _needed(maker, output.name)
         (start,) = {name for node in nodes for name in node.input} & given
-        first = next(node for node in nodes if start in node.input)
         is_first = any(node.op_type in CHANNELS_FIRST for node in nodes)
-        if is_first and first.op_type == TRANSPOSE and readers[start] == 1:
-            start = first.output[0]
-        is_turned = is_first and maker[output.name].op_type == TRANSPOSE
-        end = maker[output.name].input[0] if is_turned else output.name
-        part = extractor.extract_model([start], [end])
+        passed = {QUANTIZE, DEQUANTIZE, *([TRANSPOSE] if is_first else [])}
+        part = extractor.extract_model([_start(start, readers, passed)], [_end(output.name, maker, passed)])
         yield part.SerializeToString()
+
+
+def _start(name: str, readers: dict[str, list[Any]], passed: set[str]) -> str:
+    """The value behind an input from which the maps are as within a network."""
+    found = name
+    while len(readers[name]) == 1 and readers[name][0].op_type in passed:
+        (node,) = readers[name]
+        name = node.output[0]
+        if node.op_type != DEQUANTIZE:
+            found = name
+    return found
+
+
+def _end(name: str, maker: dict[str, Any], passed: set[str]) -> str:
+    """The value before an output up to which the maps are as within a network."""
+    found = name
+    while name in maker and maker[name].op_type in passed:
+        node = maker[name]
+        name = node.input[0]
+        if node.op_type != QUANTIZE:
+            found = name
+    return found
 
 
 def _needed(maker: dict[str, Any], end: str) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankline.src.compress.deploy.batches import in_batches
+from rankline.src.compress.deploy.conversion import failure, input_shapes
+from rankline.src.compress.deploy.precision import F32, Precision, precision_named
 from rankline.src.compress.deploy.timing import machine
+from rankline.src.compress.fit.covariance import check_samples
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.whole_file import whole_file
 
@@ -23,37 +27,51 @@ Content = Any
 
 Arrays = Sequence[NDArray[Any]]
 
+RANDOM_SAMPLES = 8
+"""Batches of random values from which the ranges of parts are taken."""
+
 
 class Session(ABC):
     """A model that is ready to run.
 
     - ``call``: one inference on fixed random inputs; returns when it is done
+    - ``inputs``: their names and shapes, with the batch
     """
 
     call: Callable[[], object]
+    inputs: dict[str, tuple[int, ...]]
 
     @abstractmethod
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:
-        """All outputs, for an array of the model's shape for each input."""
+        """All outputs, for an array of the model's shape for each input; floats also where the file has integers that
+        stand for them."""
 
 
 class Runtime(ABC):
     """What runs models. ``name`` is what users type and a device stores, ``title`` what they read.
 
     - ``packages``: the modules that it needs
+    - ``quantizers``: the modules that other precisions than f32 need beside them
     - ``suffix``: of its files; empty where it has none
     - ``pads``: whether it works in blocks of channels, so that ranks are padded to them when a model is written
+    - ``precisions``: the names of those that it can write
     """
 
     name: str
     title: str
     packages: tuple[str, ...]
+    quantizers: tuple[str, ...] = ()
     suffix: str = ""
     pads: bool = False
+    precisions: tuple[str, ...] = (F32.name,)
 
-    def check(self) -> None:
-        """Raises UserError, with the extra that installs it, where a package is missing."""
-        for package in self.packages:
+    def check(self, precision: str = F32.name) -> None:
+        """Raises UserError for a precision that it can't write, and, with the extra that installs it, where a package
+        is missing."""
+        wanted = precision_named(precision)
+        if wanted.name not in self.precisions:
+            raise UserError(f"{self.title} can't write {wanted.name}; it writes {', '.join(self.precisions)}")
+        for package in (*self.packages, *(() if wanted == F32 else self.quantizers)):
             if find_spec(package) is None:
                 raise UserError(
                     f"{self.title} needs the package '{package}', which is not installed; "
@@ -71,26 +89,48 @@ class Runtime(ABC):
     def check_threads(self, threads: int) -> None:  # noqa: B027
         """Raises UserError where it can't run with this number of threads; most take any."""
 
-    def export(self, model: keras.Model, path: Path, batch: int = 1) -> None:
-        """Writes a model with its weights, for a fixed batch, atomically.
+    def export(
+        self,
+        model: keras.Model,
+        path: Path,
+        batch: int = 1,
+        precision: str = F32.name,
+        samples: Arrays | None = None,
+    ) -> None:
+        """Writes a model with its weights, for a fixed batch, at a precision, atomically.
 
-        Raises UserError where a package is missing, the file can't be written, the inputs have no fixed sizes, and
-        with the operation and its layer where the format has none for it.
+        samples: some hundreds for a precision that needs them, an array (n, ...) for each input. Raises UserError where
+        a package is missing, the file can't be written, the inputs have no fixed sizes, samples are missing or have
+        other shapes, and with the operation and its layer where the format has none for it.
         """
-        self.check()
+        self.check(precision)
+        wanted = precision_named(precision)
         if path.suffix != self.suffix:
             raise UserError(f"a model for {self.title} is written as a {self.suffix} file; got '{path.name}'")
+        if wanted.needs_samples:
+            check_calibration(model, wanted, samples)
         with whole_file(path) as partial:
             self.write(model, partial, batch)
+            if wanted != F32:
+                try:
+                    self.quantize(partial, wanted, in_batches(samples or (), batch))
+                except Exception as error:  # whatever quantizers raise
+                    raise failure(f"{self.title} at precision {precision}", model, error) from error
 
     @abstractmethod
     def write(self, model: keras.Model, path: Path, batch: int) -> None:
-        """Writes a model to a temporary file; called by ``export``."""
+        """Writes a model in single precision to a temporary file; called by ``export``."""
+
+    def quantize(self, path: Path, precision: Precision, batches: Iterable[Arrays]) -> None:
+        """Rewrites a temporary file at another precision; called by ``export``. batches: of samples, if it needs
+        them."""
+        raise NotImplementedError
 
     @abstractmethod
-    def parts(self, models: Sequence[keras.Model], batch: int) -> list[Content]:
+    def parts(self, models: Sequence[keras.Model], batch: int, precision: str = F32.name) -> list[Content]:
         """What ``load`` takes for each of several models with one input and one output, written at once.
 
+        Where their maps are integers, so are the inputs and outputs: within a network they are not turned into floats.
         The layers' names must differ between all models. Raises UserError as ``export`` does.
         """
 
@@ -107,3 +147,22 @@ def random_input(shape: Sequence[int], dtype: Any, seed: int = 0) -> NDArray[Any
     if not np.issubdtype(dtype, np.floating):
         return np.zeros(shape, dtype)
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def check_calibration(model: keras.Model, precision: Precision, samples: Arrays | None) -> None:
+    """Raises UserError where there are no samples for a precision that needs them, or they don't fit the model."""
+    if not samples or not len(samples[0]):
+        raise UserError(
+            f"precision {precision.name} takes the ranges of maps from samples; give some hundreds of the model's "
+            "inputs to calibrate on (--calibrate DATA), without labels"
+        )
+    check_samples(model, samples)
+
+
+def random_samples(models: Sequence[keras.Model], batch: int) -> list[NDArray[Any]]:
+    """Random values for the inputs of several models, some batches of each."""
+    found = []
+    for number, one in enumerate(models):
+        (shape,) = input_shapes(one, RANDOM_SAMPLES * batch)
+        found.append(random_input(shape, one.inputs[0].dtype, seed=number))
+    return found

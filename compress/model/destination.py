@@ -10,10 +10,10 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.whole_file import check_file
 
 
-def check_target(path: Path) -> None:
+def check_target(path: Path, suffix: str = ".keras") -> None:
     """Raises UserError where a model cannot be written to ``path``: before hours of training, not after."""
-    if path.suffix != ".keras":
-        raise UserError(f"a model is written as a .keras file; got '{path.name}'")
+    if path.suffix != suffix:
+        raise UserError(f"a model is written as a {suffix} file; got '{path.name}'")
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):

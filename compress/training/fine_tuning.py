@@ -129,7 +129,7 @@ def evaluate(
         measured = task.scored.metric.made()
         one_hot = outputs.shape[-1] > 1 and task.scored.metric.takes_one_hot
         measured.update_state(np.eye(outputs.shape[-1])[labels] if one_hot else labels, outputs)
-        own = _value_of(measured)
+        own = value_of(measured)
     return Score(float((predicted == labels).mean()), float(keras.ops.convert_to_numpy(loss)), _finite(own, model))
 
 
@@ -153,13 +153,13 @@ def _evaluated(
         if metric is not None:
             kept.append((targets[0], outputs[0]))
     loss = total / count if task.losses else None
-    value = loss if scored is None else _value_of(scored)
+    value = loss if scored is None else value_of(scored)
     if metric is not None:
         value = float(metric(*(np.concatenate(some) for some in zip(*kept, strict=True))))
     return Score(None, loss, _finite(value, model))
 
 
-def _value_of(metric: Any) -> float:
+def value_of(metric: Any) -> float:
     """The value of a metric; the mean of its values where it has one for each class."""
     return float(np.mean(keras.ops.convert_to_numpy(metric.result())))
 

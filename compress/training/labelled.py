@@ -29,6 +29,14 @@ def labelled_for(
 
     Raises UserError for data that lacks labels or doesn't fit, and where no loss is known.
     """
+    data, task = judged_for(model, given, source, aim)
+    if not task.can_train:
+        raise UserError("a score is given but no loss to train with; give --loss, such as --loss mean_squared_error")
+    return data, task
+
+
+def judged_for(model: keras.Model, given: Any, source: str | None = None, aim: Aim = AS_COMPILED) -> tuple[Data, Task]:
+    """The same for a model that is only judged, so that no loss need be known."""
     if isinstance(given, Data):
         task = task_of(model, each(given.y_train), source, aim, given.name)
         data = fitting(given, model, task.classifies)
@@ -36,8 +44,6 @@ def labelled_for(
     else:
         named, held = opened(given, model)
         data, task = with_task(model, held, named, source, aim)
-    if not task.can_train:
-        raise UserError("a score is given but no loss to train with; give --loss, such as --loss mean_squared_error")
     return data, task
 
 

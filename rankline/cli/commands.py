@@ -14,11 +14,13 @@ from rankline.cli import (
     budget,
     compress,
     demo,
+    deploy,
     device,
     explore,
     factorize,
     latency,
     maintain,
+    measure,
     measuring,
     query,
     report,
@@ -54,6 +56,8 @@ app.command("compress")(compress.compress)
 app.command("budget")(budget.budget)
 app.command("factorize")(factorize.factorize)
 app.command("latency")(latency.latency)
+app.command("deploy")(deploy.deploy)
+app.command("measure")(measure.measure)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("study")(study.study)

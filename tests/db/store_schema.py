@@ -5,12 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 
 from rankline.src.db.database import open_database
+from rankline.src.db.records.measurements import Measurement
 from rankline.src.db.records.runs import SUCCESS, LayerRecord, TrialRecord, finish_run, record_trial, start_run
 from rankline.src.db.version import SCHEMA_VERSION
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.layer import conv, dense
 from tests.helpers.devices import made_up_device
+
+MEASURED = Measurement(
+    file="small.tflite",
+    digest="0" * 64,
+    bytes=1000,
+    runtime="litert",
+    version="2.3.0",
+    machine="a processor of 2 cores",
+    threads=1,
+    batch=1,
+    latency_ps=2_000_000,
+    median_ps=2_500_000,
+    spread=0.01,
+    measured_at="2026-11-28T12:00:00+00:00",
+    precision="int8",
+    model="1" * 64,
+    data="digits",
+    samples=360,
+    score_name="accuracy",
+    score=0.98,
+    keras_score=0.99,
+    difference=0.02,
+    settings={"calibration": "digits"},
+)
 
 
 def store() -> Path:
@@ -26,6 +51,7 @@ def store() -> Path:
     record_trial(database.engine, run, TrialRecord(1, "chosen", 0.9, 0.3, Cost(300, 900, 10_000), 1.5, layers))
     finish_run(database.engine, run, SUCCESS, 0.9, 0.3, 0.95)
     database.save_device(made_up_device())
+    database.record_measurement(MEASURED)
     with database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()

@@ -89,7 +89,7 @@ DAMAGES = {
     "UPDATE space SET n_total = n_total + 1 WHERE id = 3": "has n_total",
     "DELETE FROM space WHERE id = 3": "belongs to a row of space that is not there",
     "DELETE FROM run": "a row of trial belongs to a row of run that is not there",
-    "DELETE FROM layer_space; DELETE FROM space": "a row of line belongs to a row of space",
+    "DELETE FROM layer_space; DELETE FROM space": "belongs to a row of space that is not there",
     "DELETE FROM trial": "a row of trial_layer belongs to a row of trial",
     "UPDATE line SET id = id + 200 * 16777216 WHERE space = 2": "a line's id is not among those of its space",
     "DELETE FROM rank WHERE r = 2": "numbers are missing in the table rank",

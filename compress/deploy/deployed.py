@@ -1,0 +1,128 @@
+"""A Keras model written for a runtime, and what became of it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from rankline.src.compress.data.arrays import Array, joined
+from rankline.src.compress.data.calibration import Calibration
+from rankline.src.compress.deploy.batches import in_batches
+from rankline.src.compress.deploy.conversion import input_shapes
+from rankline.src.compress.deploy.digests import weights_digest
+from rankline.src.compress.deploy.judged import Judged
+from rankline.src.compress.deploy.measure import check_counts
+from rankline.src.compress.deploy.measured_file import batch_of, measured
+from rankline.src.compress.deploy.precision import F32, precision_named
+from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, check_calibration, random_input
+from rankline.src.compress.model.files import outputs_of
+from rankline.src.compress.training.fine_tuning import evaluate
+from rankline.src.db.records.measurements import Measurement
+from rankline.src.dse.errors import UserError
+from rankline.src.dse.progress import Progress, no_progress
+from rankline.src.dse.whole_file import whole_file
+
+COMPARED = 32
+"""Samples on which the file's outputs are compared with the Keras model's."""
+
+MOST_APART = 4
+"""How many times larger the values of the data to score on may be than those of the calibration data, or smaller."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to write: ``path``, for which runtime, at which precision, for how many samples in a call; threads: in which
+    it is measured."""
+
+    path: Path
+    runtime: Runtime
+    precision: str = F32.name
+    batch: int = 1
+    threads: int = 1
+
+
+def deploy(
+    model: keras.Model,
+    target: Target,
+    calibration: Calibration | None = None,
+    judged: Judged | None = None,
+    progress: Progress = no_progress,
+) -> Measurement:
+    """Writes a model for a runtime, then loads and measures what was written.
+
+    - ``calibration``: samples for a precision that needs them
+    - ``judged``: what to score the file and the Keras model on; None: nothing
+
+    The file is there when all of it went well. Raises UserError as ``Runtime.export`` does, and for calibration data of
+    another range than the data to score on.
+    """
+    runtime, precision = target.runtime, precision_named(target.precision)
+    runtime.check(precision.name)
+    check_counts(target.threads, target.batch)
+    input_shapes(model, target.batch)
+    samples = calibration.samples if calibration else None
+    if precision.needs_samples:
+        check_calibration(model, precision, samples)
+        _check_ranges(samples or (), judged)
+    with whole_file(target.path) as partial:
+        progress(f"converting for {runtime.title}", 0, 0)
+        runtime.export(model, partial, target.batch, precision.name, samples)
+        session = runtime.load(partial, target.threads)
+        facts: dict[str, Any] = {
+            "precision": precision.name,
+            "model": weights_digest(model),
+            "difference": difference(model, session, _compared(model, samples, judged)),
+            "settings": _settings(calibration if precision.needs_samples else None),
+        }
+        if judged is not None:
+            facts["keras_score"] = _keras_score(model, judged)
+        return measured(partial, target.path.name, runtime, session, target.threads, judged, facts, progress)
+
+
+def difference(model: keras.Model, session: Session, samples: Arrays) -> float:
+    """The largest difference of a file's outputs from the Keras model's, as a fraction of the range of these: of all
+    outputs that there are."""
+    count = len(samples[0])
+    batches = [session.run(one) for one in in_batches(samples, batch_of(session))]
+    found = [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]
+    apart = []
+    for one, other in zip(found, outputs_of(model, samples), strict=True):
+        span = float(np.ptp(other)) or float(np.abs(other).max()) or 1.0
+        apart.append(float(np.abs(one - other).max()) / span)
+    return max(apart)
+
+
+def _compared(model: keras.Model, samples: Arrays | None, judged: Judged | None) -> list[Array]:
+    """Real inputs where there are any."""
+    given = judged.x if judged is not None else samples
+    if given:
+        return [np.asarray(one[:COMPARED], wanted.dtype) for one, wanted in zip(given, model.inputs, strict=True)]
+    shapes = input_shapes(model, COMPARED)
+    return [random_input(shape, one.dtype) for shape, one in zip(shapes, model.inputs, strict=True)]
+
+
+def _keras_score(model: keras.Model, judged: Judged) -> float | None:
+    found = evaluate(model, joined(judged.x), joined(list(judged.y)), task=judged.task)
+    return found.accuracy if judged.task.measure.is_accuracy else found.metric
+
+
+def _check_ranges(samples: Arrays, judged: Judged | None) -> None:
+    """Raises UserError for calibration samples that are scaled otherwise than those to score on."""
+    for one, other in zip(samples, judged.x if judged else (), strict=False):
+        here, there = (float(np.abs(some).max()) for some in (one, other))
+        if not here * MOST_APART >= there >= here / MOST_APART:
+            low, high, least, most = one.min(), one.max(), other.min(), other.max()
+            raise UserError(
+                f"the calibration data ranges from {low:.4g} to {high:.4g}, the data to score on from {least:.4g} to "
+                f"{most:.4g}; scale both as the model takes them (--rescale, --mean, --std)"
+            )
+
+
+def _settings(calibration: Calibration | None) -> dict[str, Any]:
+    if calibration is None:
+        return {}
+    return {"calibration": {"data": calibration.name, "samples": len(calibration.samples[0])}}
