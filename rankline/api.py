@@ -28,7 +28,6 @@ from rankline.src.compress.deploy.deployed import deploy as run_deploy
 from rankline.src.compress.deploy.formats import runtime_of, target_of
 from rankline.src.compress.deploy.judged import judged_in
 from rankline.src.compress.deploy.measured_file import measure_file
-from rankline.src.compress.deploy.precision import precision_named
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.model.destination import check_folder, check_target
 from rankline.src.compress.runs.changes import with_changes
@@ -46,6 +45,7 @@ from rankline.src.dse.devices.device import Device
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
 from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
+from rankline.src.dse.precision import precision_named
 from rankline.src.dse.progress import Progress, no_progress
 
 KEEP = "keep_"

@@ -23,6 +23,7 @@ from rankline.src.dse.devices.device import Device, device_from, measured_from
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.json_file import parsed, read_bytes
 from rankline.src.dse.plan import configuration_entry
+from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.whole_file import make_folder, whole_file, write_text
 
@@ -39,6 +40,7 @@ def write_bundle(
     quick: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
+    precision: str = F32.name,
 ) -> dict[str, Any]:
     """Writes a bundle into a folder, which is made if missing; returns its manifest.
 
@@ -48,13 +50,13 @@ def write_bundle(
         raise UserError(f"a bundle is for {RUNTIME}; got '{runtime}'; measure it where it runs: rankline device add")
     check_counts(threads, batch)
     one = runtimes.get(runtime)
-    one.check()
+    one.check(precision)
     make_folder(folder)
     all_chains = chains(QUICK if quick else FULL, one.pads, seed)
-    contents, left_out = converted(one, all_chains, batch, progress)
+    contents, left_out = converted(one, all_chains, batch, progress, precision)
     kept = [(chain, content) for chain, content in zip(all_chains, contents, strict=True) if content is not None]
     entries = [_entry(chain) for chain, _ in kept]
-    settings = {"threads": threads, "batch": batch}
+    settings = {"threads": threads, "batch": batch, "precision": precision}
     manifest = {
         "format": FORMAT,
         "digest": _digest({**settings, "chains": entries}, [content for _, content in kept]),
@@ -95,7 +97,10 @@ def device_of_result(name: str, bundle: Path, result: Path | None = None) -> Dev
             if time is not None  # the runner says which operations its runtime couldn't run
         ]
         facts = {key: found[key] for key in ("version", "machine", "measured_at")}
-        made = device_from_times(name, runtimes.get(RUNTIME), manifest["threads"], manifest["batch"], measured, facts)
+        precision = manifest.get("precision", F32.name)  # older bundles don't say
+        made = device_from_times(
+            name, runtimes.get(RUNTIME), manifest["threads"], manifest["batch"], measured, facts, precision=precision
+        )
         return device_from(made.as_dict())  # which checks the facts
     except UserError as error:
         raise UserError(f"{path}: {error}; run {RUNNER} again") from error

@@ -11,6 +11,7 @@ from rankline.src.compress.deploy.chains import Chain
 from rankline.src.compress.deploy.runtime import Runtime
 from rankline.src.compress.deploy.timing import timed
 from rankline.src.dse.layer import conv, dense
+from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 
 MIB = 2**20
@@ -32,14 +33,18 @@ HEAVY = (
 
 
 def cold_weights(
-    runtime: Runtime, threads: int = 1, batch: int = 1, progress: Progress = no_progress
+    runtime: Runtime,
+    threads: int = 1,
+    batch: int = 1,
+    progress: Progress = no_progress,
+    precision: str = F32.name,
 ) -> tuple[tuple[int, float], ...]:
     """Pairs of bytes and picoseconds for ``LatencyModel.cold``: how much longer each weight takes where so many bytes
     of something else were read since it was last used; the median of several layers, never falling.
 
     Raises UserError as ``Runtime.export`` does.
     """
-    contents = runtime.parts([chain_model(chain, batch) for chain in HEAVY], batch)
+    contents = runtime.parts([chain_model(chain, batch) for chain in HEAVY], batch, precision)
     calls = {chain: runtime.load(content, threads).call for chain, content in zip(HEAVY, contents, strict=True)}
     near = timed(calls, SECONDS)
     found, most = [(0, 0.0)], 0.0

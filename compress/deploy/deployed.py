@@ -17,12 +17,12 @@ from rankline.src.compress.deploy.digests import weights_digest
 from rankline.src.compress.deploy.judged import Judged
 from rankline.src.compress.deploy.measure import check_counts
 from rankline.src.compress.deploy.measured_file import batch_of, measured
-from rankline.src.compress.deploy.precision import F32, precision_named
 from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, check_calibration, random_input
 from rankline.src.compress.model.files import outputs_of
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import F32, precision_named
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.whole_file import whole_file
 

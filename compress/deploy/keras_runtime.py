@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.deploy.conversion import input_shapes
-from rankline.src.compress.deploy.precision import F32
 from rankline.src.compress.deploy.runtime import Arrays, Content, Runtime, Session, random_input
 from rankline.src.compress.deploy.timing import machine
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.precision import F32
 
 
 class KerasRuntime(Runtime):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.version import installed_version
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def check_machine(device: Device) -> None:
 
 def latencies(models: Mapping[str, keras.Model], device: Device, progress: Progress = no_progress) -> dict[str, Timing]:
     """The times of a call of each model on a device of this machine, as ``call_times`` takes them."""
-    return call_times(models, _runtime(device), device.threads, device.batch, progress)
+    return call_times(models, _runtime(device), device.threads, device.batch, progress, device.precision)
 
 
 def call_times(
@@ -54,12 +55,14 @@ def call_times(
     threads: int = 1,
     batch: int = 1,
     progress: Progress = no_progress,
+    precision: str = F32.name,
 ) -> dict[str, Timing]:
     """The times of a call of each model by a runtime on this machine, taken in turn.
 
     Raises UserError where the runtime is missing, can't convert a model (with the operation and its layer), or can't
     run it.
     """
+    from rankline.src.compress.deploy.runtime import random_samples
     from rankline.src.compress.deploy.timing import timed
 
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +72,7 @@ def call_times(
             loaded: Any = model
             if runtime.suffix:
                 loaded = Path(folder) / f"{number}{runtime.suffix}"
-                runtime.export(model, loaded, batch)
+                runtime.export(model, loaded, batch, precision, random_samples([model], batch))
             calls[name] = runtime.load(loaded, threads).call
         return timed(calls, SECONDS, progress)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rankline.src.compress.data.arrays import Array
 from rankline.src.compress.deploy.conversion import quiet
-from rankline.src.compress.deploy.precision import F16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, Precision
+from rankline.src.dse.precision import F16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, Precision
 
 ANY = ".*", "*"
 """The pattern of names and the kind of operation of a recipe that is for all."""

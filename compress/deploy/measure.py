@@ -15,6 +15,7 @@ from rankline.src.compress.deploy.timing import timed, typical_spread
 from rankline.src.dse.devices.device import Device, Measured
 from rankline.src.dse.devices.fitting import fitted
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import F32, precision_named
 from rankline.src.dse.progress import Progress, no_progress
 
 TOGETHER = 40
@@ -25,8 +26,6 @@ SECONDS, QUICK_SECONDS = 30.0, 12.0
 
 LARGEST_SPREAD = 0.08
 """A machine on which the minima of both halves are farther apart is too busy to be measured."""
-
-PRECISION = "float32"
 
 
 @dataclass(frozen=True)
@@ -48,21 +47,22 @@ def add_device(
     force: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
+    precision: str = F32.name,
 ) -> tuple[Device, Measurements]:
     """A device measured here and now: the runtime on this machine.
 
     Raises UserError where the runtime is missing or can't run so, and, without ``force``, on a machine that is too
     busy for times that mean something.
     """
-    found = measure_operations(runtime, threads, batch, quick, seed, progress)
+    found = measure_operations(runtime, threads, batch, quick, seed, progress, precision)
     if found.spread > LARGEST_SPREAD and not force:
         raise UserError(
             f"this machine is too busy: the same operations differ by {found.spread:.0%} between the two halves of the "
             "measurement; end other work and run it again, or take them as they are with --force"
         )
-    cold = cold_weights(runtime, threads, batch, progress)
+    cold = cold_weights(runtime, threads, batch, progress, precision)
     facts = {"version": runtime.version(), "machine": runtime.machine(), "measured_at": now()}
-    return device_from_times(name, runtime, threads, batch, found.measured, facts, cold), found
+    return device_from_times(name, runtime, threads, batch, found.measured, facts, cold, precision), found
 
 
 def measure_operations(
@@ -72,13 +72,14 @@ def measure_operations(
     quick: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
+    precision: str = F32.name,
 ) -> Measurements:
     """The times of chains of all kinds, in picoseconds for a call with the batch. Raises UserError as ``export``."""
     check_counts(threads, batch)
-    runtime.check()
+    runtime.check(precision)
     runtime.check_threads(threads)
     all_chains = chains(QUICK if quick else FULL, runtime.pads, seed)
-    contents, left_out = converted(runtime, all_chains, batch, progress)
+    contents, left_out = converted(runtime, all_chains, batch, progress, precision)
     refused = dict.fromkeys(left_out)
     calls: dict[Chain | Stack, Callable[[], object]] = {}
     for chain, content in zip(all_chains, contents, strict=True):
@@ -88,7 +89,7 @@ def measure_operations(
         except UserError:  # it can write the chain, but not run it
             refused[chain.form] = None
     if runtime.pads:
-        calls.update(_stacks(runtime, threads, batch))
+        calls.update(_stacks(runtime, threads, batch, precision))
     times = timed(calls, QUICK_SECONDS if quick else SECONDS, progress)
     at_ends = cost_at_ends({one: times[one].minimum for one in STACKS}) if runtime.pads else 0.0
     measured = tuple(
@@ -98,7 +99,11 @@ def measure_operations(
 
 
 def converted(
-    runtime: Runtime, all_chains: Sequence[Chain], batch: int, progress: Progress = no_progress
+    runtime: Runtime,
+    all_chains: Sequence[Chain],
+    batch: int,
+    progress: Progress = no_progress,
+    precision: str = F32.name,
 ) -> tuple[list[Content | None], tuple[str, ...]]:
     """What the runtime loads for each chain, or None, and the forms that it can't convert.
 
@@ -108,7 +113,7 @@ def converted(
     left_out: dict[str, UserError] = {}
     for group in _groups(all_chains):
         progress("chains converted", len(found), len(all_chains))
-        found += _converted(runtime, group, batch, left_out)
+        found += _converted(runtime, group, batch, left_out, precision)
     progress("chains converted", len(found), len(all_chains))
     if not any(map(_is_there, found)):
         raise next(iter(left_out.values()))
@@ -123,6 +128,7 @@ def device_from_times(
     measured: Sequence[Measured],
     facts: dict[str, str],
     cold: tuple[tuple[int, float], ...] = (),
+    precision: str = F32.name,
 ) -> Device:
     """A device with numbers fitted to measurements. facts: ``version``, ``machine`` and ``measured_at``; cold: see
     ``cold.cold_weights``."""
@@ -132,8 +138,8 @@ def device_from_times(
         runtime=runtime.name,
         threads=threads,
         batch=batch,
-        precision=PRECISION,
-        model=replace(model, cold=cold),
+        precision=precision,
+        model=replace(model, cold=cold, bytes_per_weight=precision_named(precision).bytes_per_weight),
         fit=fit,
         measured=tuple(measured),
         **facts,
@@ -158,30 +164,32 @@ def _groups(all_chains: Sequence[Chain]) -> Iterator[list[Chain]]:
 
 
 def _converted(
-    runtime: Runtime, group: Sequence[Chain], batch: int, left_out: dict[str, UserError]
+    runtime: Runtime, group: Sequence[Chain], batch: int, left_out: dict[str, UserError], precision: str
 ) -> list[Content | None]:
     """The group converted at once; if that fails, form by form, without those that fail."""
     wanted = [chain for chain in group if chain.form not in left_out]
     if not wanted:
         return [None] * len(group)
     try:
-        parts = iter(runtime.parts([chain_model(chain, batch) for chain in wanted], batch))
+        parts = iter(runtime.parts([chain_model(chain, batch) for chain in wanted], batch, precision))
     except UserError as error:
         forms = dict.fromkeys(chain.form for chain in wanted)
         if len(forms) == 1:
             left_out[wanted[0].form] = error
             return [None] * len(group)
         by_form = {
-            form: iter(_converted(runtime, [chain for chain in wanted if chain.form == form], batch, left_out))
+            form: iter(
+                _converted(runtime, [chain for chain in wanted if chain.form == form], batch, left_out, precision)
+            )
             for form in forms
         }
         return [None if chain.form not in by_form else next(by_form[chain.form]) for chain in group]
     return [None if chain.form in left_out else next(parts) for chain in group]
 
 
-def _stacks(runtime: Runtime, threads: int, batch: int) -> dict[Chain | Stack, Callable[[], object]]:
+def _stacks(runtime: Runtime, threads: int, batch: int, precision: str) -> dict[Chain | Stack, Callable[[], object]]:
     """The calls of the stacks that the cost at a chain's ends is measured on."""
-    parts = runtime.parts([stack_model(one, batch) for one in STACKS], batch)
+    parts = runtime.parts([stack_model(one, batch) for one in STACKS], batch, precision)
     return {one: runtime.load(part, threads).call for one, part in zip(STACKS, parts, strict=True)}
 
 

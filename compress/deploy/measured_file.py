@@ -15,7 +15,6 @@ from rankline.src.compress.deploy.formats import runtime_of
 from rankline.src.compress.deploy.judged import Judged, judged_by_file, judged_by_model
 from rankline.src.compress.deploy.latency import SECONDS
 from rankline.src.compress.deploy.measure import check_counts, now
-from rankline.src.compress.deploy.precision import F32
 from rankline.src.compress.deploy.runtime import Runtime, Session
 from rankline.src.compress.deploy.timing import timed
 from rankline.src.compress.training.judging import Pair, score_of
@@ -23,6 +22,7 @@ from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from rankline.src.compress.deploy import conversion
 from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.chains import TILE
-from rankline.src.compress.deploy.precision import F32, PRECISIONS, Precision, precision_named
 from rankline.src.compress.deploy.runtime import Arrays, Content, Runtime, Session, random_input, random_samples
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import F32, PRECISIONS, Precision, precision_named
 
 if TYPE_CHECKING:
     import keras

@@ -16,7 +16,7 @@ import numpy as np
 from rankline.src.compress.data.arrays import Array
 from rankline.src.compress.deploy.conversion import quiet
 from rankline.src.compress.deploy.kept_weights import keep_as_halves, keep_as_integers
-from rankline.src.compress.deploy.precision import F16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, Precision
+from rankline.src.dse.precision import F16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, Precision
 
 Batches = Iterable[Sequence[Array]]
 

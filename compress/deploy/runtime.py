@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.conversion import failure, input_shapes
-from rankline.src.compress.deploy.precision import F32, Precision, precision_named
 from rankline.src.compress.deploy.timing import machine
 from rankline.src.compress.fit.covariance import check_samples
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import F32, Precision, precision_named
 from rankline.src.dse.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -161,8 +161,9 @@ def check_calibration(model: keras.Model, precision: Precision, samples: Arrays 
 
 def random_samples(models: Sequence[keras.Model], batch: int) -> list[NDArray[Any]]:
     """Random values for the inputs of several models, some batches of each."""
-    found = []
-    for number, one in enumerate(models):
-        (shape,) = input_shapes(one, RANDOM_SAMPLES * batch)
-        found.append(random_input(shape, one.inputs[0].dtype, seed=number))
-    return found
+    shapes = [
+        (shape, put.dtype)
+        for one in models
+        for shape, put in zip(input_shapes(one, RANDOM_SAMPLES * batch), one.inputs, strict=True)
+    ]
+    return [random_input(shape, dtype, seed=number) for number, (shape, dtype) in enumerate(shapes)]

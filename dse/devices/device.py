@@ -19,11 +19,15 @@ from rankline.src.dse.errors import UserError, short
 from rankline.src.dse.json_file import parsed, read_bytes
 from rankline.src.dse.layer import MOST, MOST_CHARACTERS, Layer, layer_from
 from rankline.src.dse.plan import configuration_entry, configuration_from
+from rankline.src.dse.precision import F32, precision_named
 from rankline.src.dse.symbols import layer_shape
 from rankline.src.dse.whole_file import write_text
 
 FORMAT = 1
 """Of the JSON file; another one is refused."""
+
+FORMERLY = {"float32": F32.name}
+"""Names of precisions in older files."""
 
 LONGEST = 10**15
 """The most picoseconds of a measurement or a number: a quarter of an hour."""
@@ -151,6 +155,8 @@ def device_from(entry: Any) -> Device:
         raise UserError(f'expected an object with "format": {FORMAT}; got {short(entry)}')
     texts: dict[str, Any] = {name: _checked(name, _of(entry, name, str)) for name in TEXTS}
     _check_date(texts["measured_at"])
+    texts["precision"] = FORMERLY.get(texts["precision"], texts["precision"])
+    precision = precision_named(texts["precision"])
     counts: dict[str, Any] = {name: _whole(entry, name, 1) for name in COUNTS}
     numbers, fit, measured = (
         _of(entry, name, kind) for name, kind in (("numbers", dict), ("fit", dict), ("measured", list))
@@ -165,6 +171,7 @@ def device_from(entry: Any) -> Device:
             for kind in numbers
         ),
         cold=_cold(_of(entry, "cold", list)),
+        bytes_per_weight=precision.bytes_per_weight,
     )
     device = Device(
         **texts,

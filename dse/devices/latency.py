@@ -24,9 +24,6 @@ TERMS = ("each", "mac", "input", "output", "weight")
 ALIGNED = 4
 """Runtimes that pad have slower kernels for numbers of channels that aren't multiples of it (ONNX Runtime's MLAS)."""
 
-BYTES = 4
-"""Of a weight: devices are measured in 32 bits."""
-
 TILED = 8
 """Bit j of a monomial's mask stands for rank j, bit TILED + j for its number of tiles."""
 
@@ -86,6 +83,7 @@ class LatencyModel:
     - ``pads``: whether input channels are too, because ranks are padded with zeros when a model is exported
     - ``call``: picoseconds of a call, whatever it runs
     - ``numbers``: picoseconds in the order of TERMS, by kind of operation (see ``kind_of``)
+    - ``bytes_per_weight``: in the runtime's file
     - ``cold``: what each weight takes more, in picoseconds, where so many bytes of others are read between two uses of
         it: pairs of both, the bytes rising; operations that run alone find their weights in the cache
     """
@@ -96,6 +94,7 @@ class LatencyModel:
     call: int
     numbers: tuple[tuple[str, tuple[float, ...]], ...]
     cold: tuple[tuple[int, float], ...] = ()
+    bytes_per_weight: int = 4
 
     def cold_rate(self, params: int) -> float:
         """What each weight of a network of ``params`` weights takes more than in an operation that runs alone,
@@ -103,7 +102,7 @@ class LatencyModel:
         if not self.cold:
             return 0.0
         sizes, rates = zip(*self.cold, strict=True)
-        return float(np.interp(BYTES * params, sizes, rates))
+        return float(np.interp(self.bytes_per_weight * params, sizes, rates))
 
     def beside(self, params: int) -> int:
         """What all ``params`` weights of a network take more together, in picoseconds."""

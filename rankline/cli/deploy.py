@@ -79,11 +79,11 @@ def deploy(
     from rankline.src.compress.data.sources import check_data
     from rankline.src.compress.data.takes import saved_takes
     from rankline.src.compress.deploy.formats import SUFFIXES, target_of
-    from rankline.src.compress.deploy.precision import precision_named
     from rankline.src.compress.model.destination import check_target
     from rankline.src.db.backends.engine import check_database
     from rankline.src.dse.errors import UserError
     from rankline.src.dse.keras_model.source import check_model
+    from rankline.src.dse.precision import precision_named
 
     scaling = scaling_of(rescale, mean, std)
     wanted = precision_named(precision)

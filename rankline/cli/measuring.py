@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads that the runtime computes with.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Samples in a call.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="What the models are written in: f32, f16, int8, int8-dynamic or int8-weights.")
+]
 QuickOption = Annotated[bool, typer.Option("--quick", help="Fewer operations: quicker, and less exact.")]
 
 
@@ -26,6 +29,7 @@ def add(
     runtime: Annotated[str, typer.Option(help="What runs the models: litert, onnx or keras.")] = "litert",
     threads: ThreadsOption = 1,
     batch: BatchOption = 1,
+    precision: PrecisionOption = "f32",
     quick: QuickOption = False,
     force: Annotated[bool, typer.Option("--force", help="Also on a machine that is busy with other work.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="In the place of a device of that name.")] = False,
@@ -49,7 +53,7 @@ def add(
     from rankline.src.compress.deploy.measure import add_device
 
     with bar("operations") as progress:
-        device, found = add_device(name, runtimes.get(runtime), threads, batch, quick, force, seed, progress)
+        device, found = add_device(name, runtimes.get(runtime), threads, batch, quick, force, seed, progress, precision)
     database.save_device(device, replace=replace)
     seconds = perf_counter() - began
     if as_json:
@@ -62,6 +66,7 @@ def bundle(
     folder: Annotated[Path, typer.Argument(help="The folder to write.", metavar="DIR")],
     threads: ThreadsOption = 1,
     batch: BatchOption = 1,
+    precision: PrecisionOption = "f32",
     quick: QuickOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -75,7 +80,9 @@ def bundle(
     from rankline.src.compress.deploy.bundle import MANIFEST, RESULT, RUNNER, write_bundle
 
     with bar("operations") as progress:
-        manifest = write_bundle(folder, threads=threads, batch=batch, quick=quick, seed=seed, progress=progress)
+        manifest = write_bundle(
+            folder, threads=threads, batch=batch, quick=quick, seed=seed, progress=progress, precision=precision
+        )
     if as_json:
         write_json({key: value for key, value in manifest.items() if key != "chains"} | {"folder": str(folder)})
         return

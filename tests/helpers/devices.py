@@ -51,7 +51,7 @@ def made_up_device(name: str = "laptop", tile: int = 4, pads: bool = False, leav
         version="2.3.0",
         threads=1,
         batch=1,
-        precision="float32",
+        precision="f32",
         machine="a processor of 2 cores",
         measured_at="2026-11-28T09:00:00+00:00",
         model=model,

@@ -16,10 +16,10 @@ import pytest
 import rankline
 from rankline.src.compress.data.sets import load
 from rankline.src.compress.deploy import runtime as runtime_file
-from rankline.src.compress.deploy.precision import PRECISIONS
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import PRECISIONS
 from tests.helpers.digits_net import digits_net, trained_on
 from tests.rankline.conftest import Run
 
@@ -209,7 +209,7 @@ def test_mistakes_are_answered_in_one_line_and_leave_nothing(
 
 def test_a_runtime_that_is_not_installed_is_told_with_its_extra(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_file, "find_spec", lambda name: None)
-    for given in (("deploy", "net.keras", "--out", "small.onnx"), INT8 + ("--calibrate", "digits")):
+    for given in (("deploy", "net.keras", "--out", "small.onnx"), (*INT8, "--calibrate", "digits")):
         code, out, err = tiny(*given)
         assert (code, out) == (2, "")
         assert "is not installed; run: pip install 'rankline[deploy]'" in err

@@ -66,8 +66,8 @@ def test_the_list_has_how_each_runs_and_predicts(stored: Database, run: Run) -> 
         "name", "runtime", "version", "precision", "threads", "batch", "half within", "90 % within", "machine",
         "measured at",
     ]  # fmt: skip
-    assert rows[0][:8] == ["laptop", "litert", "2.3.0", "float32", "1", "1", "6.2 %", "18.8 %"]
-    assert rows[1][:5] == ["phone", "onnx", "2.3.0", "float32", "4"]
+    assert rows[0][:8] == ["laptop", "litert", "2.3.0", "f32", "1", "1", "6.2 %", "18.8 %"]
+    assert rows[1][:5] == ["phone", "onnx", "2.3.0", "f32", "4"]
     found = json.loads(run("device", "list", "--json")[1])
     assert [(one["name"], one["tile"], one["fit"]["p90"]) for one in found] == [
         ("laptop", 4, 0.1875), ("phone", 8, 0.1875),

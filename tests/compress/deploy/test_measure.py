@@ -40,7 +40,7 @@ def test_a_device_predicts_what_it_has_not_seen(name: str) -> None:
         "here", runtimes.get(name), threads, 2, quick=True, force=True, progress=lambda *one: told.append(one)
     )
     assert device_from(device.as_dict()) == device
-    assert (device.runtime, device.threads, device.batch, device.precision) == (name, threads, 2, "float32")
+    assert (device.runtime, device.threads, device.batch, device.precision) == (name, threads, 2, "f32")
     assert device.version == runtimes.get(name).version()
     assert len(device.measured) == device.fit.count == 24
     assert all(one.picoseconds > 0 for one in device.measured)

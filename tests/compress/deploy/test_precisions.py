@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from rankline.src.compress.deploy import runtime as runtime_file
 from rankline.src.compress.deploy import runtimes
-from rankline.src.compress.deploy.precision import PRECISIONS
 from rankline.src.compress.deploy.runtime import random_input
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import PRECISIONS
 from tests.helpers.models import strided
 
 FILES = ["litert", "onnx"]
