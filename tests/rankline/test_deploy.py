@@ -209,7 +209,7 @@ def test_mistakes_are_answered_in_one_line_and_leave_nothing(
 
 def test_a_runtime_that_is_not_installed_is_told_with_its_extra(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_file, "find_spec", lambda name: None)
-    for given in (("deploy", "net.keras", "--out", "small.onnx"), INT8 + ("--calibrate", "digits")):
+    for given in (("deploy", "net.keras", "--out", "small.onnx"), (*INT8, "--calibrate", "digits")):
         code, out, err = tiny(*given)
         assert (code, out) == (2, "")
         assert "is not installed; run: pip install 'rankline[deploy]'" in err
