@@ -21,8 +21,7 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
-
-PRECISIONS = ("f32", "f16", "int8", "int8-dynamic", "int8-weights")
+from rankline.src.compress.deploy.precision import PRECISIONS, precision_named
 
 TestSamplesOption = Annotated[
     int | None, typer.Option(min=1, help="Score on so many test samples at most; otherwise on all.")
@@ -99,7 +98,7 @@ def deploy(
         note(f"{out} will be replaced")
     load_keras()
     from rankline.api import deploy as run_deploy
-    from rankline.cli.present.measurement import measurement_values, write_measurement
+    from rankline.cli.present.measurement import write_measurement
     from rankline.cli.present.progress import bar
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import DataWarning, Named
@@ -123,7 +122,7 @@ def deploy(
             score=score,
         )
     if as_json:
-        write_json(measurement_values(found))
+        write_json(found.as_dict())
     else:
         write_measurement(found)
         note(f"wrote {out}; the measurement is in {db}")

@@ -64,7 +64,7 @@ def measure(
     check_database(db)
     load_keras()
     from rankline.api import measure as run_measure
-    from rankline.cli.present.measurement import measurement_values, write_history, write_measurement
+    from rankline.cli.present.measurement import write_history, write_measurement
     from rankline.cli.present.progress import bar
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import DataWarning, Named
@@ -81,7 +81,7 @@ def measure(
             score=score,
         )
     if as_json:
-        write_json(measurement_values(found))
+        write_json(found.as_dict())
     elif as_csv:
         write_history([found], as_csv=True)
     else:
@@ -90,7 +90,7 @@ def measure(
 
 
 def _list(file: Path | None, db: str, as_json: bool, as_csv: bool) -> None:
-    from rankline.cli.present.measurement import measurement_values, write_history
+    from rankline.cli.present.measurement import write_history
     from rankline.src.compress.deploy.digests import file_digest
     from rankline.src.db.database import open_database
 
@@ -98,7 +98,7 @@ def _list(file: Path | None, db: str, as_json: bool, as_csv: bool) -> None:
     found = database.measurements(None if file is None else file_digest(file))
     database.close()
     if as_json:
-        write_json([measurement_values(one) for one in found])
+        write_json([one.as_dict() for one in found])
     else:
         write_history(found, as_csv)
         if not found:

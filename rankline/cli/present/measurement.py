@@ -15,11 +15,6 @@ from rankline.src.dse.numbers import MISSING
 UNKNOWN = "precision not known"
 
 
-def measurement_values(found: Measurement) -> dict[str, Any]:
-    """Plain values for JSON."""
-    return found.as_dict()
-
-
 def write_measurement(found: Measurement) -> None:
     """Writes a measurement as a table."""
     threads = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
