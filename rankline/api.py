@@ -29,6 +29,7 @@ from rankline.src.compress.deploy.formats import runtime_of, target_of
 from rankline.src.compress.deploy.judged import judged_in
 from rankline.src.compress.deploy.measured_file import measure_file
 from rankline.src.compress.fit.refit import FitSettings
+from rankline.src.compress.fit.rounding import ROUNDINGS
 from rankline.src.compress.model.destination import check_folder, check_target
 from rankline.src.compress.runs.changes import with_changes
 from rankline.src.compress.runs.job import Job
@@ -254,7 +255,8 @@ def deploy(
     data: Any = None,
     batch: int = 1,
     threads: int = 1,
-    samples: int = 256,
+    samples: int = 1024,
+    fit: bool = True,
     test_samples: int | None = None,
     seed: int = 0,
     db: Database | str | None = "rankline.db",
@@ -271,13 +273,15 @@ def deploy(
       ``rankline.compress`` takes it, of whose training part ``samples`` are drawn with ``seed``
     - ``data``: labelled data, of whose test part the file and the Keras model are scored, on ``test_samples`` at most.
       Each of ``calibrate`` and ``data`` stands in for the other where that is missing
+    - ``fit``: whether weights are fitted to what int8 rounds, without labels, where there are samples; the model that
+      is given stays as it is
     - ``batch``, ``threads``: of the file, and of the calls that are timed
     - ``db``: where the measurement is recorded, a database, its path or URL; None: nowhere
     - ``changes``: fields of ``Aim`` (loss, score): what a model that is no classifier is judged by
 
     Returns the measurement. Raises UserError, and then the file is as it was before.
     """
-    target = Target(Path(path), runtimes.get(target_of(Path(path), to)), precision, batch, threads)
+    target = Target(Path(path), runtimes.get(target_of(Path(path), to)), precision, batch, threads, fit)
     (aim,) = with_changes(changes, Aim())
     check_target(target.path, target.runtime.suffix)
     target.runtime.check(precision)
@@ -292,7 +296,7 @@ def deploy(
         calibration = calibration_of(trained, calibrate, samples, seed, source, aim if data is None else AS_COMPILED)
         if judged is None and calibration.data is not None:
             judged = judged_in(calibration.data, calibration.task)
-    elif labelled is not None and precision_named(precision).needs_samples:
+    elif labelled is not None and (precision_named(precision).needs_samples or (fit and precision in ROUNDINGS)):
         calibration = calibration_of(trained, labelled[0], samples, seed, source, aim)
     judged = None if judged is None else judged.some(test_samples)
     found = run_deploy(trained, target, calibration, judged, progress)

@@ -18,7 +18,11 @@ from rankline.src.compress.deploy.judged import Judged
 from rankline.src.compress.deploy.measure import check_counts
 from rankline.src.compress.deploy.measured_file import batch_of, measured
 from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, check_calibration, random_input
+from rankline.src.compress.fit.balanced import balanced
+from rankline.src.compress.fit.rounded_refit import refit_rounded
+from rankline.src.compress.fit.rounding import ROUNDINGS
 from rankline.src.compress.model.files import outputs_of
+from rankline.src.compress.model.rebuild import is_graph
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.errors import UserError
@@ -35,14 +39,19 @@ MOST_APART = 4
 
 @dataclass(frozen=True)
 class Target:
-    """What to write: ``path``, for which runtime, at which precision, for how many samples in a call; threads: in which
-    it is measured."""
+    """What to write.
+
+    - ``path``, ``runtime``, ``precision``: the file, for which runtime, in what numbers
+    - ``batch``: samples in a call; ``threads``: in which it is measured
+    - ``is_fitted``: whether weights are fitted to what the precision rounds, where there are samples (see ``ready``)
+    """
 
     path: Path
     runtime: Runtime
     precision: str = F32.name
     batch: int = 1
     threads: int = 1
+    is_fitted: bool = True
 
 
 def deploy(
@@ -68,19 +77,32 @@ def deploy(
     if precision.needs_samples:
         check_calibration(model, precision, samples)
         _check_ranges(samples or (), judged)
+    made = ready(model, precision.name, samples, progress) if target.is_fitted else model
     with whole_file(target.path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
-        runtime.export(model, partial, target.batch, precision.name, samples)
+        runtime.export(made, partial, target.batch, precision.name, samples)
         session = runtime.load(partial, target.threads)
         facts: dict[str, Any] = {
             "precision": precision.name,
             "model": weights_digest(model),
             "difference": difference(model, session, _compared(model, samples, judged)),
-            "settings": _settings(calibration if precision.needs_samples else None),
+            "settings": _settings(
+                calibration if precision.needs_samples or made is not model else None, made is not model
+            ),
         }
         if judged is not None:
             facts["keras_score"] = _keras_score(model, judged)
         return measured(partial, target.path.name, runtime, session, target.threads, judged, facts, progress)
+
+
+def ready(model: keras.Model, precision: str, samples: Arrays | None, progress: Progress = no_progress) -> keras.Model:
+    """The model that a precision harms least: with balanced factors, fitted to what is left once it has rounded.
+
+    The model itself at precisions that round nothing that matters, without samples, and where its graph isn't known.
+    """
+    if precision not in ROUNDINGS or samples is None or not is_graph(model):
+        return model
+    return refit_rounded(balanced(model, samples, progress=progress), samples, precision, progress=progress)
 
 
 def difference(model: keras.Model, session: Session, samples: Arrays) -> float:
@@ -122,7 +144,8 @@ def _check_ranges(samples: Arrays, judged: Judged | None) -> None:
             )
 
 
-def _settings(calibration: Calibration | None) -> dict[str, Any]:
-    if calibration is None:
+def _settings(calibration: Calibration | None, is_calibrated: bool, is_fitted: bool) -> dict[str, Any]:
+    if calibration is None or not (is_calibrated or is_fitted):
         return {}
-    return {"calibration": {"data": calibration.name, "samples": len(calibration.samples[0])}}
+    facts = {"data": calibration.name, "samples": len(calibration.samples[0]), "is_fitted": is_fitted}
+    return {"calibration": facts}

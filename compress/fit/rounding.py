@@ -80,18 +80,12 @@ def eight_bits(weights: Reals, second_moment: Reals | None = None) -> Reals:
     return found
 
 
-def half(weights: Reals, second_moment: Reals | None = None) -> Reals:
-    """Weights in half precision, as floats."""
-    return weights.astype(np.float16).astype(np.float64)
-
-
 ROUNDINGS = {
-    "f16": Rounding(half),
     "int8": Rounding(eight_bits, is_static=True),
     "int8-dynamic": Rounding(eight_bits, is_dynamic=True),
     "int8-weights": Rounding(eight_bits),
 }
-"""By precision; what isn't here rounds nothing."""
+"""By precision; the others round nothing that matters."""
 
 
 def rounding(precision: str) -> Rounding:

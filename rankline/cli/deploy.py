@@ -21,7 +21,7 @@ from rankline.cli.output import (
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
-from rankline.src.compress.deploy.precision import PRECISIONS, precision_named
+from rankline.src.dse.precision import PRECISIONS, precision_named
 
 TestSamplesOption = Annotated[
     int | None, typer.Option(min=1, help="Score on so many test samples at most; otherwise on all.")
@@ -58,7 +58,14 @@ def deploy(
         str | None,
         typer.Option(help="Data whose test part the file and the Keras model are scored on.", metavar="DATA"),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Calibrate on so many training inputs.")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="Calibrate on so many training inputs.")] = 1024,
+    fit: Annotated[
+        bool,
+        typer.Option(
+            "--fit/--no-fit",
+            help="Fit the weights to what int8 rounds, on the inputs of --calibrate, without labels or training.",
+        ),
+    ] = True,
     test_samples: TestSamplesOption = None,
     batch: BatchOption = 1,
     threads: ThreadsOption = 1,
@@ -82,7 +89,6 @@ def deploy(
     from rankline.src.db.backends.engine import check_database
     from rankline.src.dse.errors import UserError
     from rankline.src.dse.keras_model.source import check_model
-    from rankline.src.dse.precision import precision_named
 
     scaling = scaling_of(rescale, mean, std)
     wanted = precision_named(precision)
@@ -114,6 +120,7 @@ def deploy(
             batch=batch,
             threads=threads,
             samples=samples,
+            fit=fit,
             test_samples=test_samples,
             seed=seed,
             db=db,

@@ -17,9 +17,6 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
 from tests.helpers.networks import NETWORKS, distance, network, outputs_of, samples_of
 
-CLOSE = 2e-3
-"""Half precision and eight bits of weights leave the outputs of tiny networks within a share of a percent to some."""
-
 
 def kernels_of(model: keras.Model) -> dict[str, NDArray[Any]]:
     return {path: fitted.kernel() for path, fitted in fitted_layers_of(trace(model)).items()}
@@ -41,8 +38,8 @@ def test_the_outputs_stay_near_at_every_precision(kind: str, precision: str) -> 
     samples = samples_of(model)
     wanted = outputs_of(model, samples)
     made = outputs_of(refit_rounded(model, samples, precision), samples)
-    # Half precision keeps 11 bits, which is 5e-4; eight bits of weights and maps a few percent.
-    assert distance(made, wanted) < (CLOSE if precision == "f16" else 0.05)
+    # Eight bits are 0.4 % of a range; several maps of a tiny network one after the other make a few percent.
+    assert distance(made, wanted) < 0.05
 
 
 def test_layers_that_stay_in_floats_keep_digits_that_eight_bits_lack() -> None:
@@ -63,5 +60,5 @@ def test_the_model_that_is_given_stays_as_it_is() -> None:
 
 def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
     model, _ = network("identity")
-    with pytest.raises(UserError, match="int4.*f16, int8, int8-dynamic, int8-weights"):
+    with pytest.raises(UserError, match="int4.*int8, int8-dynamic, int8-weights"):
         refit_rounded(model, samples_of(model), "int4")
