@@ -20,6 +20,9 @@ ROUNDS = 3
 TOLERANCE = 0.03
 """How far above a budget a measured latency may be."""
 
+UNUSED = 0.05
+"""How far below a budget a measured latency may be before a plan that does less damage is looked for."""
+
 MARGIN = 0.01
 """How far below the budget the next plan aims, as a share of it."""
 
@@ -35,14 +38,15 @@ def kept_within(
 ) -> tuple[Allocation, PlanLatency]:
     """The plan of a budget of latency and what it takes; on a device of this machine, measured.
 
-    A plan that takes more than the budget by more than TOLERANCE is made again with a budget that is smaller by what
-    the numbers were too kind, at most ROUNDS times; the last one is taken, even if it doesn't keep the budget. Its
-    layers aren't fitted yet: times don't depend on weights.
+    A plan that takes more than the budget by more than TOLERANCE, or less by more than UNUSED, is made again with a
+    budget that is corrected by what was measured, at most ROUNDS times in all. Of those that keep the budget the one
+    with the least damage is taken; the last one, if none does. Its layers aren't fitted yet: times don't depend on
+    weights.
     """
     told = predicted(engine, allocation, device)
     if not is_here(device):
         return allocation, told
-    rounds: list[Round] = []
+    tried: list[tuple[Allocation, PlanLatency, Round]] = []
     limits = engine.limits(keep)
     asked = limits[LATENCY.name]
     while True:
@@ -50,8 +54,10 @@ def kept_within(
         original, plan = times["original"].minimum, times["plan"].minimum
         # A share is one of the original as it is measured beside the plan.
         allowed = asked * original // told.original if keep[LATENCY.name] <= 1 else asked
-        rounds.append(Round(limits[LATENCY.name], told.plan, plan, allowed))
-        if plan <= (1 + TOLERANCE) * allowed or len(rounds) == ROUNDS:
+        found = replace(told, measured_original=original, measured_plan=plan)
+        tried.append((allocation, found, Round(limits[LATENCY.name], told.plan, plan, allowed)))
+        is_unused = plan < (1 - UNUSED) * allowed and allocation.damage > 0
+        if len(tried) == ROUNDS or (plan <= (1 + TOLERANCE) * allowed and not is_unused):
             break
         limits = {**limits, LATENCY.name: int(told.plan * (1 - MARGIN) * allowed / plan)}
         try:
@@ -59,4 +65,7 @@ def kept_within(
         except UserError:  # the smallest budget that is possible was passed: the last plan is as near as it gets
             break
         told = predicted(engine, allocation, device)
-    return allocation, replace(told, measured_original=original, measured_plan=plan, rounds=tuple(rounds))
+    within = [one for one in tried if one[2].measured <= (1 + TOLERANCE) * one[2].allowed]
+    taken, found, last = min(within, key=lambda one: one[0].damage) if within else tried[-1]
+    rounds = [one for _, _, one in tried if one is not last]
+    return taken, replace(found, rounds=(*rounds, last))

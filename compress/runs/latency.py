@@ -40,7 +40,7 @@ class PlanLatency:
 
     - ``original``, ``plan``: predicted
     - ``measured_original``, ``measured_plan``: of calls in turn
-    - ``rounds``: the plans of a budget of latency that were measured, the last one of which was taken
+    - ``rounds``: the plans of a budget of latency that were measured; the one that was taken is the last
     - ``untimed``: layers that the device has no numbers for, before or after: they are in neither prediction
     """
 

@@ -12,7 +12,7 @@ import pytest
 
 from rankline.src.compress.budget import on_device
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
-from rankline.src.compress.budget.on_device import ROUNDS, TOLERANCE, kept_within, predicted
+from rankline.src.compress.budget.on_device import ROUNDS, TOLERANCE, UNUSED, kept_within, predicted
 from rankline.src.compress.deploy.timing import Timing
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.devices.network import network_latency
@@ -105,7 +105,7 @@ def test_without_a_device_a_budget_of_latency_says_what_it_needs(model: keras.Mo
 
 
 @pytest.mark.parametrize("kindness", [0.9, 1.0, 1.1, 1.3])
-def test_numbers_that_were_too_kind_are_corrected_by_what_was_measured(
+def test_numbers_that_were_too_kind_or_too_harsh_are_corrected_by_what_was_measured(
     engine: CalibratedModel, monkeypatch: pytest.MonkeyPatch, kindness: float
 ) -> None:
     """The machine is stood in for by one that takes ``kindness`` times as long for plans as predicted."""
@@ -120,12 +120,14 @@ def test_numbers_that_were_too_kind_are_corrected_by_what_was_measured(
     monkeypatch.setattr(on_device, "is_here", lambda device: True)
     monkeypatch.setattr(on_device, "latencies", latencies)
     keep = {"latency": 0.85}
-    allocation, told = kept_within(engine, engine.allocate(keep), keep, DEVICE, "exact")
+    first = engine.allocate(keep)
+    allocation, told = kept_within(engine, first, keep, DEVICE, "exact")
     assert told.measured_original
     assert told.measured_plan
+    assert (allocation.damage < first.damage) == (kindness < 1 - UNUSED), "what the budget leaves is used up"
     assert told.measured_plan <= (1 + TOLERANCE) * 0.85 * told.measured_original
     assert 1 <= len(told.rounds) <= ROUNDS
-    assert (len(told.rounds) > 1) == (kindness > 1 + TOLERANCE)
+    assert (len(told.rounds) > 1) == (kindness > 1 + TOLERANCE or kindness < 1 - UNUSED)
     assert told.rounds[-1].measured == told.measured_plan
     assert told.excess <= TOLERANCE
     assert told.plan == predicted(engine, allocation, DEVICE).plan
