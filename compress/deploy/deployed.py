@@ -86,9 +86,7 @@ def deploy(
             "precision": precision.name,
             "model": weights_digest(model),
             "difference": difference(model, session, _compared(model, samples, judged)),
-            "settings": _settings(
-                calibration if precision.needs_samples or made is not model else None, made is not model
-            ),
+            "settings": _settings(calibration, precision.needs_samples, made is not model),
         }
         if judged is not None:
             facts["keras_score"] = _keras_score(model, judged)
