@@ -71,8 +71,8 @@ class CP(Decomposition):
         self.stable = stable
 
     def rough(self, size: int) -> CP:
-        """With ROUGH_SWEEPS sweeps from ROUGH_FROM weights on."""
-        return self if size < ROUGH_FROM else CP(ROUGH_SWEEPS, self.stable)
+        """Not corrected, which would hardly change the error; with ROUGH_SWEEPS sweeps from ROUGH_FROM weights on."""
+        return CP(self.sweeps if size < ROUGH_FROM else ROUGH_SWEEPS, stable=False)
 
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None

@@ -26,8 +26,8 @@ SLACK = 0.005
 """How much larger the error may become, as a share of it. The energy of the error may rise by twice this share of it,
 or of the energy that is represented, if that is less: a kernel's first terms aren't given away."""
 
-PATIENCE = 5
-TOLERANCE = 0.01
+PATIENCE = 3
+TOLERANCE = 0.03
 """Stops when PATIENCE sweeps lower the terms' energy by less than this per sweep on average; less is no gain either."""
 
 NEGLIGIBLE = 1e-6
@@ -110,7 +110,7 @@ def _shrunk(kernel: Kernel, start: Sequence[Tensor], allowed: float, sweeps: int
 def _smallest(others: Tensor, products: Tensor, old: Tensor, allowed: float) -> Tensor:
     """The factor (n, r) of one mode with which the terms have the least energy at the ``allowed`` squared error; the
     old one if none reaches it. The first three are those of ``sweep.Solve``."""
-    lengths = tl.sqrt(tl.diag(others))
+    lengths = tl.sqrt(tl.sum(others * tl.eye(len(others), **tl.context(others)), axis=0))
     lengths = tl.where(lengths > 0, lengths, tl.ones(len(lengths), **tl.context(lengths)))
     values, vectors = tl.eigh(others / lengths / tl.reshape(lengths, (-1, 1)))
     turned = tl.matmul(products / lengths, vectors)
