@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorly as tl
 
 from rankline.src.compress.methods.numerics.stable import growth
 from rankline.src.compress.model.surgery import factor_chain
-from rankline.src.dse.plan import Plan
+from rankline.src.dse.configuration import Configuration
 
 
-def growths(model: keras.Model, plan: Plan) -> dict[str, float]:
+def growths(model: keras.Model, plan: Mapping[str, Configuration]) -> dict[str, float]:
     """``stable.growth`` of each layer that the plan factorizes by CP, by path, from the weights that the model has now.
 
     model: one that ``factorize`` made of the plan, perhaps fitted or fine-tuned since.
