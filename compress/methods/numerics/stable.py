@@ -1,12 +1,11 @@
 """Error-preserving correction of CP: the smallest rank-one terms at nearly the same error.
 
-Phan et al., "Stable Low-rank Tensor Decomposition for Compression of Convolutional Neural Network", ECCV 2020, section
-3. The terms of a CP can be far larger than their sum, because they cancel; every rounding of the factors then changes
-the kernel by as much more. Here the sum of the terms' squared norms is minimised with the error held at what is
-allowed, one factor after the other: with the columns of the others scaled to norm 1, it is the squared norm of the
-factor that is solved for. That is a ridge regression, whose ridge follows from the allowed error by Newton's method
-(Moré and Sorensen, "Computing a Trust Region Step", SIAM J. Sci. Stat. Comput. 4(3), 1983). Sweeps are extrapolated as
-those of ``als``.
+Phan et al., "Stable Low-rank Tensor Decomposition for Compression of Convolutional Neural Network", ECCV 2020. The terms
+of a CP can be far larger than their sum, because they cancel; every rounding of the factors then changes the kernel by
+as much more. Here the sum of the terms' squared norms is minimised with the error held at what is allowed, one factor
+after the other: with the columns of the others scaled to norm 1, it is the squared norm of the factor that is solved
+for. That is a ridge regression, whose ridge follows from the allowed error by Newton's method (Moré and Sorensen,
+"Computing a Trust Region Step", SIAM J. Sci. Stat. Comput. 4(3), 1983). Sweeps are extrapolated as those of ``als``.
 """
 
 from __future__ import annotations
@@ -47,9 +46,8 @@ Reals = NDArray[np.float64]
 def growth(factors: Sequence[Tensor]) -> float:
     """How much larger than their sum the rank-one terms are: their squared norms, relative to that of the sum.
 
-    factors: the columns (n, r) of every mode. 1 for terms that are orthogonal, and where the sum is zero; relative
-    errors of independent size in the factors' entries become errors of the kernel that are larger than those by the
-    square root of it (and of the number of modes).
+    factors: the columns (n, r) of every mode. 1 for terms that are orthogonal, and where the sum is zero. Independent
+    relative errors of size e in the entries of all factors change the sum by e sqrt(modes x growth), relative to it.
     """
     whole = float(tl.sum(reduce(mul, (tl.matmul(tl.transpose(one), one) for one in factors))))
     return _energy(factors) / whole if whole > 0 else 1.0
@@ -97,11 +95,12 @@ def _shrunk(kernel: Kernel, start: Sequence[Tensor], allowed: float, sweeps: int
             momentum = steps / (steps + 3)
             ahead = [new + momentum * (new - old) for new, old in zip(found, best, strict=True)]
             best, steps = found, steps + 1
+            energies.append(energy)
         elif ahead is best:
             break
         else:
             ahead, steps = best, 0
-        energies.append(min(energy, energies[-1]))
+            energies.append(energies[-1])
         if len(energies) > PATIENCE and energies[-1] > (1 - TOLERANCE) ** PATIENCE * energies[-1 - PATIENCE]:
             break
     return best
