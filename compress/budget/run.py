@@ -24,6 +24,7 @@ from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings, check_memory
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.files import check_saving
+from rankline.src.compress.model.growth import growths
 from rankline.src.compress.model.similarity import Reference
 from rankline.src.compress.runs.card import Card
 from rankline.src.compress.runs.deliver import Delivered, Delivery
@@ -39,6 +40,9 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
 from rankline.src.dse.metric import metric
 from rankline.src.dse.plan import Plan
+
+GROWTH = "growth"
+"""What of a trial's ``made_by`` is the growth of CP's terms, by layer."""
 
 SIMILARITY_SAMPLES = 256
 """Calibration samples on which feature maps are compared."""
@@ -233,6 +237,7 @@ class _Points:
         last = CHOSEN if is_chosen else TRIED
         made_by: dict[str, Any] = {f"keep_{name}": value for name, value in keep.items()}
         made_by["damage"] = float(f"{allocation.damage:.4g}")
+        made_by |= _grown(model, allocation.plan)
         if latency is not None:
             made_by["latency"] = latency.as_dict()
         status = last if settings.fine_tuning is None else TRIED
@@ -240,7 +245,7 @@ class _Points:
         if settings.fine_tuning is not None:
             clock = Clock()
             recorder.tuned(model, settings.fine_tuning, settings.seed)
-            made_by |= {"fine_tuned": f"{settings.fine_tuning.epochs} epochs"}
+            made_by |= {"fine_tuned": f"{settings.fine_tuning.epochs} epochs", **_grown(model, allocation.plan)}
             trial = recorder.record(last, cost_of(model), clock, recorder.judged(model), layers, made_by)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -278,6 +283,12 @@ class _Points:
             notes.append(f"Left as they are: {by_reason(self.engine.skipped)}.")
         if settings.fit == "data" and allocation.plan:
             notes.append("Layers that are not in the table keep their shape; their weights may be fitted too.")
+        if grown := trial.made_by.get(GROWTH):
+            path = max(grown, key=lambda one: grown[one])
+            notes.append(
+                f"The rank-one terms of CP cancel each other most in {path}: their squared norms are {grown[path]:.3g} "
+                "times that of their sum. The larger this is, the more do roundings of the weights change the outputs."
+            )
         if latency is not None:
             notes.append(f"{latency.told}.")
         made = f"Made by Rankline in run {self.recorder.run}: at most {asked_text(keep)}, {how}."
@@ -307,6 +318,12 @@ def _facts(job: Job, engine: CalibratedModel, calibration: Calibration) -> dict[
         **score_facts(job),
         **job.request,
     }
+
+
+def _grown(model: keras.Model, plan: Plan) -> dict[str, dict[str, float]]:
+    """How far the terms of CP cancel each other, by layer; nothing without CP."""
+    found = {path: float(f"{one:.4g}") for path, one in growths(model, plan).items()}
+    return {GROWTH: found} if found else {}
 
 
 def _damages(allocations: Sequence[Allocation], settings: BudgetSettings) -> dict[str, dict[str, float]]:

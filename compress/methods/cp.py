@@ -1,7 +1,8 @@
 """CP: a 1x1 convolution to r channels, one depthwise convolution per spatial axis, a 1x1 to the outputs.
 
 Lebedev et al., "Speeding-up Convolutional Neural Networks Using Fine-tuned CP-Decomposition", ICLR 2015, equations
-(5) to (8). Fitted by alternating least squares from the terms of the slice SVD.
+(5) to (8). Fitted by alternating least squares from the terms of the slice SVD, and then corrected: to the smallest
+terms at nearly the same error.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from rankline.src.compress.methods.method import Decomposition
 from rankline.src.compress.methods.numerics.als import SWEEPS, Fit, best_fit
 from rankline.src.compress.methods.numerics.calibration import calibrated
 from rankline.src.compress.methods.numerics.slices import slice_svd
+from rankline.src.compress.methods.numerics.stable import corrected
 from rankline.src.compress.methods.numerics.tensor import Tensor
 from rankline.src.dse.error_table import ErrorTable
 from rankline.src.dse.space import Branch
@@ -43,6 +45,9 @@ ROUGH_FROM = 2**18
 ROUGH_SWEEPS = 40
 """On kernels of VGG-11, the error is then at most 2 % above that of the last sweep up to 0.4 of the kernel's params."""
 
+FIT_SWEEPS = 5
+"""For so many sweeps of the fit, the correction may take one, which costs about twice as much."""
+
 
 class ConvergenceWarning(UserWarning):
     """Alternating least squares reached its last sweep while the error was still falling."""
@@ -52,18 +57,22 @@ class CP(Decomposition):
     """Factors: U (C, r), B_j (1, .., K_j, .., 1, r) for each spatial axis with K_j > 1, V^T (r, F).
 
     W[k_1, .., k_d, c, f] = sum over r of B_1[k_1, r] .. B_d[k_d, r] U[c, r] V[f, r]; the columns of a term have equal
-    norms. Warns with ConvergenceWarning if the error was still falling at the last sweep.
+    norms. The terms are as small as they can be at 1 + ``stable.SLACK`` times the error of alternating least squares;
+    terms of the slice SVD that give the kernel exactly are orthogonal, and stay. Warns with ConvergenceWarning if the
+    error was still falling at the last sweep.
     """
 
     name = "cp"
     suffixes = ("in", "axis1", "axis2", "axis3", "out")
 
-    def __init__(self, sweeps: int = SWEEPS) -> None:
+    def __init__(self, sweeps: int = SWEEPS, stable: bool = True) -> None:
+        """stable: whether the factors are corrected (see ``numerics.stable``), or as least squares leave them."""
         self.sweeps = sweeps
+        self.stable = stable
 
     def rough(self, size: int) -> CP:
-        """With ROUGH_SWEEPS sweeps from ROUGH_FROM weights on."""
-        return self if size < ROUGH_FROM else CP(ROUGH_SWEEPS)
+        """Not corrected, which would hardly change the error; with ROUGH_SWEEPS sweeps from ROUGH_FROM weights on."""
+        return CP(self.sweeps if size < ROUGH_FROM else ROUGH_SWEEPS, stable=False)
 
     def factorize(
         self, weights: Tensor, ranks: tuple[int, ...], shape: str | None, covariance: Tensor | None
@@ -73,7 +82,8 @@ class CP(Decomposition):
         left, *spatial, right = slices.terms(*ranks)
         if not slices.is_exact(*ranks):
             found = best_fit(squeezed, [left, *spatial, right], self.sweeps)
-            left, *spatial, right = found.factors
+            factors = corrected(squeezed, found.factors, self.sweeps // FIT_SWEEPS) if self.stable else found.factors
+            left, *spatial, right = factors
             if not found.converged:
                 warnings.warn(_still_falling(tuple(tl.shape(weights)), ranks, found), ConvergenceWarning, stacklevel=3)
         count = tl.ndim(weights) - 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
+from rankline.src.compress.model.growth import growths
 from rankline.src.compress.model.surgery import factor_names, factorize_and_measure
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
@@ -18,13 +19,15 @@ from rankline.src.dse.progress import Progress, no_progress
 
 @dataclass(frozen=True)
 class FactorizedLayer:
-    """A layer's choice, its original cost and that of its factors, and the relative error of their product."""
+    """A layer's choice, its original cost and that of its factors, and the relative error of their product; growth: of
+    CP's terms (see ``stable.growth``), None for other methods."""
 
     layer: str
     configuration: Configuration
     before: Cost
     after: Cost
     error: float
+    growth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def factorize_by_hand(
     outside its caps.
     """
     factorized, errors = factorize_and_measure(model, plan, progress=progress)
+    grown = growths(factorized, plan)
     before, after = describe(model, input_shape), describe(factorized, input_shape)
     return Factorization(
         model=factorized,
@@ -60,6 +64,7 @@ def factorize_by_hand(
                 before=_cost(before, [path]),
                 after=_cost(after, factor_names(path, choice)),
                 error=errors[path],
+                growth=grown.get(path),
             )
             for path, choice in plan.items()
         ),

@@ -21,7 +21,7 @@ from rankline.cli.output import (
     write_json,
     write_table,
 )
-from rankline.cli.present.table import Shown, share
+from rankline.cli.present.table import Shown, rounded, share
 from rankline.cli.quiet import load_keras
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import FLOPS, FM, METRICS, PARAMS
@@ -80,6 +80,7 @@ def factorize(
                 "ranks": list(one.configuration.ranks),
                 "shape": one.configuration.shape,
                 "error": one.error,
+                "growth": one.growth,
                 **_before_and_after(one.before, one.after),
             }
             for one in done.layers
@@ -91,11 +92,13 @@ def factorize(
         }
         write_json({"file": str(out), "layers": layers, "model": totals, "own_layers": own})
         return
+    by_cp = any(one.growth is not None for one in done.layers)
     rows = [
         [
             one.layer,
             str(one.configuration),
             share(one.error, bar=True),
+            *([rounded(one.growth, 1)] if by_cp else []),
             *_changes(one.before, one.after),
         ]
         for one in done.layers
@@ -107,9 +110,10 @@ def factorize(
             "layer",
             "by",
             "error",
+            *(["growth"] if by_cp else []),
             *(f"{name} {when}" for name in SHOWN.values() for when in ("before", "now", "change")),
         ],
-        [*rows, [whole, None, None, *_changes(done.before, done.after)]],
+        [*rows, [whole, None, None, *([None] if by_cp else []), *_changes(done.before, done.after)]],
         least_important=[f"{name} before" for name in SHOWN.values()],
         as_csv=as_csv,
     )

@@ -124,7 +124,7 @@ def show(
         [
             row.number,
             row.status,
-            setting_text({name: value for name, value in row.made_by.items() if name != LATENCY.name}) or None,
+            setting_text({name: value for name, value in row.made_by.items() if not isinstance(value, dict)}) or None,
             share(row.accuracy) if measure.is_accuracy else rounded(measure.of(row), 4),
             rounded(row.loss, 4),
             row.cost.params,

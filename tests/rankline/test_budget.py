@@ -24,6 +24,7 @@ from rankline.cli.budget import aim, kept, swept
 from rankline.src.compress.budget.run import Budgeted
 from rankline.src.compress.data.sets import Data, load
 from rankline.src.compress.model.cost import cost_of
+from rankline.src.compress.model.growth import growths
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.compress.training.settings import FineTuning
 from rankline.src.dse.configuration import Configuration
@@ -131,6 +132,21 @@ def test_the_run_is_on_record_with_every_layer(half: Budgeted, digits: Data) -> 
     assert set(damages) == set(choices)
     assert {one["method"] for one in database.spaces("tiny")} == set(STOCK)
     database.close()
+
+
+@pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning")
+def test_how_far_terms_of_cp_cancel_is_on_record_and_on_the_card(digits: Data, saved: str, tmp_path: Path) -> None:
+    out = tmp_path / "by_cp.keras"
+    done = rankline.budget(saved, digits, str(tmp_path / "cp.db"), keep_flops=0.4, samples=64, methods=["cp"], out=out)
+    grown = growths(done.model, done.plan)
+    assert set(grown) == set(done.plan)
+    database = rankline.open(str(tmp_path / "cp.db"))
+    assert database.trials(done.run)[1]["made_by"]["growth"] == pytest.approx(grown, rel=1e-3)
+    database.close()
+    most = max(grown, key=lambda path: grown[path])
+    assert f"cancel each other most in {most}: their squared norms are {grown[most]:.3g} times" in (
+        " ".join(out.with_suffix(".md").read_text().split()).replace("\\", "")
+    )
 
 
 def test_allocate_and_refit_are_the_two_steps_of_budget(half: Budgeted, model: keras.Model, digits: Data) -> None:

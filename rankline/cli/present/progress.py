@@ -80,7 +80,7 @@ class _TimeLeft(TimeRemainingColumn):
 def tell_trial(record: TrialRecord) -> None:
     """Writes a line about a finished trial."""
     what = "original" if record.number == 0 else f"trial {record.number}"
-    made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items() if name != LATENCY.name)
+    made_by = ", ".join(f"{name} {value}" for name, value in record.made_by.items() if not isinstance(value, dict))
     latency = "" if record.cost.latency is None else f"latency {LATENCY.text(record.cost.latency):>7}  "
     judged = f"accuracy {percent(record.accuracy):>7}"
     if record.accuracy is None and record.metric is not None:
