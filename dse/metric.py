@@ -1,8 +1,8 @@
 """Metrics: the integer costs by which configurations are counted, compared and chosen.
 
-Each is a sum of params, feature-map elements, FLOPs, factors and a device's latency with fixed integer weights. None
-falls as a rank rises: along a rank line each step adds the same, and each tile that begins adds to the latency (see
-``dse.scan.along``). All metrics are listed in ``METRICS``; adding one takes one object there.
+Each is a sum of params, feature-map elements, FLOPs, factors, a device's latency and a file's bytes with fixed integer
+weights. None falls as a rank rises: along a rank line each step adds the same, and each tile that begins adds to the
+latency (see ``dse.scan.along``). All metrics are listed in ``METRICS``; adding one takes one object there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Metric:
     name: as users write it;
     title: as it reads in a sentence or on a figure's axis;
     heading: the title with what it measures and its unit;
-    params, fm, flops, factor, latency: the weights of the sum;
+    params, fm, flops, factor, latency, stored: the weights of the sum;
     bytes_per_element: multiplies the sum of a metric that counts bytes.
 
     A metric with latency is in picoseconds, and needs a device. Raises ValueError if the metric would not rise with
@@ -45,12 +45,13 @@ class Metric:
     flops: int = 0
     factor: int = 0
     latency: int = 0
+    stored: int = 0
     bytes_per_element: int | None = None
 
     def __post_init__(self) -> None:
-        weights = (self.params, self.fm, self.flops, self.latency, self.factor)
-        if min(weights) < 0 or not any(weights[:4]):
-            raise ValueError(f"metric '{self.name}' must count params, fm, FLOPs or latency, with weights from 0 up")
+        weights = (self.params, self.fm, self.flops, self.latency, self.stored, self.factor)
+        if min(weights) < 0 or not any(weights[:5]):
+            raise ValueError(f"metric '{self.name}' must count what a configuration costs, with weights from 0 up")
 
     @property
     def needs_device(self) -> bool:
@@ -59,11 +60,11 @@ class Metric:
 
     def is_known(self, cost: Cost) -> bool:
         """Whether it has a value at a cost."""
-        return cost.latency is not None or not self.needs_device
+        return (cost.latency is not None or not self.latency) and (cost.stored is not None or not self.stored)
 
     def of(self, cost: Cost) -> int:
-        """The exact value at a cost. Raises UserError where it needs a device and none was asked."""
-        return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors, cost.latency))
+        """The exact value at a cost. Raises UserError where it needs a device, or a precision, and none was asked."""
+        return int(self.combined(cost.params, cost.fm, cost.flops, cost.factors, cost.latency, cost.stored))
 
     def titled(self, title: str, cost: Cost) -> str:
         """A title for the value at a cost: with "at least" where that lacks what some layers add."""
@@ -82,12 +83,15 @@ class Metric:
             return picoseconds(given)
         return exact(given)
 
-    def combined(self, params: T, fm: T, flops: T, factors: Any, latency: Any = None) -> T:
+    def combined(self, params: T, fm: T, flops: T, factors: Any, latency: Any = None, stored: Any = None) -> T:
         """The weighted sum of numbers, arrays, data-frame columns or SQL columns. Raises UserError as ``of``."""
         if self.needs_device and latency is None:
             raise UserError(f"{self.name} needs a device: choose one with --device NAME (in Python: device=)")
+        if self.stored and stored is None:
+            raise UserError(f"{self.name} are those of a file at a precision, which only a budget has")
         pairs: list[tuple[int, Any]] = [
-            (self.params, params), (self.fm, fm), (self.flops, flops), (self.factor, factors), (self.latency, latency)
+            (self.params, params), (self.fm, fm), (self.flops, flops), (self.factor, factors), (self.latency, latency),
+            (self.stored, stored),
         ]  # fmt: skip
         terms = [value if weight == 1 else weight * value for weight, value in pairs if weight]
         whole: Any = sum(terms[1:], start=terms[0])
@@ -110,7 +114,19 @@ MEMORY = Metric("memory", "memory", "memory of one sample (bytes)", params=1, fm
 
 LATENCY = Metric("latency", "latency", "latency of one call (picoseconds)", latency=1)
 
+BYTES = Metric("bytes", "bytes", "bytes of the file", stored=1)
+
 METRICS = {one.name: one for one in (PARAMS, FM, FLOPS, MEMORY, LATENCY)}
+
+BUDGETS = {**METRICS, BYTES.name: BYTES}
+"""What a budget can limit."""
+
+
+def budget_metric(name: str) -> Metric:
+    """The metric of a budget of that name. Raises UserError with the possible ones."""
+    if name not in BUDGETS:
+        raise one_of("budget", name, list(BUDGETS))
+    return BUDGETS[name]
 
 
 def counted() -> dict[str, Metric]:

@@ -25,7 +25,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost, total
 from rankline.src.dse.errors import UserError, one_of
-from rankline.src.dse.metric import Metric, metric
+from rankline.src.dse.metric import Metric, budget_metric
 from rankline.src.dse.plan import Plan
 
 Reals = NDArray[np.float64]
@@ -94,7 +94,7 @@ def allocate(
         raise one_of("solver", solver, ["exact", "price"])
     if not budgets:
         raise UserError("give a budget: params, flops or memory")
-    problem = _Problem(options, {metric(name, what="budget"): most for name, most in budgets.items()}, kept)
+    problem = _Problem(options, {budget_metric(name): most for name, most in budgets.items()}, kept)
     known = problem.by_price()
     if solver == "exact" or not problem.fits(known.chosen):
         known = problem.exactly(known)

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankline.src.compress.budget.allocate import Allocation, Option, allocate
+from rankline.src.compress.budget.at_precision import AtPrecision
 from rankline.src.compress.budget.damage import damages_of
 from rankline.src.compress.budget.pricing import priced
-from rankline.src.compress.budget.settings import FITS, BudgetSettings
+from rankline.src.compress.budget.settings import FITS, RUNTIMES, BudgetSettings
 from rankline.src.compress.data.memory import give_back_large_blocks
 from rankline.src.compress.fit.batch_norm import reestimate_all
 from rankline.src.compress.fit.covariance import check_samples, covariances
@@ -43,9 +44,10 @@ from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.keras_model.graph import trace
 from rankline.src.dse.keras_model.reader import describe
 from rankline.src.dse.keras_model.rest import rest_of
-from rankline.src.dse.metric import metric
+from rankline.src.dse.metric import budget_metric
 from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
+from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 
 NAMED = 5
@@ -76,7 +78,8 @@ class CalibratedModel:
     - ``progress``: called as the work advances
     - ``device``: whose latencies are among the costs; a budget of latency needs one
 
-    ``total`` is the cost of the whole model, ``warm`` the same with latencies of layers that run alone. ``paths`` are
+    ``total`` is the cost of the whole model, with bytes in single precision; ``warm`` the same with latencies of layers
+    that run alone, and bytes at the settings' precision. ``paths`` are
     the layers that may change, ``skipped`` the reasons why the others with a kernel may not. Raises UserError if there
     is nothing to factorize, for unknown names, and for samples that don't fit the model.
     """
@@ -93,7 +96,7 @@ class CalibratedModel:
     ) -> None:
         give_back_large_blocks()
         (how,) = with_changes(changes, settings or BudgetSettings())
-        self.wanted = tuple(metric(name, what="budget") for name in metrics)
+        self.wanted = tuple(budget_metric(name) for name in metrics)
         self.methods = tuple(how.methods or known_methods.METHODS)
         if not samples or not len(samples[0]):
             raise UserError("there are no calibration samples; give some hundreds of the model's inputs")
@@ -105,12 +108,18 @@ class CalibratedModel:
         self.layers = {layer.name: layer for layer in shape.layers if not layer.kept_because}
         calls = trace(model)
         self.device = device
-        self.costs = {layer.name: timed_cost(device, layer) for layer in shape.layers}
+        self.precision = AtPrecision(how.precision or F32.name, how.runtime or RUNTIMES[0])
+        self.costs = {
+            one.name: replace(cost, stored=self.precision.of_network(cost.params, [one]))
+            for one, cost in ((layer, timed_cost(device, layer)) for layer in shape.layers)
+        }
         self.warm = network_cost(shape.params, shape.layers)
         if device is not None:
             latency, _ = network_latency(device, shape.layers, rest_of(calls))
             self.warm = replace(self.warm, latency=latency)
-        self.total = beside_others(device, self.warm, shape.params)
+        before = replace(self.precision, name=F32.name).of_network(shape.params, shape.layers)
+        self.total = replace(beside_others(device, self.warm, shape.params), stored=before)
+        self.warm = replace(self.warm, stored=self.precision.of_network(shape.params, shape.layers))
         self.forward = ForwardPass(calls, fitted_layers_of(calls))
         wanted = Settings(include=tuple(how.include), exclude=tuple(how.exclude))
         chosen = chosen_layers([layer.name for layer in shape.layers], wanted)
@@ -152,7 +161,7 @@ class CalibratedModel:
             self.settings.seed,
             self.progress,
         )
-        return priced(damages, self.layers, self.methods, self.wanted, self.progress, self.device)
+        return priced(damages, self.layers, self.methods, self.wanted, self.progress, self.device, self.precision)
 
     @cached_property
     def _inputs(self) -> dict[str, Reals]:
@@ -172,9 +181,7 @@ class CalibratedModel:
         an int of at least 2. A 1 of any type is a share that keeps all, as on the command line. Raises UserError for
         anything else.
         """
-        return {
-            name: _limit(given, name, metric(name, what="budget").of(self.total)) for name, given in budgets.items()
-        }
+        return {name: _limit(given, name, budget_metric(name).of(self.total)) for name, given in budgets.items()}
 
     def allocate(self, budgets: Mapping[str, Keep], solver: str = "exact") -> Allocation:
         """The choice with the least damage within the budgets (see ``limits`` and ``allocate.allocate``).

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rankline.src.dse.cost import Cost
+from rankline.src.dse import methods
+from rankline.src.dse.chain import whole
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import Metric, metric
+from rankline.src.dse.metric import BYTES, Metric, budget_metric
 from rankline.src.dse.numbers import percent
-from rankline.src.dse.space import Branch
+from rankline.src.dse.space import Branch, Space
 
 if TYPE_CHECKING:
     from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
@@ -22,7 +23,7 @@ def most_saved(engine: CalibratedModel, metric: Metric) -> dict[str, int]:
     return {
         path: max(
             (
-                _saved(space.original, branch, metric)
+                _saved(engine, path, space, branch, metric)
                 for space in spaces_on(engine.device, engine.layers[path], engine.methods)
                 for branch in space.branches
             ),
@@ -32,11 +33,16 @@ def most_saved(engine: CalibratedModel, metric: Metric) -> dict[str, int]:
     }
 
 
-def _saved(original: Cost, branch: Branch, metric: Metric) -> int:
-    """What a tensor shape at rank one saves; 0 if it is not better than the original."""
-    cost = branch.cost((1,) * len(branch.steps))
+def _saved(engine: CalibratedModel, path: str, space: Space, branch: Branch, metric: Metric) -> int:
+    """What a tensor shape at rank one saves of a layer; 0 if it is not better than the original."""
+    ranks, original = (1,) * len(branch.steps), space.original
+    cost = branch.cost(ranks)
     if not min(branch.steps) or cost.params >= original.params or cost.flops >= original.flops:
         return 0
+    if metric == BYTES:
+        layer, at = engine.layers[path], engine.precision
+        chain = methods.get(space.method).chain(layer, ranks, branch.shape)
+        return max(0, at.stored([whole(layer)]) - at.stored(chain))
     return max(0, metric.of(original) - metric.of(cost))
 
 
@@ -44,7 +50,7 @@ def check_possible(engine: CalibratedModel, keep: Mapping[str, Keep]) -> None:
     """Raises UserError if a budget is below what is possible, with the layers that stay as they are and why; called
     before the statistics, which take long."""
     for name, limit in engine.limits(keep).items():
-        one = metric(name)
+        one = budget_metric(name)
         saved, whole = most_saved(engine, one), one.of(engine.total)
         if limit < (least := one.of(engine.warm) - sum(saved.values())):
             least_share = -(-10_000 * least // whole) / 100
@@ -78,9 +84,9 @@ def recorded(keep: Mapping[str, Keep]) -> dict[str, float | int]:
 def asked_text(keep: Mapping[str, Keep]) -> str:
     """Budgets as people read them: ``50 % of the FLOPs and 9,000 params``."""
     return " and ".join(
-        f"{100 * value:g} % of the {metric(name).title}"
+        f"{100 * value:g} % of the {budget_metric(name).title}"
         if isinstance(value, float)
-        else f"{metric(name).text(int(value))} {metric(name).title}"
+        else f"{budget_metric(name).text(int(value))} {budget_metric(name).title}"
         for name, value in keep.items()
     )
 
@@ -93,12 +99,12 @@ def budgets_of(keep: Mapping[str, Keep | None], sweep: Mapping[str, Sequence[flo
     """
     given = {name: value for name, value in keep.items() if value is not None}
     for name in (*given, *(sweep or {})):
-        metric(name, what="budget")
+        budget_metric(name)
     if sweep is None:
         if not 1 <= len(given) <= 2:
             raise UserError(
-                "give a budget, or two at once: keep_flops, keep_params, keep_memory, keep_latency (--keep-flops 0.5), "
-                "or a sweep"
+                "give a budget, or two at once: keep_flops, keep_params, keep_memory, keep_bytes, keep_latency "
+                "(--keep-flops 0.5), or a sweep"
             )
         return [given]
     if given:

@@ -34,20 +34,25 @@ def predicted(engine: CalibratedModel, allocation: Allocation, device: Device) -
 
 
 def kept_within(
-    engine: CalibratedModel, allocation: Allocation, keep: Mapping[str, Keep], device: Device, solver: str
+    engine: CalibratedModel,
+    allocation: Allocation,
+    keep: Mapping[str, Keep],
+    device: Device,
+    solver: str,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[Allocation, PlanLatency]:
     """The plan of a budget of latency and what it takes; on a device of this machine, measured.
 
     A plan that takes more than the budget by more than TOLERANCE, or less by more than UNUSED, is made again with a
     budget that is corrected by what was measured, at most ROUNDS times in all. Of those that keep the budget the one
     with the least damage is taken; the last one, if none does. Its layers aren't fitted yet: times don't depend on
-    weights.
+    weights. limits: of all budgets, where they aren't those that are given.
     """
     told = predicted(engine, allocation, device)
     if not is_here(device):
         return allocation, told
     tried: list[tuple[Allocation, PlanLatency, Round]] = []
-    limits = engine.limits(keep)
+    limits = dict(limits or engine.limits(keep))
     asked = limits[LATENCY.name]
     while True:
         times = latencies({"original": engine.model, "plan": engine.made(allocation.plan)}, device, engine.progress)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorly as tl
 
 from rankline.src.compress.budget.allocate import Option
+from rankline.src.compress.budget.at_precision import AtPrecision
 from rankline.src.compress.budget.damage import Damage
 from rankline.src.compress.fit.in_threads import in_threads
 from rankline.src.compress.methods import get
@@ -26,7 +27,7 @@ from rankline.src.dse.devices.latency import LatencyModel, UnmeasuredError
 from rankline.src.dse.error_table import Curves
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.lines import lines_of
-from rankline.src.dse.metric import FLOPS, Metric
+from rankline.src.dse.metric import BYTES, FLOPS, PARAMS, Metric
 from rankline.src.dse.options import Options
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.scan.front import front, front_of_many, with_errors
@@ -50,13 +51,17 @@ def priced(
     costs: Sequence[Metric] = (FLOPS,),
     progress: Progress = no_progress,
     device: LatencyModel | None = None,
+    precision: AtPrecision | None = None,
 ) -> dict[str, list[Option]]:
     """The options of each layer, by path: the original, and each method's configurations that are not dominated by
     another of that method.
 
     layers: their shapes and sizes, by path; costs: the metrics that budgets limit; device: whose latencies are among
-    the costs; methods that it has no numbers for are left out.
+    the costs; methods that it has no numbers for are left out; precision: whose bytes are among the costs, and whose
+    rounding is in the damage.
     """
+    # Bytes rise with params, which have an exact value for every configuration.
+    costs, at = [PARAMS if one == BYTES else one for one in costs], precision or AtPrecision()
     jobs = [(damage, space) for path, damage in damages.items() for space in spaces_on(device, layers[path], methods)]
     found = {path: [Option(None, cost_on(device, layer_shape(layers[path])), 0.0)] for path in damages}
     # The largest first, so that no long one is left to the end.
@@ -70,7 +75,7 @@ def priced(
             progress("layers and methods priced", len(made), len(jobs))
     for number, (damage, _) in enumerate(jobs):
         found[damage.fitted.path] += made[number]
-    return found
+    return {path: [at.applied(one, layers[path], damages[path]) for one in some] for path, some in found.items()}
 
 
 def spaces_on(device: LatencyModel | None, layer: Layer, methods: Sequence[str]) -> Iterator[Space]:

@@ -38,7 +38,7 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
-from rankline.src.dse.metric import metric
+from rankline.src.dse.metric import budget_metric
 from rankline.src.dse.plan import Plan
 
 GROWTH = "growth"
@@ -57,6 +57,7 @@ class Point:
     - ``delivered``: its files and scores
     - ``fit_seconds``: the time of the closed-form fit alone
     - ``latency``: what it takes on the run's device, if there is one
+    - ``measured``: the file for its runtime beside the model's, if one was asked for
     """
 
     keep: Mapping[str, float | int]
@@ -66,6 +67,7 @@ class Point:
     delivered: Delivered
     fit_seconds: float
     latency: PlanLatency | None = None
+    measured: Measurement | None = None
 
     @property
     def model(self) -> keras.Model:
@@ -143,7 +145,10 @@ def run_budget(
     if settings.fine_tuning is not None and calibration.data is None:
         raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
     metrics = tuple(keeps[0])
-    timed = device if any(metric(name).needs_device for name in metrics) else None
+    timed = device if any(budget_metric(name).needs_device for name in metrics) else None
+    settings = at_one_precision(settings, timed)
+    if _writes_file(settings, metrics):
+        runtimes.get(settings.runtime or RUNTIMES[0]).check(settings.precision or F32.name)
     engine = CalibratedModel(
         job.model, calibration.samples, metrics, settings, job.progress, None if timed is None else timed.model
     )
@@ -169,7 +174,7 @@ def run_budget(
         **device_facts(device),
     }
     with recording(job, facts, settings.seed) as recorder:
-        made = _Points(recorder, engine, calibration, len(keeps))
+        made = _Points(recorder, engine, calibration, len(keeps), _writes_file(settings, metrics))
         before = recorder.original()
         delivery = Delivery(recorder, calibration.samples)
         points = []
@@ -190,22 +195,62 @@ def _allocated(
 ) -> tuple[list[Allocation], list[PlanLatency | None]]:
     """The choice for each budget, and what it takes on the device, if there is one."""
     found = engine.sweep(keeps, solver)
+    limits: list[Mapping[str, int] | None] = [None] * len(found)
+    if BYTES.name in keeps[0]:
+        on_disk = [kept_on_disk(engine, one, keep, solver) for one, keep in zip(found, keeps, strict=True)]
+        found, limits = [one for one, _ in on_disk], [limit for _, limit in on_disk]
     if device is None:
         return found, [None] * len(found)
     if not is_timed:
         return found, [predicted(engine, one, device) for one in found]
-    pairs = [kept_within(engine, one, keep, device, solver) for one, keep in zip(found, keeps, strict=True)]
+    pairs = [
+        kept_within(engine, one, keep, device, solver, limit)
+        for one, keep, limit in zip(found, keeps, limits, strict=True)
+    ]
     return [one for one, _ in pairs], [told for _, told in pairs]
+
+
+def at_one_precision(settings: BudgetSettings, device: Device | None) -> BudgetSettings:
+    """The settings with the precision and the runtime of the device whose latency is limited, where none is given.
+
+    Raises UserError where another one is given.
+    """
+    if device is None:
+        return settings
+    for what, asked, has in (
+        ("precision", settings.precision, device.precision), ("runtime", settings.runtime, device.runtime)
+    ):  # fmt: skip
+        if asked not in (None, has):
+            raise UserError(
+                f"device '{device.name}' was measured with {what} {has}, and {asked} is asked for; measure one with "
+                f"it: rankline device add NAME --{what} {asked}"
+            )
+    if device.precision == F32.name:
+        return settings
+    return replace(settings, precision=device.precision, runtime=device.runtime)
+
+
+def _writes_file(settings: BudgetSettings, metrics: Sequence[str]) -> bool:
+    """Whether a file for a runtime is asked for beside the model's."""
+    return settings.precision is not None or BYTES.name in metrics
 
 
 class _Points:
     """Makes, judges, records and writes the models of a run one after the other."""
 
-    def __init__(self, recorder: Recorder, engine: CalibratedModel, calibration: Calibration, count: int) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        engine: CalibratedModel,
+        calibration: Calibration,
+        count: int,
+        writes_file: bool,
+    ) -> None:
         self.recorder = recorder
         self.engine = engine
         self.calibration = calibration
         self.count = count
+        self.writes_file = writes_file
         some = [one[:SIMILARITY_SAMPLES] for one in calibration.samples]
         self.reference = Reference(engine.model, engine.paths, some)
 
@@ -249,9 +294,25 @@ class _Points:
             trial = recorder.record(last, cost_of(model), clock, recorder.judged(model), layers, made_by)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        card = self._card(keep, allocation, latency, trial)
+        measured = self._deployed(model, path)
+        if measured is not None:
+            trial = recorder.noted(trial, {DEPLOYED: measured.as_dict()})
+        card = self._card(keep, allocation, latency, trial, measured)
         delivered = delivery.deliver(model, allocation.plan, allocation.cost, path, card)
-        return Point(keep, allocation, model if is_chosen or path is None else None, trial, delivered, fitted, latency)
+        held = model if is_chosen or path is None else None
+        return Point(keep, allocation, held, trial, delivered, fitted, latency, measured)
+
+    def _deployed(self, model: keras.Model, path: Path | None) -> Measurement | None:
+        """Writes the file for the runtime beside ``path``, measures and records it; None if none is asked for."""
+        if not self.writes_file or path is None:
+            return None
+        job, at = self.recorder.job, self.engine.precision
+        runtime = runtimes.get(at.runtime)
+        judged = None if job.data is None else judged_in(job.data, job.task)
+        target = Target(path.with_suffix(runtime.suffix), runtime, at.name)
+        found = deploy(model, target, self.calibration, judged, self.recorder.progress)
+        job.database.record_measurement(found)
+        return found
 
     def _layers(self, allocation: Allocation, model: keras.Model) -> tuple[LayerRecord, ...]:
         plan = allocation.plan
@@ -264,7 +325,12 @@ class _Points:
         )
 
     def _card(
-        self, keep: Mapping[str, float | int], allocation: Allocation, latency: PlanLatency | None, trial: TrialRecord
+        self,
+        keep: Mapping[str, float | int],
+        allocation: Allocation,
+        latency: PlanLatency | None,
+        trial: TrialRecord,
+        measured: Measurement | None,
     ) -> Card:
         settings, data = self.engine.settings, self.calibration.data
         tuned = settings.fine_tuning
@@ -291,6 +357,8 @@ class _Points:
             )
         if latency is not None:
             notes.append(f"{latency.told}.")
+        if measured is not None:
+            notes.append(f"{told(measured)}.")
         made = f"Made by Rankline in run {self.recorder.run}: at most {asked_text(keep)}, {how}."
         return Card(self.engine.model.name, made, self.recorder.trials[0], trial, notes)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rankline.src.compress.methods import known
 from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.precision import F32, precision_named
 
 if TYPE_CHECKING:
     from rankline.src.compress.fit.refit import FitSettings
@@ -22,6 +23,9 @@ inputs, or to the weights alone."""
 
 SOLVERS = ("exact", "price")
 
+RUNTIMES = ("litert", "onnx")
+"""Those whose files are written."""
+
 
 @dataclass(frozen=True)
 class BudgetSettings:
@@ -35,6 +39,9 @@ class BudgetSettings:
     - ``samples``: how many calibration samples are drawn
     - ``seed``: of the samples and the fit
     - ``solver``: of the allocation, exact or price
+    - ``precision``: in what numbers a file for a runtime is written beside the model's, one of
+      ``dse.precision.PRECISIONS`` (None: no file, unless a budget limits its bytes)
+    - ``runtime``: for which that is, one of RUNTIMES (None: the first)
     - ``fine_tuning``: one-shot fine-tuning of the result, which needs labels
     """
 
@@ -47,11 +54,15 @@ class BudgetSettings:
     samples: int = 1024
     seed: int = 0
     solver: str = "exact"
+    precision: str | None = None
+    runtime: str | None = None
     fine_tuning: FineTuning | None = None
 
     def __post_init__(self) -> None:
+        precision_named(self.precision or F32.name)
         for what, given, possible in (
-            ("value", self.value, VALUES), ("fit", self.fit, FITS), ("solver", self.solver, SOLVERS)
+            ("value", self.value, VALUES), ("fit", self.fit, FITS), ("solver", self.solver, SOLVERS),
+            ("runtime", self.runtime or RUNTIMES[0], RUNTIMES),
         ):  # fmt: skip
             if given not in possible:
                 raise one_of(what, given, list(possible))

@@ -27,6 +27,7 @@ from rankline.src.db.records.runs import (
     LayerRecord,
     TrialRecord,
     choose_trial,
+    note_made_by,
     record_trial,
     recorded_end,
     reopen_run,
@@ -131,6 +132,13 @@ class Recorder:
         self.trials.append(trial)
         self.job.on_trial(trial)
         return trial
+
+    def noted(self, trial: TrialRecord, more: Mapping[str, Any]) -> TrialRecord:
+        """A recorded trial with more of what is known of its model, on record too."""
+        found = replace(trial, made_by={**trial.made_by, **more})
+        note_made_by(self.job.database.engine, self.run, found)
+        self.trials[trial.number] = found
+        return found
 
     @cached_property
     def _device(self) -> OnDevice | None:

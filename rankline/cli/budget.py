@@ -30,7 +30,7 @@ from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
 from rankline.cli.windows import device_named
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.metric import FLOPS, LATENCY, METRICS
+from rankline.src.dse.metric import BUDGETS, FLOPS, LATENCY
 from rankline.src.dse.numbers import percent, si
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def budget(
         solver=solver,
         fine_tuning=None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size),
     )
-    budgets = budgets_of({metric: keep.get(f"keep_{metric}") for metric in METRICS}, shares)
+    budgets = budgets_of({metric: keep.get(f"keep_{metric}") for metric in BUDGETS}, shares)
     (check_target if shares is None else check_folder)(out)
     check_patterns(check_model(model), settings.include, settings.exclude)
     check_data(calibrate, may_lack_labels=True, takes=saved_takes(model))
@@ -258,10 +258,10 @@ def swept(text: str) -> dict[str, list[float]]:
         low, high, step = (Fraction(part) for part in ends.split(":"))
     except (ValueError, ZeroDivisionError):
         low, high, step = Fraction(0), Fraction(0), Fraction(0)
-    if metric not in METRICS or not 0 < low <= high <= 1 or step <= 0:
+    if metric not in BUDGETS or not 0 < low <= high <= 1 or step <= 0:
         raise UserError(
             "--sweep takes shares above 0 and at most 1 as from:to:step, such as 0.2:0.9:0.1 of the FLOPs, or "
-            f"params=0.2:0.9:0.1 (of {', '.join(METRICS)}); got '{text}'"
+            f"params=0.2:0.9:0.1 (of {', '.join(BUDGETS)}); got '{text}'"
         )
     count = int((high - low) / step) + 1
     if count > MOST_POINTS:

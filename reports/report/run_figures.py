@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rankline.src.db.records.runs import CHOSEN, ORIGINAL
-from rankline.src.dse.metric import FLOPS, METRICS, Metric
+from rankline.src.dse.metric import BUDGETS, FLOPS, Metric
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.report.layers import ReportedLayer
 from rankline.src.reports.report.outcome import Outcome
@@ -95,4 +95,4 @@ def drawn_curve(result: Outcome) -> Drawn | None:
 
 def _metric(made_by: Mapping[str, Any]) -> Metric:
     """The metric of a budget, from a trial's ``keep_...``."""
-    return next((METRICS[name] for name in METRICS if f"keep_{name}" in made_by), FLOPS)
+    return next((BUDGETS[name] for name in BUDGETS if f"keep_{name}" in made_by), FLOPS)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rankline.src.db.records.measure import Measure, measure_of
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.metric import FLOPS, METRICS
+from rankline.src.dse.metric import BUDGETS, FLOPS
 from rankline.src.dse.network_cost import uncounted_sentence
 from rankline.src.dse.numbers import percent
 from rankline.src.dse.outgoing import for_csv
@@ -54,7 +54,7 @@ def sweep_rows(found: Found) -> list[list[Any]]:
 
 def _row(point: Found, measure: Measure) -> list[Any]:
     return [
-        f"{METRICS[metric_name(point)].title} {share_of(point):g}",
+        f"{BUDGETS[metric_name(point)].title} {share_of(point):g}",
         percent(point["kept"]["flops"]),
         percent(point["kept"]["params"]),
         point["flops"],
@@ -122,5 +122,5 @@ def page(found: Found) -> str:
         columns=sweep_columns(found),
         uncounted=uncounted_sentence(found["uncounted"]) if found["uncounted"] else None,
         rows=sweep_rows(found),
-        curve=sweep_curve(frame, METRICS[metric].title, measure),
+        curve=sweep_curve(frame, BUDGETS[metric].title, measure),
     )

@@ -18,7 +18,7 @@ from rankline.src.db.records.measure import SCORE, measure_of
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.metric import FLOPS, LATENCY, MEMORY, METRICS, PARAMS
+from rankline.src.dse.metric import BUDGETS, FLOPS, LATENCY, MEMORY, PARAMS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import percent
 from rankline.src.dse.plan import plan_to_json
@@ -72,7 +72,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "keep": dict(point.keep),
         **_costs(allocation.cost),
         "kept": {
-            **{name: METRICS[name].of(allocation.cost) / (METRICS[name].of(done.total) or 1) for name in SHARES},
+            **{name: BUDGETS[name].of(allocation.cost) / (BUDGETS[name].of(done.total) or 1) for name in SHARES},
             **({} if point.latency is None else {LATENCY.name: 1 / point.latency.speedup}),
         },
         "damage": allocation.damage,
@@ -169,7 +169,7 @@ def headline(found: dict[str, Any], point: dict[str, Any]) -> str:
     metrics = dict.fromkeys((*point["keep"], "flops", "params"))
     known = "known " if found["uncounted"] else ""
     kept = " and ".join(
-        f"{percent(point['kept'][metric])} of the {'' if metric == 'params' else known}{METRICS[metric].title}"
+        f"{percent(point['kept'][metric])} of the {'' if metric == 'params' else known}{BUDGETS[metric].title}"
         for metric in metrics
     )
     measure = measure_of(found)
@@ -203,7 +203,7 @@ def _write_point(found: dict[str, Any], point: dict[str, Any], as_csv: bool) -> 
     kept = [share(point["kept"][metric], bar=metric == "flops") for metric in ("flops", "params")]
     rows.append(["whole model", None, *kept, None])
     columns = ["layer", "by", "FLOPs kept", "params kept", "of the damage"]
-    unasked = [f"{METRICS[metric].title} kept" for metric in ("params", "flops") if metric not in point["keep"]]
+    unasked = [f"{BUDGETS[metric].title} kept" for metric in ("params", "flops") if metric not in point["keep"]]
     write_table(headline(found, point), columns, rows, least_important=unasked, as_csv=as_csv)
     note(exactness(point, found["value"]))
 
