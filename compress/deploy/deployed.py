@@ -11,6 +11,7 @@ import numpy as np
 
 from rankline.src.compress.data.arrays import Array, joined
 from rankline.src.compress.data.calibration import Calibration
+from rankline.src.compress.data.trained_scale import check_scale
 from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.conversion import input_shapes
 from rankline.src.compress.deploy.digests import weights_digest
@@ -18,7 +19,7 @@ from rankline.src.compress.deploy.judged import Judged
 from rankline.src.compress.deploy.measure import check_counts
 from rankline.src.compress.deploy.measured_file import batch_of, measured
 from rankline.src.compress.deploy.precision import F32, precision_named
-from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, check_calibration, random_input
+from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, random_input
 from rankline.src.compress.model.files import outputs_of
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.db.records.measurements import Measurement
@@ -61,13 +62,11 @@ def deploy(
     another range than the data to score on.
     """
     runtime, precision = target.runtime, precision_named(target.precision)
-    runtime.check(precision.name)
     check_counts(target.threads, target.batch)
-    input_shapes(model, target.batch)
     samples = calibration.samples if calibration else None
-    if precision.needs_samples:
-        check_calibration(model, precision, samples)
-        _check_ranges(samples or (), judged)
+    if precision.needs_samples and samples:
+        check_scale(model, samples)
+        _check_ranges(samples, judged)
     with whole_file(target.path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
         runtime.export(model, partial, target.batch, precision.name, samples)
