@@ -85,14 +85,17 @@ def deploy(
 def difference(model: keras.Model, session: Session, samples: Arrays) -> float:
     """The largest difference of a file's outputs from the Keras model's, as a fraction of the range of these: of all
     outputs that there are."""
-    count = len(samples[0])
-    batches = [session.run(one) for one in in_batches(samples, batch_of(session))]
-    found = [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]
     apart = []
-    for one, other in zip(found, outputs_of(model, samples), strict=True):
+    for one, other in zip(outputs_through(session, samples), outputs_of(model, samples), strict=True):
         span = float(np.ptp(other)) or float(np.abs(other).max()) or 1.0
         apart.append(float(np.abs(one - other).max()) / span)
     return max(apart)
+
+
+def outputs_through(session: Session, samples: Arrays) -> list[Array]:
+    """All outputs of a file for samples, an array (n, ...) for each input."""
+    batches = [session.run(one) for one in in_batches(samples, batch_of(session))]
+    return [np.concatenate(parts)[: len(samples[0])] for parts in zip(*batches, strict=True)]
 
 
 def _compared(model: keras.Model, samples: Arrays | None, judged: Judged | None) -> list[Array]:
