@@ -331,7 +331,7 @@ def measure(
     (aim,) = with_changes(changes, Aim())
     runtime_of(path)
     if isinstance(data, str | Named):
-        check_data(_name_of(data))
+        check_data(_name_of(data), takes=saved_takes(str(path)))
     database = None if db is None else _database(db)
     found = measure_file(path, data, threads, aim, test_samples, progress)
     if database is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,10 +16,14 @@ from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
 from rankline.src.compress.budget.limits import asked_text, check_possible, recorded
 from rankline.src.compress.budget.on_device import kept_within, predicted
-from rankline.src.compress.budget.settings import BudgetSettings
+from rankline.src.compress.budget.on_disk import kept_on_disk
+from rankline.src.compress.budget.settings import RUNTIMES, BudgetSettings
 from rankline.src.compress.data.arrays import count_of
 from rankline.src.compress.data.calibration import Calibration
 from rankline.src.compress.data.classifier import frozen_layers
+from rankline.src.compress.deploy import runtimes
+from rankline.src.compress.deploy.deployed import Target, deploy
+from rankline.src.compress.deploy.judged import judged_in
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings, check_memory
 from rankline.src.compress.model.cost import cost_of
@@ -33,16 +37,21 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.latency import PlanLatency, device_facts
 from rankline.src.compress.runs.recorder import Clock, Recorder, recording
 from rankline.src.compress.training.fine_tuning import Score
+from rankline.src.db.records.measurements import Measurement
 from rankline.src.db.records.runs import CHOSEN, SUCCESS, TRIED, LayerRecord, TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
-from rankline.src.dse.metric import budget_metric
+from rankline.src.dse.metric import BYTES, budget_metric
 from rankline.src.dse.plan import Plan
+from rankline.src.dse.precision import F32
 
 GROWTH = "growth"
 """What of a trial's ``made_by`` is the growth of CP's terms, by layer."""
+
+DEPLOYED = "deployed"
+"""Key of what a file for a runtime was measured to be, in what a trial was made by."""
 
 SIMILARITY_SAMPLES = 256
 """Calibration samples on which feature maps are compared."""
@@ -142,6 +151,8 @@ def run_budget(
     predicted, which a budget of latency needs. The network is first explored with the methods that the database lacks.
     Raises UserError, if possible before the work.
     """
+    if settings.precision is not None and out is None:
+        raise UserError("a precision is that of a file; tell where to write it (--out, in Python out=)")
     if settings.fine_tuning is not None and calibration.data is None:
         raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
     metrics = tuple(keeps[0])
@@ -358,7 +369,7 @@ class _Points:
         if latency is not None:
             notes.append(f"{latency.told}.")
         if measured is not None:
-            notes.append(f"{told(measured)}.")
+            notes.append(f"{measured.told}.")
         made = f"Made by Rankline in run {self.recorder.run}: at most {asked_text(keep)}, {how}."
         return Card(self.engine.model.name, made, self.recorder.trials[0], trial, notes)
 
@@ -373,6 +384,8 @@ def _facts(job: Job, engine: CalibratedModel, calibration: Calibration) -> dict[
         "fit": how.fit,
         "fit_settings": asdict(how.fit_settings or FitSettings(seed=how.seed)),
         "solver": how.solver,
+        "precision": how.precision,
+        "runtime": how.runtime,
         "samples": len(calibration.samples[0]),
         "include": list(how.include),
         "exclude": list(how.exclude),

@@ -11,13 +11,14 @@ import numpy as np
 
 from rankline.src.compress.data.arrays import Array, joined
 from rankline.src.compress.data.calibration import Calibration
+from rankline.src.compress.data.trained_scale import check_scale
 from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.conversion import input_shapes
 from rankline.src.compress.deploy.digests import weights_digest
 from rankline.src.compress.deploy.judged import Judged
 from rankline.src.compress.deploy.measure import check_counts
 from rankline.src.compress.deploy.measured_file import batch_of, measured
-from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, check_calibration, random_input
+from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, random_input
 from rankline.src.compress.fit.balanced import balanced
 from rankline.src.compress.fit.rounded_refit import refit_rounded
 from rankline.src.compress.fit.rounding import ROUNDINGS
@@ -70,13 +71,11 @@ def deploy(
     another range than the data to score on.
     """
     runtime, precision = target.runtime, precision_named(target.precision)
-    runtime.check(precision.name)
     check_counts(target.threads, target.batch)
-    input_shapes(model, target.batch)
     samples = calibration.samples if calibration else None
-    if precision.needs_samples:
-        check_calibration(model, precision, samples)
-        _check_ranges(samples or (), judged)
+    if precision.needs_samples and samples:
+        check_scale(model, samples)
+        _check_ranges(samples, judged)
     made = ready(model, precision.name, samples, progress) if target.is_fitted else model
     with whole_file(target.path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
@@ -106,14 +105,17 @@ def ready(model: keras.Model, precision: str, samples: Arrays | None, progress: 
 def difference(model: keras.Model, session: Session, samples: Arrays) -> float:
     """The largest difference of a file's outputs from the Keras model's, as a fraction of the range of these: of all
     outputs that there are."""
-    count = len(samples[0])
-    batches = [session.run(one) for one in in_batches(samples, batch_of(session))]
-    found = [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]
     apart = []
-    for one, other in zip(found, outputs_of(model, samples), strict=True):
+    for one, other in zip(outputs_through(session, samples), outputs_of(model, samples), strict=True):
         span = float(np.ptp(other)) or float(np.abs(other).max()) or 1.0
         apart.append(float(np.abs(one - other).max()) / span)
     return max(apart)
+
+
+def outputs_through(session: Session, samples: Arrays) -> list[Array]:
+    """All outputs of a file for samples, an array (n, ...) for each input."""
+    batches = [session.run(one) for one in in_batches(samples, batch_of(session))]
+    return [np.concatenate(parts)[: len(samples[0])] for parts in zip(*batches, strict=True)]
 
 
 def _compared(model: keras.Model, samples: Arrays | None, judged: Judged | None) -> list[Array]:

@@ -22,6 +22,7 @@ from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.source import load_model
+from rankline.src.dse.outgoing import for_database
 from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 
@@ -80,14 +81,14 @@ def measured(
     if judged is not None:
         settings |= {"preparation": dict(judged.preparation), "judged_by": judged.task.measure.as_dict()}
         facts = {
-            "data": judged.name,
+            "data": for_database(judged.name),
             "samples": len(judged.y[0]),
             "score_name": judged.task.measure.name,
             "score": score_of(judged.task, _pairs(session, judged, progress), name),
             **facts,
         }
     return Measurement(
-        file=name,
+        file=for_database(name),
         digest=file_digest(path),
         bytes=os.path.getsize(path),
         runtime=runtime.name,

@@ -47,6 +47,7 @@ class ONNXRuntime(Runtime):
 
     def write(self, model: keras.Model, path: Path, batch: int) -> None:
         from rankline.src.compress.deploy.onnx_file import foreign_operations
+        from rankline.src.compress.deploy.onnx_rewritten import rewrite
         from rankline.src.compress.deploy.padded import pad_ranks
 
         try:
@@ -55,6 +56,7 @@ class ONNXRuntime(Runtime):
             raise
         except Exception as error:  # whatever converters raise
             raise conversion.failure(self.title, model, error) from error
+        rewrite(path)
         if lacking := foreign_operations(path):
             raise conversion.refusal(self.title, model, lacking)
         pad_ranks(path, TILE)

@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import Engine, insert, select
 
 from rankline.src.db.backends.engine import writing
+from rankline.src.db.records.measure import ACCURACY, Measure
 from rankline.src.db.records.row import Row
 from rankline.src.db.schema import measurement
+from rankline.src.dse.metric import LATENCY
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,23 @@ class Measurement(Row):
     difference: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def measure(self) -> Measure:
+        """What it was judged by."""
+        kept = self.settings.get("judged_by")
+        return ACCURACY if kept is None else Measure(**kept)
+
+    @property
+    def told(self) -> str:
+        """In a sentence, without the full stop."""
+        parts = [f"{self.bytes:,} bytes", f"a call {LATENCY.text(self.latency_ps)}"]
+        if self.score is not None:
+            keras = "" if self.keras_score is None else f" (the Keras model {self.measure.text(self.keras_score)})"
+            parts.append(f"{self.score_name} {self.measure.text(self.score)}{keras} on {self.samples:,} samples")
+        return f"{self.file} ({self.runtime} {self.version}, {self.precision or UNKNOWN}): {', '.join(parts)}"
+
+
+UNKNOWN = "precision not known"
 
 COLUMNS = [measurement.c[one.name] for one in fields(Measurement)]
 

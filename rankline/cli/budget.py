@@ -32,6 +32,7 @@ from rankline.cli.windows import device_named
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import BUDGETS, FLOPS, LATENCY
 from rankline.src.dse.numbers import percent, si
+from rankline.src.dse.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from rankline.src.compress.budget.calibrated_model import Keep
@@ -68,6 +69,24 @@ def budget(
             "--latency",
             help="Latency to keep on the device: a share above 0 and at most 1, or a time, such as 3ms.",
         ),
+    ] = None,
+    keep_bytes: Annotated[
+        str | None,
+        typer.Option(
+            help="Bytes of the file for the runtime to keep: a share of the original's in f32, such as 0.1, or bytes."
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write the result for a runtime, in f32, f16, int8, int8-dynamic or int8-weights; its rounding "
+            "is part of the damage.",
+            autocompletion=completion.among(*PRECISIONS),
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="The runtime: litert or onnx.", autocompletion=completion.among("litert", "onnx")),
     ] = None,
     device: DeviceOption = None,
     sweep: Annotated[
@@ -127,7 +146,7 @@ def budget(
 
     Example: [bold]rankline budget lenet5.keras --keep-flops 0.5 --calibrate digits --out small.keras[/bold]
     """
-    asked = {"flops": keep_flops, "params": keep_params, "memory": keep_memory}
+    asked = {"flops": keep_flops, "params": keep_params, "memory": keep_memory, "bytes": keep_bytes}
     keep: dict[str, Any] = {
         f"keep_{metric}": kept(text, f"--keep-{metric}") for metric, text in asked.items() if text is not None
     }
@@ -156,6 +175,8 @@ def budget(
         samples=samples,
         seed=seed,
         solver=solver,
+        precision=precision,
+        runtime=to,
         fine_tuning=None if then_fine_tune is None else FineTuning(then_fine_tune, learning_rate, batch_size),
     )
     budgets = budgets_of({metric: keep.get(f"keep_{metric}") for metric in BUDGETS}, shares)

@@ -47,6 +47,7 @@ def measure(
     Example: [bold]rankline measure small.tflite --data digits[/bold]
     """
     from rankline.src.compress.data.sources import check_data
+    from rankline.src.compress.data.takes import saved_takes
     from rankline.src.compress.deploy.formats import runtime_of
     from rankline.src.db.backends.engine import check_database
 
@@ -60,7 +61,7 @@ def measure(
     assert file is not None
     scaling = scaling_of(rescale, mean, std)
     if data is not None:
-        check_data(data)
+        check_data(data, takes=saved_takes(str(file)))
     check_database(db)
     load_keras()
     from rankline.api import measure as run_measure

@@ -164,6 +164,10 @@ def shapes() -> None:
     np.save("none.npy", np.zeros((0, 8, 8, 1)))
     Path("notes.txt").write_text("nothing of the kind")
     Path("broken.onnx").write_text("nothing of the kind")
+    trained = digits_net()
+    norm = trained.get_layer("norm")
+    norm.set_weights([*norm.get_weights()[:3], np.full(16, 1e-4)])
+    trained.save("trained.keras")
     open_sizes = keras.Input((None, None, 1))
     keras.Model(open_sizes, keras.layers.GlobalAveragePooling2D()(open_sizes)).save("sizes.keras")
 
@@ -178,6 +182,7 @@ INT8 = ("deploy", "net.keras", "--precision", "int8", "--out", "small.tflite")
         ((*INT8, "--calibrate", "wide.npy"), "of shape (9, 9, 1); model 'tiny' takes (8, 8, 1)"),
         ((*INT8, "--calibrate", "none.npy"), "none.npy has no calibration samples"),
         ((*INT8, "--calibrate", "pictures.npy", "--data", "digits"), "the calibration data ranges from 0."),
+        ((*INT8[:1], "trained.keras", *INT8[2:], "--calibrate", "pictures.npy"), "scaled otherwise than what model"),
         ((*INT8, "--calibrate", "digits", "--to", "onnx"), "a model is written as a .onnx file; got 'small.tflite'"),
         ((*INT8[:3], "int7", *INT8[4:]), "unknown precision 'int7'; did you mean 'int8'?"),
         (("deploy", "net.keras", "--out", "small.keras"), "written as a .tflite or .onnx file; got 'small.keras'"),

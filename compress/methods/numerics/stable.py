@@ -1,11 +1,12 @@
 """Error-preserving correction of CP: the smallest rank-one terms at nearly the same error.
 
-Phan et al., "Stable Low-rank Tensor Decomposition for Compression of Convolutional Neural Network", ECCV 2020. The terms
-of a CP can be far larger than their sum, because they cancel; every rounding of the factors then changes the kernel by
-as much more. Here the sum of the terms' squared norms is minimised with the error held at what is allowed, one factor
-after the other: with the columns of the others scaled to norm 1, it is the squared norm of the factor that is solved
-for. That is a ridge regression, whose ridge follows from the allowed error by Newton's method (Moré and Sorensen,
-"Computing a Trust Region Step", SIAM J. Sci. Stat. Comput. 4(3), 1983). Sweeps are extrapolated as those of ``als``.
+Phan et al., "Stable Low-rank Tensor Decomposition for Compression of Convolutional Neural Network", ECCV 2020. The
+terms of a CP can be far larger than their sum, because they cancel; every rounding of the factors then changes the
+kernel by as much more. Here the sum of the terms' squared norms is minimised with the error held at what is allowed,
+one factor after the other: with the columns of the others scaled to norm 1, it is the squared norm of the factor that
+is solved for. That is a ridge regression, whose ridge follows from the allowed error by Newton's method (Moré and
+Sorensen, "Computing a Trust Region Step", SIAM J. Sci. Stat. Comput. 4(3), 1983). Sweeps are extrapolated as those of
+``als``.
 """
 
 from __future__ import annotations

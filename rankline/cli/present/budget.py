@@ -86,6 +86,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "own_layers": list(point.delivered.own_layers),
         "fit_seconds": point.fit_seconds,
         **({} if point.latency is None else {LATENCY.name: latency_values(point.latency)}),
+        **({} if point.measured is None else {"deployed": {**point.measured.as_dict(), "told": point.measured.told}}),
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
     }
@@ -139,6 +140,7 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
         note(f"{uncounted_sentence(found['uncounted'])}: shares are of what is known")
     for point in found["points"]:
         _tell_latency(point, found["is_sweep"])
+        _tell_deployed(point)
         tell_own_layers(point["own_layers"], point["file"] if found["is_sweep"] else None)
     # Layers that the user left out need no reason.
     beyond = {name: reason for name, reason in found.get("skipped", {}).items() if reason != LEFT_OUT}
@@ -149,6 +151,12 @@ def write_budget(found: dict[str, Any], as_csv: bool = False) -> None:
         f"{seconds['statistics']:.1f} s of statistics, {seconds['allocation']:.2f} s of allocation, "
         f"{seconds['fit']:.1f} s of fitting, on {found['samples']:,} samples; {peak_bytes() / 2**30:.1f} GiB of memory"
     )
+
+
+def _tell_deployed(point: dict[str, Any]) -> None:
+    """A line about the file for a runtime, if one was written."""
+    if "deployed" in point:
+        note(point["deployed"]["told"])
 
 
 def _tell_latency(point: dict[str, Any], is_sweep: bool) -> None:

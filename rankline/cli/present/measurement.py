@@ -7,12 +7,9 @@ from typing import Any
 
 from rankline.cli.output import write_table
 from rankline.cli.present.table import Shown
-from rankline.src.db.records.measure import ACCURACY, Measure
-from rankline.src.db.records.measurements import Measurement
+from rankline.src.db.records.measurements import UNKNOWN, Measurement
 from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.numbers import MISSING
-
-UNKNOWN = "precision not known"
 
 
 def write_measurement(found: Measurement) -> None:
@@ -39,7 +36,7 @@ def write_history(found: Sequence[Measurement], as_csv: bool) -> None:
             one.bytes,
             one.score_name,
             *(
-                None if value is None else Shown(value, measure_of(one).text(value))
+                None if value is None else Shown(value, one.measure.text(value))
                 for value in (one.score, one.keras_score)
             ),
             Shown(one.latency_ps, LATENCY.text(one.latency_ps)),
@@ -56,14 +53,8 @@ def write_history(found: Sequence[Measurement], as_csv: bool) -> None:
     write_table(title, columns, rows, least_important=least, as_csv=as_csv)
 
 
-def measure_of(found: Measurement) -> Measure:
-    """What a file was judged by."""
-    kept = found.settings.get("judged_by")
-    return ACCURACY if kept is None else Measure(**kept)
-
-
 def _rows(found: Measurement) -> list[list[Any]]:
-    measure = measure_of(found)
+    measure = found.measure
     rows: list[list[Any]] = [["bytes", found.bytes]]
     if found.score is not None:
         rows.append([f"{found.score_name} on {found.samples:,} samples of {found.data}", measure.text(found.score)])

@@ -99,6 +99,16 @@ def test_own_layers_along_one_to_three_axes_give_keras_outputs(name: str, tmp_pa
         assert largest_difference(one.load(path, 1).run(arrays), expected) < NEAR[precision]
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_gelu_is_converted(name: str, tmp_path: Path) -> None:
+    """Keras computes it by erfc, which ONNX lacks."""
+    given = keras.Input((6,))
+    model, one = keras.Model(given, layers.Dense(5, activation="gelu", name="dense")(given)), runtimes.get(name)
+    path, x = tmp_path / f"net{one.suffix}", random_input((1, 6), "float32")
+    one.export(model, path)
+    assert largest_difference(one.load(path, 1).run([x]), [keras.ops.convert_to_numpy(model(x))]) < EQUAL
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", FILES)
 def test_parts_at_every_precision_run_alone(name: str, precision: str) -> None:
