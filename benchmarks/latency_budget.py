@@ -22,8 +22,8 @@ from rankline.src.compress.deploy.latency import latencies
 from rankline.src.dse.devices.device import Device
 
 SHARES = {
-    "resnet20_cifar10": (0.4, 0.55, 0.65),
-    "resnet56_cifar10": (0.45, 0.6),
+    "resnet20_cifar10": (0.4, 0.55, 0.6, 0.66),
+    "resnet56_cifar10": (0.45, 0.6, 0.7),
     "vgg11_cifar10": (0.18, 0.24),
     "lenet_mnist": (0.4, 0.6),
 }
