@@ -44,7 +44,7 @@ from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.keras_model.source import check_model, load_model, network_name
-from rankline.src.dse.metric import metric
+from rankline.src.dse.metric import budget_metric
 from rankline.src.dse.plan import Plan
 from rankline.src.dse.precision import precision_named
 from rankline.src.dse.progress import Progress, no_progress
@@ -385,7 +385,7 @@ def _asked(database: Database, device: str | Device | None, metrics: Sequence[st
     """The device that is named, or the only one of the database if one of the metrics needs it. Raises UserError."""
     if isinstance(device, Device):
         return device
-    if device is not None or any(metric(name).needs_device for name in metrics):
+    if device is not None or any(budget_metric(name).needs_device for name in metrics):
         return database.device(device)
     return None
 

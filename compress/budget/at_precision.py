@@ -54,18 +54,27 @@ class AtPrecision:
 
     def applied(self, option: Option, layer: Layer, damage: Damage) -> Option:
         """An option of a layer with its bytes, and with the damage of rounding."""
-        choice, factors = option.configuration, option.cost.factors
+        choice = option.configuration
         if choice is None:
             links = [whole(layer)]
         else:
             links = list(methods.get(choice.method).chain(layer, choice.ranks, choice.shape))
-        noise = ROUNDED[self.name]
-        if noise and option.factors is not None and choice is not None:
-            noise *= 1 + (factors - 1) * amplification(damage, get(choice.method), option.factors)
-        else:
-            noise *= factors
-        cost = replace(option.cost, stored=self.stored(links))
-        return replace(option, cost=cost, damage=option.damage + noise * damage.whole)
+        return replace(
+            option,
+            cost=replace(option.cost, stored=self.stored(links)),
+            damage=self._rounded(option, damage),
+        )
+
+    def _rounded(self, option: Option, damage: Damage) -> float:
+        """The damage of an option once weights and maps are rounded: each factor adds a share of the outputs' energy,
+        and more where its inputs cancel."""
+        noise, factors, choice = ROUNDED[self.name], option.cost.factors, option.configuration
+        if not noise:
+            return option.damage
+        if option.factors is None or choice is None or not get(choice.method).ends_in_outputs:
+            return option.damage + factors * noise * damage.whole
+        left = damage_of_noisy(damage, get(choice.method), option.factors, (factors - 1) * noise)
+        return max(option.damage, left) + noise * damage.whole
 
     @property
     def _overhead(self) -> tuple[int, int]:
@@ -73,20 +82,18 @@ class AtPrecision:
         return by_precision.get(self.name, by_precision["integers"])
 
 
-def amplification(damage: Damage, method: Decomposition, factors: Sequence[Any]) -> float:
-    """How much more an error of the map before the last factor counts than one of the same share in the outputs.
+def damage_of_noisy(damage: Damage, method: Decomposition, factors: Sequence[Any], noise: float) -> float:
+    """The least damage that any last factor does where the map before it is noisy, given the other factors.
 
-    The energies of all channels of that map, each times that of the weights that take it, over the energy of their sum:
-    1 where channels are orthogonal, more where they cancel (see ``numerics.stable.growth``).
+    noise: the energy of the noise in each channel of that map, as a share of the channel's. Where terms cancel, the
+    best last factor keeps less of them: a ridge regression, as that of the fit to rounded maps.
     """
-    if not method.ends_in_outputs:
-        return 1.0
-    last = np.asarray(tl.to_numpy(factors[-1]), np.float64)
-    rank = len(last)
+    rank = len(factors[-1])
     first = np.asarray(tl.to_numpy(method.reconstruct([*factors[:-1], tl.eye(rank)])), np.float64).reshape(-1, rank)
-    seen = first if damage.covariance is None else damage.covariance @ first
-    energies = np.einsum("dr,dr->r", first, np.asarray(seen, np.float64))
-    taken = last if damage.output_metric is None else last @ damage.output_metric
-    parts = float(energies @ np.einsum("rf,rf->r", last, taken))
-    summed = damage.energy(first @ last)
-    return max(1.0, parts / summed) if summed > 0 else 1.0
+    seen = first if damage.covariance is None else np.asarray(damage.covariance @ first, np.float64)
+    gram, explained = first.T @ seen, seen.T @ damage.weights
+    noisy = gram + np.diag(noise * np.diag(gram))
+    last = np.linalg.lstsq(noisy, explained, rcond=None)[0]
+    kept = explained.T @ last
+    value = np.trace(kept) if damage.output_metric is None else np.sum(kept * damage.output_metric)
+    return max(0.0, damage.whole - damage.scale * float(value))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep
@@ -38,7 +39,7 @@ def kept_on_disk(
     asked = limits[BYTES.name] if keep[BYTES.name] > 1 else int(keep[BYTES.name] * whole)
     found: list[tuple[Allocation, int, dict[str, int]]] = []
     for _ in range(ROUNDS):
-        size = _bytes(engine, engine.made(allocation.plan), engine.precision.name)
+        size = _bytes(engine, _as_fitted(engine.made(allocation.plan)), engine.precision.name)
         found.append((allocation, size, limits))
         if (1 - UNUSED) * asked <= size <= asked or (size < asked and not allocation.damage):
             break
@@ -67,3 +68,12 @@ def _bytes(engine: CalibratedModel, model: keras.Model, precision: str) -> int:
         path = Path(folder) / f"model{runtime.suffix}"
         runtime.export(model, path, 1, precision, random_samples([model], 1))
         return path.stat().st_size
+
+
+def _as_fitted(model: keras.Model) -> keras.Model:
+    """A model whose weights differ as after a fit, in place: files keep equal ones, such as zeros, only once."""
+    random = np.random.default_rng(0)
+    for variable in model.variables:
+        if not np.any(keras.ops.convert_to_numpy(variable)):
+            variable.assign(np.abs(random.standard_normal(variable.shape)))
+    return model

@@ -18,7 +18,7 @@ from rankline.src.db.records.measure import SCORE, measure_of
 from rankline.src.db.records.runs import TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.keras_model.reader import describe
-from rankline.src.dse.metric import BUDGETS, FLOPS, LATENCY, MEMORY, PARAMS
+from rankline.src.dse.metric import BUDGETS, BYTES, FLOPS, LATENCY, MEMORY, PARAMS
 from rankline.src.dse.network_cost import uncounted, uncounted_sentence
 from rankline.src.dse.numbers import percent
 from rankline.src.dse.plan import plan_to_json
@@ -74,6 +74,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "kept": {
             **{name: BUDGETS[name].of(allocation.cost) / (BUDGETS[name].of(done.total) or 1) for name in SHARES},
             **({} if point.latency is None else {LATENCY.name: 1 / point.latency.speedup}),
+            **({} if point.measured is None else {BYTES.name: point.measured.bytes / (done.total.stored or 1)}),
         },
         "damage": allocation.damage,
         "gap": allocation.gap,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from rankline.src.compress.budget.at_precision import OVERHEAD, ROUNDED, AtPrecision, amplification
+from rankline.src.compress.budget.at_precision import OVERHEAD, ROUNDED, AtPrecision, damage_of_noisy
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
 from rankline.src.compress.budget.damage import Damage
 from rankline.src.compress.budget.on_disk import UNUSED, kept_on_disk
@@ -113,18 +113,18 @@ def test_rounding_is_in_the_damage_of_every_option_and_more_of_it_in_longer_chai
     assert added["cp"] > 3.5 * rounded[0].damage, "four factors, whose terms cancel"
 
 
-def test_terms_that_cancel_amplify_what_is_rounded_before_the_last_factor() -> None:
+def test_noise_before_the_last_factor_does_more_damage_where_terms_cancel() -> None:
     fitted = unit_of(keras.layers.Dense(6, use_bias=False, name="it"), (8,))
     weights = fitted.raw_kernel()
     damage = Damage(fitted, weights, decaying(8, 0), None, 1.0)
-    first, last = np.linalg.qr(weights)[0], None
-    last = first.T @ weights
-    plain = amplification(damage, get("svd"), [first, last])
-    # The same product from columns of which two are nearly opposite, and large.
-    more = np.concatenate([first, 50 * first[:, :1], -50 * first[:, :1]], axis=1)
-    taken = np.concatenate([last, last[:1], last[:1]])
-    assert plain < 5
-    assert amplification(damage, get("svd"), [more, taken]) > 100 * plain
+    first, last = np.linalg.qr(weights)
+    assert damage_of_noisy(damage, get("svd"), [first, last], 0.0) < 1e-9 * damage.whole
+    plain = damage_of_noisy(damage, get("svd"), [first, last], 1e-4)
+    assert plain == pytest.approx(1e-4 * damage.whole, rel=10), "its share of the energy, at most some times over"
+    # The same columns, of which one is the small difference of two large ones.
+    far = np.concatenate([first[:, :1] + 50 * first[:, 1:2], first[:, 1:]], axis=1)
+    assert damage_of_noisy(damage, get("svd"), [far, last], 0.0) < 1e-6 * damage.whole
+    assert damage_of_noisy(damage, get("svd"), [far, last], 1e-4) > 10 * plain
 
 
 def test_precisions_that_round_more_do_more_damage() -> None:
