@@ -37,6 +37,7 @@ from rankline.src.dse.lines import lines_of
 from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.network_cost import network_cost
 from rankline.src.dse.plan import Plan
+from rankline.src.dse.precision import F32
 from rankline.src.dse.scan.intervals import narrowed
 from rankline.src.dse.scan.select import sample
 from rankline.src.dse.space import spaces_of
@@ -145,12 +146,13 @@ def _spearman(rows: list[dict[str, Any]]) -> float:
     return float(spearmanr([row["predicted_us"] for row in rows], [row["measured_us"] for row in rows]).statistic)
 
 
-def device_of(runtime: str, folder: Path | None, seed: int) -> Device:
+def device_of(runtime: str, folder: Path | None, seed: int, precision: str = F32.name) -> Device:
     """The device measured now, or the one kept in the folder, where it is kept."""
-    path = None if folder is None else folder / f"{runtime}.json"
+    name = runtime if precision == F32.name else f"{runtime}-{precision}"
+    path = None if folder is None else folder / f"{name}.json"
     if path is not None and path.exists():
         return read_device(path)
-    device, _ = add_device(runtime, runtimes.get(runtime), force=True, seed=seed)
+    device, _ = add_device(name, runtimes.get(runtime), force=True, seed=seed, precision=precision)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_device(device, path)
