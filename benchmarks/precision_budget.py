@@ -1,9 +1,9 @@
 """Ranks and precision chosen together: accuracy without training, measured speed and bytes, in INT8.
 
-The trained networks of RANKLINE_DATA, 1,024 calibration images without labels, one thread, batch 1. Budgets of latency on
-a device measured in INT8, and budgets of bytes, beside INT8 alone and spatial SVD at 30 % of the FLOPs in INT8. All files
-of a network are timed in turn in one process, the float original among them; accuracies are those of the files, run by
-their runtime on the whole test part.
+The trained networks of RANKLINE_DATA, 1,024 calibration images without labels, one thread, batch 1. Budgets of latency
+on a device measured in INT8, and budgets of bytes, beside INT8 alone and spatial SVD at 30 % of the FLOPs in INT8. All
+files of a network are timed in turn in one process, the float original among them; accuracies are those of the files,
+run by their runtime on the whole test part.
 
 Run: python -m benchmarks.precision_budget [--runtimes litert,onnx] [--networks ..] [--devices FOLDER] [--seed 0]
 """

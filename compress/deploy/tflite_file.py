@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
+import numpy as np
+
 FLEX = "Flex"
 """Begins the names of TensorFlow's own operations, which LiteRT runs only where all of TensorFlow is linked."""
 
@@ -89,4 +91,9 @@ def _needed(graph: Any, maker: dict[int, int], end: int) -> tuple[list[int], lis
 def _unpacked(content: bytes) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for one in model.buffers:
+        if one.data is None and one.size:  # larger ones may lie behind the rest of the file
+            one.data = np.frombuffer(content, np.uint8, one.size, one.offset)
+            one.offset = one.size = 0
+    return model
