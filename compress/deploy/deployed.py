@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,17 @@ import numpy as np
 from rankline.src.compress.data.arrays import Array, joined
 from rankline.src.compress.data.calibration import Calibration
 from rankline.src.compress.data.trained_scale import check_scale
+from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.conversion import input_shapes
 from rankline.src.compress.deploy.digests import weights_digest
+from rankline.src.compress.deploy.formats import target_of
 from rankline.src.compress.deploy.judged import Judged
 from rankline.src.compress.deploy.measure import check_counts
 from rankline.src.compress.deploy.measured_file import batch_of, measured
-from rankline.src.compress.deploy.precision import F32, precision_named
-from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, random_input
+from rankline.src.compress.deploy.precision import precision_named
+from rankline.src.compress.deploy.runtime import Arrays, Session, random_input
+from rankline.src.compress.deploy.settings import DeploySettings
 from rankline.src.compress.model.files import outputs_of
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.db.records.measurements import Measurement
@@ -34,43 +36,33 @@ MOST_APART = 4
 """How many times larger the values of the data to score on may be than those of the calibration data, or smaller."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What to write: ``path``, for which runtime, at which precision, for how many samples in a call; threads: in which
-    it is measured."""
-
-    path: Path
-    runtime: Runtime
-    precision: str = F32.name
-    batch: int = 1
-    threads: int = 1
-
-
 def deploy(
     model: keras.Model,
-    target: Target,
+    path: Path,
+    settings: DeploySettings,
     calibration: Calibration | None = None,
     judged: Judged | None = None,
     progress: Progress = no_progress,
 ) -> Measurement:
     """Writes a model for a runtime, then loads and measures what was written.
 
+    - ``path``: the file
     - ``calibration``: samples for a precision that needs them
     - ``judged``: what to score the file and the Keras model on; None: nothing
 
     The file is there when all of it went well. Raises UserError as ``Runtime.export`` does, and for calibration data of
     another range than the data to score on.
     """
-    runtime, precision = target.runtime, precision_named(target.precision)
-    check_counts(target.threads, target.batch)
+    runtime, precision = runtimes.get(target_of(path, settings.to)), precision_named(settings.precision)
+    check_counts(settings.threads, settings.batch)
     samples = calibration.samples if calibration else None
     if precision.needs_samples and samples:
         check_scale(model, samples)
         _check_ranges(samples, judged)
-    with whole_file(target.path) as partial:
+    with whole_file(path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
-        runtime.export(model, partial, target.batch, precision.name, samples)
-        session = runtime.load(partial, target.threads)
+        runtime.export(model, partial, settings.batch, precision.name, samples)
+        session = runtime.load(partial, settings.threads)
         facts: dict[str, Any] = {
             "precision": precision.name,
             "model": weights_digest(model),
@@ -79,7 +71,7 @@ def deploy(
         }
         if judged is not None:
             facts["keras_score"] = _keras_score(model, judged)
-        return measured(partial, target.path.name, runtime, session, target.threads, judged, facts, progress)
+        return measured(partial, path.name, runtime, session, settings.threads, judged, facts, progress)
 
 
 def difference(model: keras.Model, session: Session, samples: Arrays) -> float:
