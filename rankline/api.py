@@ -299,7 +299,7 @@ def measure(
     file: str | Path,
     data: Any = None,
     *,
-    threads: int = 1,
+    threads: int | None = None,
     test_samples: int | None = None,
     db: Database | str | None = "rankline.db",
     progress: Progress = no_progress,
@@ -310,7 +310,7 @@ def measure(
     - ``file``: a .keras, .tflite or .onnx file, whoever made it. One for a batch of any size is run with one sample
     - ``data``: data as ``rankline.compress`` takes it, of whose test part it is scored, on ``test_samples`` at most;
       None: it isn't scored
-    - ``threads``: that it computes with
+    - ``threads``: that it computes with; None: one, or for Keras those that this process computes with already
     - ``db``: where the measurement is recorded, a database, its path or URL; None: nowhere. What it knows of the file's
       precision and model is told
     - ``changes``: fields of ``Aim`` (loss, score): what a file is judged by that is no classifier
