@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rankline.src.compress.budget.settings import BudgetSettings
     from rankline.src.compress.data.scaling import Scaling
     from rankline.src.compress.data.sets import Data
+    from rankline.src.compress.deploy.settings import DeploySettings
     from rankline.src.compress.fit.measured_errors import measure_errors
     from rankline.src.compress.fit.refit import FitSettings
     from rankline.src.compress.model.surgery import factorize
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "BudgetSettings", "Configuration", "Data", "FineTuning", "FitSettings", "Scaling", "Settings", "UserError",
-    "__version__", "allocate", "budget", "compress", "deploy", "factorize", "measure", "measure_errors", "open",
-    "refit", "resume", "run_sql",
+    "BudgetSettings", "Configuration", "Data", "DeploySettings", "FineTuning", "FitSettings", "Scaling", "Settings",
+    "UserError", "__version__", "allocate", "budget", "compress", "deploy", "factorize", "measure", "measure_errors",
+    "open", "refit", "resume", "run_sql",
 ]  # fmt: skip
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "measure": ("rankline.api", "measure"),
     "refit": ("rankline.api", "refit"),
     "BudgetSettings": ("rankline.src.compress.budget.settings", "BudgetSettings"),
+    "DeploySettings": ("rankline.src.compress.deploy.settings", "DeploySettings"),
     "FitSettings": ("rankline.src.compress.fit.refit", "FitSettings"),
     "UserError": ("rankline.src.dse.errors", "UserError"),
 }

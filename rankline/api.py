@@ -23,11 +23,11 @@ from rankline.src.compress.data.sources import DIGITS, KNOWN, check_data
 from rankline.src.compress.data.takes import saved_takes
 from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.conversion import input_shapes
-from rankline.src.compress.deploy.deployed import Target
 from rankline.src.compress.deploy.deployed import deploy as run_deploy
 from rankline.src.compress.deploy.formats import runtime_of, target_of
 from rankline.src.compress.deploy.judged import judged_in
 from rankline.src.compress.deploy.measured_file import measure_file
+from rankline.src.compress.deploy.settings import DeploySettings
 from rankline.src.compress.fit.refit import FitSettings
 from rankline.src.compress.fit.rounding import ROUNDINGS
 from rankline.src.compress.model.destination import check_folder, check_target
@@ -249,17 +249,10 @@ def deploy(
     model: keras.Model | str,
     path: str | Path,
     *,
-    to: str | None = None,
-    precision: str = "f32",
     calibrate: Any = None,
     data: Any = None,
-    batch: int = 1,
-    threads: int = 1,
-    samples: int = 1024,
-    fit: bool = True,
-    test_samples: int | None = None,
-    seed: int = 0,
     db: Database | str | None = "rankline.db",
+    settings: DeploySettings | None = None,
     progress: Progress = no_progress,
     **changes: Any,
 ) -> Measurement:
@@ -267,39 +260,37 @@ def deploy(
 
     - ``model``: a Keras model or a MODEL text
     - ``path``: the .tflite or .onnx file to write
-    - ``to``: the runtime, litert or onnx; by default that of the path's suffix
-    - ``precision``: f32, f16, int8 (which needs samples), int8-dynamic or int8-weights
     - ``calibrate``: data for the ranges of int8, without labels (an array, or one for each input), or data as
-      ``rankline.compress`` takes it, of whose training part ``samples`` are drawn with ``seed``
-    - ``data``: labelled data, of whose test part the file and the Keras model are scored, on ``test_samples`` at most.
-      Each of ``calibrate`` and ``data`` stands in for the other where that is missing
-    - ``fit``: whether weights are fitted to what int8 rounds, without labels, where there are samples; the model that
-      is given stays as it is
-    - ``batch``, ``threads``: of the file, and of the calls that are timed
+      ``rankline.compress`` takes it, of whose training part samples are drawn
+    - ``data``: labelled data, of whose test part the file and the Keras model are scored. Each of ``calibrate`` and
+      ``data`` stands in for the other where that is missing
     - ``db``: where the measurement is recorded, a database, its path or URL; None: nowhere
-    - ``changes``: fields of ``Aim`` (loss, score): what a model that is no classifier is judged by
+    - ``settings``, ``changes``: ``DeploySettings``, and fields of it, such as ``precision="int8"`` or
+      ``test_samples=1000``; of ``Aim`` (loss, score): what a model that is no classifier is judged by
 
     Returns the measurement. Raises UserError, and then the file is as it was before.
     """
-    target = Target(Path(path), runtimes.get(target_of(Path(path), to)), precision, batch, threads, fit)
-    (aim,) = with_changes(changes, Aim())
-    check_target(target.path, target.runtime.suffix)
-    target.runtime.check(precision)
+    how, aim = with_changes(changes, settings or DeploySettings(), Aim())
+    target, precision = Path(path), precision_named(how.precision)
+    runtime = runtimes.get(target_of(target, how.to))
+    check_target(target, runtime.suffix)
+    runtime.check(precision.name)
     _check(model, data if data is not None else calibrate, db, (), (), may_lack_labels=data is None)
     trained = load_model(model) if isinstance(model, str) else model
     source = model if isinstance(model, str) else None
-    input_shapes(trained, batch)
+    input_shapes(trained, how.batch)
     labelled = None if data is None else judged_for(trained, data, source, aim)
     judged = None if labelled is None else judged_in(*labelled)
     calibration = None
     if calibrate is not None:
-        calibration = calibration_of(trained, calibrate, samples, seed, source, aim if data is None else AS_COMPILED)
+        used = aim if data is None else AS_COMPILED
+        calibration = calibration_of(trained, calibrate, how.samples, how.seed, source, used)
         if judged is None and calibration.data is not None:
             judged = judged_in(calibration.data, calibration.task)
-    elif labelled is not None and (precision_named(precision).needs_samples or (fit and precision in ROUNDINGS)):
-        calibration = calibration_of(trained, labelled[0], samples, seed, source, aim)
-    judged = None if judged is None else judged.some(test_samples)
-    found = run_deploy(trained, target, calibration, judged, progress)
+    elif labelled is not None and (precision.needs_samples or (how.fit and precision.name in ROUNDINGS)):
+        calibration = calibration_of(trained, labelled[0], how.samples, how.seed, source, aim)
+    judged = None if judged is None else judged.some(how.test_samples)
+    found = run_deploy(trained, target, how, calibration, judged, progress)
     if db is not None:
         _database(db).record_measurement(found)
     return found
@@ -309,7 +300,7 @@ def measure(
     file: str | Path,
     data: Any = None,
     *,
-    threads: int = 1,
+    threads: int | None = None,
     test_samples: int | None = None,
     db: Database | str | None = "rankline.db",
     progress: Progress = no_progress,
@@ -320,7 +311,7 @@ def measure(
     - ``file``: a .keras, .tflite or .onnx file, whoever made it. One for a batch of any size is run with one sample
     - ``data``: data as ``rankline.compress`` takes it, of whose test part it is scored, on ``test_samples`` at most;
       None: it isn't scored
-    - ``threads``: that it computes with
+    - ``threads``: that it computes with; None: one, or for Keras those that this process computes with already
     - ``db``: where the measurement is recorded, a database, its path or URL; None: nowhere. What it knows of the file's
       precision and model is told
     - ``changes``: fields of ``Aim`` (loss, score): what a file is judged by that is no classifier

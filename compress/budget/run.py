@@ -22,8 +22,9 @@ from rankline.src.compress.data.arrays import count_of
 from rankline.src.compress.data.calibration import Calibration
 from rankline.src.compress.data.classifier import frozen_layers
 from rankline.src.compress.deploy import runtimes
-from rankline.src.compress.deploy.deployed import Target, deploy
+from rankline.src.compress.deploy.deployed import deploy
 from rankline.src.compress.deploy.judged import judged_in
+from rankline.src.compress.deploy.settings import DeploySettings
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings, check_memory
 from rankline.src.compress.model.cost import cost_of
@@ -320,8 +321,9 @@ class _Points:
         job, at = self.recorder.job, self.engine.precision
         runtime = runtimes.get(at.runtime)
         judged = None if job.data is None else judged_in(job.data, job.task)
-        target = Target(path.with_suffix(runtime.suffix), runtime, at.name)
-        found = deploy(model, target, self.calibration, judged, self.recorder.progress)
+        how = DeploySettings(at.runtime, at.name)
+        written = path.with_suffix(runtime.suffix)
+        found = deploy(model, written, how, self.calibration, judged, self.recorder.progress)
         job.database.record_measurement(found)
         return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,16 @@ import numpy as np
 from rankline.src.compress.data.arrays import Array, joined
 from rankline.src.compress.data.calibration import Calibration
 from rankline.src.compress.data.trained_scale import check_scale
+from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.conversion import input_shapes
 from rankline.src.compress.deploy.digests import weights_digest
+from rankline.src.compress.deploy.formats import target_of
 from rankline.src.compress.deploy.judged import Judged
 from rankline.src.compress.deploy.measure import check_counts
 from rankline.src.compress.deploy.measured_file import batch_of, measured
-from rankline.src.compress.deploy.runtime import Arrays, Runtime, Session, random_input
+from rankline.src.compress.deploy.runtime import Arrays, Session, random_input
+from rankline.src.compress.deploy.settings import DeploySettings
 from rankline.src.compress.fit.balanced import balanced
 from rankline.src.compress.fit.rounded_refit import refit_rounded
 from rankline.src.compress.fit.rounding import ROUNDINGS
@@ -27,7 +29,7 @@ from rankline.src.compress.model.rebuild import is_graph
 from rankline.src.compress.training.fine_tuning import evaluate
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.precision import F32, precision_named
+from rankline.src.dse.precision import precision_named
 from rankline.src.dse.progress import Progress, no_progress
 from rankline.src.dse.whole_file import whole_file
 
@@ -38,49 +40,34 @@ MOST_APART = 4
 """How many times larger the values of the data to score on may be than those of the calibration data, or smaller."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What to write.
-
-    - ``path``, ``runtime``, ``precision``: the file, for which runtime, in what numbers
-    - ``batch``: samples in a call; ``threads``: in which it is measured
-    - ``is_fitted``: whether weights are fitted to what the precision rounds, where there are samples (see ``ready``)
-    """
-
-    path: Path
-    runtime: Runtime
-    precision: str = F32.name
-    batch: int = 1
-    threads: int = 1
-    is_fitted: bool = True
-
-
 def deploy(
     model: keras.Model,
-    target: Target,
+    path: Path,
+    settings: DeploySettings,
     calibration: Calibration | None = None,
     judged: Judged | None = None,
     progress: Progress = no_progress,
 ) -> Measurement:
     """Writes a model for a runtime, then loads and measures what was written.
 
+    - ``path``: the file
     - ``calibration``: samples for a precision that needs them
     - ``judged``: what to score the file and the Keras model on; None: nothing
 
     The file is there when all of it went well. Raises UserError as ``Runtime.export`` does, and for calibration data of
     another range than the data to score on.
     """
-    runtime, precision = target.runtime, precision_named(target.precision)
-    check_counts(target.threads, target.batch)
+    runtime, precision = runtimes.get(target_of(path, settings.to)), precision_named(settings.precision)
+    check_counts(settings.threads, settings.batch)
     samples = calibration.samples if calibration else None
     if precision.needs_samples and samples:
         check_scale(model, samples)
         _check_ranges(samples, judged)
-    made = ready(model, precision.name, samples, progress) if target.is_fitted else model
-    with whole_file(target.path) as partial:
+    made = ready(model, precision.name, samples, progress) if settings.fit else model
+    with whole_file(path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
-        runtime.export(made, partial, target.batch, precision.name, samples)
-        session = runtime.load(partial, target.threads)
+        runtime.export(made, partial, settings.batch, precision.name, samples)
+        session = runtime.load(partial, settings.threads)
         facts: dict[str, Any] = {
             "precision": precision.name,
             "model": weights_digest(model),
@@ -89,7 +76,7 @@ def deploy(
         }
         if judged is not None:
             facts["keras_score"] = _keras_score(model, judged)
-        return measured(partial, target.path.name, runtime, session, target.threads, judged, facts, progress)
+        return measured(partial, path.name, runtime, session, settings.threads, judged, facts, progress)
 
 
 def ready(model: keras.Model, precision: str, samples: Arrays | None, progress: Progress = no_progress) -> keras.Model:

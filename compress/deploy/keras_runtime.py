@@ -35,21 +35,16 @@ class KerasRuntime(Runtime):
 
     def check_threads(self, threads: int) -> None:
         """TensorFlow takes another number before it has computed anything; JAX and PyTorch use all cores."""
-        running = os.cpu_count() or 1
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            try:
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
-            except RuntimeError:
-                running = tf.config.threading.get_intra_op_parallelism_threads() or running
-            else:
-                return
+        running = _threads_after(threads)
         if threads != running:
             raise UserError(
                 f"Keras computes with {running} threads in this process; give --threads {running}, or choose litert or "
                 "onnx"
             )
+
+    def usual_threads(self) -> int:
+        """One, or those that this process computes with already."""
+        return _threads_after(1)
 
     def export(
         self,
@@ -122,6 +117,20 @@ def _compiled(model: keras.Model) -> Callable[[list[Any]], Any]:
         wait: Any = jax.block_until_ready
         return lambda given: wait(stateless(*state, given))
     return lambda given: [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(outputs(given))]
+
+
+def _threads_after(asked: int) -> int:
+    """In how many threads the backend computes once it was asked for a number."""
+    running = os.cpu_count() or 1
+    if keras.backend.backend() != "tensorflow":
+        return running
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(asked)
+    except RuntimeError:
+        return tf.config.threading.get_intra_op_parallelism_threads() or running
+    return asked
 
 
 def _with_batch(model: keras.Model, batch: int) -> keras.Model:

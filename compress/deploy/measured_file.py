@@ -30,13 +30,14 @@ from rankline.src.dse.progress import Progress, no_progress
 def measure_file(
     path: Path,
     given: Any = None,
-    threads: int = 1,
+    threads: int | None = None,
     aim: Aim = AS_COMPILED,
     test_samples: int | None = None,
     progress: Progress = no_progress,
 ) -> Measurement:
     """Measures a .keras, .tflite or .onnx file on this machine. A file for a batch of any size is run with one sample.
 
+    - ``threads``: None: one, or for Keras those that this process computes with already
     - ``given``: data to score it on, of which the test part is used; None: none
     - ``aim``: by what it is judged, where that doesn't follow from the model, or from its outputs and the labels
     - ``test_samples``: score it on so many of them at most
@@ -45,8 +46,9 @@ def measure_file(
     runtime isn't installed.
     """
     runtime = runtimes.get(runtime_of(path))
-    check_counts(threads, 1)
     runtime.check()
+    threads = runtime.usual_threads() if threads is None else threads
+    check_counts(threads, 1)
     runtime.check_threads(threads)
     facts: dict[str, Any] = {}
     judged = None

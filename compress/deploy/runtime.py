@@ -89,6 +89,10 @@ class Runtime(ABC):
     def check_threads(self, threads: int) -> None:  # noqa: B027
         """Raises UserError where it can't run with this number of threads; most take any."""
 
+    def usual_threads(self) -> int:
+        """In how many threads it runs where none are asked for."""
+        return 1
+
     def export(
         self,
         model: keras.Model,

@@ -12,6 +12,7 @@ from rankline.cli.explore import ModelArgument
 from rankline.cli.measuring import BatchOption, ThreadsOption
 from rankline.cli.output import (
     DEFAULT_DATABASE,
+    CsvOption,
     DatabaseOption,
     JsonOption,
     SeedOption,
@@ -77,6 +78,7 @@ def deploy(
     seed: SeedOption = 0,
     db: DatabaseOption = DEFAULT_DATABASE,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
 ) -> None:
     """Write a model for LiteRT or ONNX Runtime, in floats or integers, and measure what it is worth there.
 
@@ -104,7 +106,7 @@ def deploy(
         note(f"{out} will be replaced")
     load_keras()
     from rankline.api import deploy as run_deploy
-    from rankline.cli.present.measurement import write_measurement
+    from rankline.cli.present.measurement import write_history, write_measurement
     from rankline.cli.present.progress import bar
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import DataWarning, Named
@@ -130,6 +132,8 @@ def deploy(
         )
     if as_json:
         write_json(found.as_dict())
+    elif as_csv:
+        write_history([found], as_csv=True)
     else:
         write_measurement(found)
         note(f"wrote {out}; the measurement is in {db}")

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from rankline.cli.deploy import TestSamplesOption
-from rankline.cli.measuring import ThreadsOption
 from rankline.cli.output import (
     DEFAULT_DATABASE,
     CsvOption,
@@ -32,7 +31,10 @@ def measure(
         bool, typer.Option("--history", help="List what was measured before, of FILE or of all, and measure nothing.")
     ] = False,
     test_samples: TestSamplesOption = None,
-    threads: ThreadsOption = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that the runtime computes with; one by default."),
+    ] = None,
     loss: LossOption = None,
     score: ScoreOption = None,
     rescale: RescaleOption = "1",
