@@ -56,13 +56,30 @@ def refit_rounded(
     return _RoundedRefit(forward, Start(made), settings or FitSettings(), precision, floats).run(samples, progress)
 
 
+def rounded_outputs(model: keras.Model, samples: Sequence[NDArray[Any]], precision: str = "int8") -> list[NDArray[Any]]:
+    """What a runtime makes of samples at a precision, simulated: an array for each output, logits in place of a last
+    softmax or sigmoid. The model's weights are taken as they are (see ``refit_rounded``)."""
+    calls = trace(model)
+    forward = ForwardPass(calls, fitted_layers_of(calls))
+    fit = _RoundedRefit(forward, Start(model), FitSettings(), precision, (), paths=())
+    fit.run(samples, no_progress)
+    ends = [index for index, call in enumerate(calls) if call.is_output]
+    return [np.concatenate([keras.ops.convert_to_numpy(one[0]) for one in fit.ours[index]]) for index in ends]
+
+
 class _RoundedRefit(Refit):
     leaves_equal = False
 
     def __init__(
-        self, forward: ForwardPass, start: Start, settings: FitSettings, precision: str, floats: Collection[str]
+        self,
+        forward: ForwardPass,
+        start: Start,
+        settings: FitSettings,
+        precision: str,
+        floats: Collection[str],
+        paths: Collection[str] | None = None,
     ) -> None:
-        super().__init__(forward, {}, start, {}, settings, None)
+        super().__init__(forward, {}, start, {}, settings, paths)
         self.rounding = rounding(precision)
         self.floats = set(floats)
         self.float_layers = {id(call.layer) for call in forward.calls if call.path in self.floats}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.fit.fitted_layer import fitted_layers_of
-from rankline.src.compress.fit.rounded_refit import refit_rounded
-from rankline.src.compress.fit.rounding import ROUNDINGS, eight_bits
+from rankline.src.compress.fit.rounded_refit import refit_rounded, rounded_outputs
+from rankline.src.compress.fit.rounding import ROUNDINGS, STEPS, eight_bits
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.keras_model.graph import trace
-from tests.helpers.networks import NETWORKS, distance, network, outputs_of, samples_of
+from tests.helpers.networks import NETWORKS, distance, network, outputs_of, randomized, samples_of
 
 
 def kernels_of(model: keras.Model) -> dict[str, NDArray[Any]]:
@@ -62,3 +64,26 @@ def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
     model, _ = network("identity")
     with pytest.raises(UserError, match="int4.*int8, int8-dynamic, int8-weights"):
         refit_rounded(model, samples_of(model), "int4")
+
+
+def one_layer() -> keras.Model:
+    inputs = keras.Input((6, 6, 4))
+    return randomized(keras.Model(inputs, keras.layers.Conv2D(8, 3, name="a")(inputs)))
+
+
+@pytest.mark.parametrize("name", ["litert", "onnx"])
+@pytest.mark.parametrize("kind", ["one layer", "identity"])
+def test_the_simulation_gives_what_the_runtime_s_own_integers_give(kind: str, name: str, tmp_path: Path) -> None:
+    model, plan = (one_layer(), {}) if kind == "one layer" else network(kind)
+    samples = samples_of(model)
+    made = refit_rounded(factorize(model, plan), samples)
+    runtime = runtimes.get(name)
+    path = tmp_path / f"model{runtime.suffix}"
+    runtime.export(made, path, len(samples[0]), "int8", samples)
+    (found,) = runtime.load(path, 1).run(samples)
+    (simulated,) = rounded_outputs(made, samples)
+    steps = np.abs(found - simulated) / (np.ptp(found) / STEPS)
+    # The runtime takes its ranges from maps in floats, which shifts the steps by less than one. A layer's integers are
+    # the same but for values at the edge of a step; six maps one after the other add up to some.
+    assert steps.max() < (1.1 if kind == "one layer" else 4)
+    assert steps.mean() < (0.3 if kind == "one layer" else 0.8)
