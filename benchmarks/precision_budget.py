@@ -25,12 +25,12 @@ from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.devices.device import Device
 
 SHARES = {
-    "resnet20_cifar10": {"latency": (0.6, 0.7, 0.8), "bytes": (0.08, 0.1, 0.15)},
-    "resnet56_cifar10": {"latency": (0.5, 0.7), "bytes": (0.08, 0.1)},
-    "resnet8_cifar10_mlperftiny": {"latency": (0.6, 0.8), "bytes": (0.1, 0.15)},
-    "vgg11_cifar10": {"latency": (0.2, 0.3), "bytes": (0.03, 0.05)},
-    "lenet_mnist": {"latency": (0.4, 0.6), "bytes": (0.03, 0.05)},
-    "cnn_fashion_mnist": {"latency": (0.4, 0.6), "bytes": (0.05, 0.1)},
+    "resnet20_cifar10": {"latency": (0.7, 0.75, 0.8), "bytes": (0.1, 0.15)},
+    "resnet56_cifar10": {"latency": (0.65, 0.75), "bytes": (0.1,)},
+    "resnet8_cifar10_mlperftiny": {"latency": (0.75, 0.85), "bytes": (0.12, 0.15)},
+    "vgg11_cifar10": {"latency": (0.25, 0.35), "bytes": (0.03, 0.05)},
+    "lenet_mnist": {"latency": (0.6, 0.8), "bytes": (0.04, 0.06)},
+    "cnn_fashion_mnist": {"latency": (0.6, 0.8), "bytes": (0.05, 0.1)},
 }
 """Of the INT8 original's latency, and of the float original's bytes."""
 
