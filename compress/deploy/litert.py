@@ -53,6 +53,11 @@ class LiteRT(Runtime):
         content = path.read_bytes()
         path.write_bytes(quantized(content, precision, batches, _input_names(content)))
 
+    def shrink(self, path: Path) -> None:
+        from rankline.src.compress.deploy.tflite_shrunk import shrunk
+
+        path.write_bytes(shrunk(path.read_bytes()))
+
     def parts(self, models: Sequence[keras.Model], batch: int, precision: str = F32.name) -> list[Content]:
         import tempfile
 

@@ -66,6 +66,11 @@ class ONNXRuntime(Runtime):
 
         quantize(path, precision, batches)
 
+    def shrink(self, path: Path) -> None:
+        from rankline.src.compress.deploy.onnx_shrunk import shrink
+
+        shrink(path)
+
     def parts(self, models: Sequence[keras.Model], batch: int, precision: str = F32.name) -> list[Content]:
         from rankline.src.compress.deploy.onnx_file import split
 

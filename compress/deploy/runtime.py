@@ -120,6 +120,7 @@ class Runtime(ABC):
                     self.quantize(partial, wanted, in_batches(samples or (), batch))
                 except Exception as error:  # whatever quantizers raise
                     raise failure(f"{self.title} at precision {precision}", model, error) from error
+            self.shrink(partial)
 
     @abstractmethod
     def write(self, model: keras.Model, path: Path, batch: int) -> None:
@@ -129,6 +130,9 @@ class Runtime(ABC):
         """Rewrites a temporary file at another precision; called by ``export``. batches: of samples, if it needs
         them."""
         raise NotImplementedError
+
+    def shrink(self, path: Path) -> None:  # noqa: B027
+        """Rewrites a temporary file without what the runtime doesn't read; called by ``export``."""
 
     @abstractmethod
     def parts(self, models: Sequence[keras.Model], batch: int, precision: str = F32.name) -> list[Content]:

@@ -19,7 +19,7 @@ VERSION = 3
 
 def foreign_operations(content: bytes) -> list[tuple[str, str]]:
     """Operations that LiteRT lacks, each with the path of what it makes."""
-    model = _unpacked(content)
+    model = unpacked(content)
     found = []
     for graph in model.subgraphs:
         for one in graph.operators:
@@ -32,7 +32,7 @@ def foreign_operations(content: bytes) -> list[tuple[str, str]]:
 
 def split(content: bytes) -> Iterator[bytes]:
     """A model for each output of a model's only signature, in the order of their numbers: ``output_0``, .."""
-    model = _unpacked(content)
+    model = unpacked(content)
     graph = model.subgraphs[0]
     ends = {int(one.name.decode().rpartition("_")[2]): int(one.tensorIndex) for one in model.signatureDefs[0].outputs}
     maker = {int(tensor): number for number, one in enumerate(graph.operators) for tensor in one.outputs}
@@ -67,9 +67,7 @@ def _part(model: Any, graph: Any, maker: dict[int, int], end: int) -> bytes:
     given = set(map(int, graph.inputs))
     inner.inputs, inner.outputs = [places[tensor] for tensor in tensors if tensor in given], [places[end]]
     part.subgraphs = [inner]
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(part.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(part, flatbuffers.Builder(1 << 16))
 
 
 def _needed(graph: Any, maker: dict[int, int], end: int) -> tuple[list[int], list[int]]:
@@ -88,7 +86,14 @@ def _needed(graph: Any, maker: dict[int, int], end: int) -> tuple[list[int], lis
     return sorted(operators), sorted(tensors)
 
 
-def _unpacked(content: bytes) -> Any:
+def packed(model: Any, builder: Any) -> bytes:
+    """The content of a model, written by a builder of FlatBuffers."""
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def unpacked(content: bytes) -> Any:
+    """The model of a content, as objects that can be changed."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
