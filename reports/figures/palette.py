@@ -34,7 +34,7 @@ LOOKS = {
 }
 
 QUANTIZED = Look("#8A6FD1", "star-square")
-PRUNED = Look("#B05A7A", "hourglass")
+PRUNED = Look("#C2477A", "hourglass")
 """Originals that are made smaller without a factorization."""
 
 OTHER = Look("#8C8C8C", "hexagon", "dot")

@@ -11,7 +11,7 @@ from rankline.src.dse.numbers import count, percent
 from rankline.src.dse.precision import ELEMENT_BYTES
 from rankline.src.dse.pruning import PrunedOriginal
 from rankline.src.reports.figures.axis import Axis
-from rankline.src.reports.figures.palette import INK, PRUNED, QUANTIZED, Look
+from rankline.src.reports.figures.palette import PRUNED, QUANTIZED, Look
 
 
 def smaller_originals(original: Cost, pruned: Sequence[PrunedOriginal], axis: Axis) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def _trace(
         "x": [x for x, _ in places],
         "y": [y for _, y in places],
         "mode": "markers+text",
-        "marker": {"color": style.colour, "symbol": style.symbol, "size": 12, "line": {"color": INK, "width": 1}},
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 13},
         "text": texts,
         "textposition": beside,
         "hovertext": hover,
