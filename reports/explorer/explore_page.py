@@ -167,7 +167,7 @@ def register(app: ExplorerDash, database: Database) -> None:
         layout = {**figure["layout"], "uirevision": "/".join(map(str, revision)), "height": HEIGHT}
         whole = layer_row(database, network, layer).cost
         ranges = [range_text(*chosen[one]) if one in chosen else no_update for one in names]
-        ranges[names.index(MEMORY.name)] = memory_range(*chosen[MEMORY.name], whole, precision)
+        ranges[names.index(MEMORY.name)] = memory_range(chosen[MEMORY.name], whole, precision)
         return answer_table(found, question), {**figure, "layout": layout}, *ranges, range_text(0, error)
 
     @app.callback(

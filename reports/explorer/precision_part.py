@@ -10,6 +10,7 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.metric import MEMORY, PARAMS
 from rankline.src.dse.numbers import si
 from rankline.src.dse.precision import ELEMENT_BYTES
+from rankline.src.reports.explorer.answers import Percents
 from rankline.src.reports.explorer.controls import group, range_text
 
 WEIGHTS = {
@@ -23,7 +24,7 @@ def precision_choice(precision: str) -> html.Fieldset:
     return group("precision of memory", dcc.RadioItems(list(ELEMENT_BYTES), precision, id="precision", inline=True))
 
 
-def memory_range(low: float, high: float, layer: Cost, precision: str) -> str:
+def memory_range(kept: Percents, layer: Cost, precision: str) -> str:
     """A window on memory in words, with what it is a share of: ``up to 40 % (the layer: 394 kB at f32)``."""
     whole = MEMORY.at(ELEMENT_BYTES[precision]).of(layer)
-    return f"{range_text(low, high)} (the layer: {si(whole, 'B')} at {precision})"
+    return f"{range_text(*kept)} (the layer: {si(whole, 'B')} at {precision})"
