@@ -50,8 +50,8 @@ def test_the_file_of_a_trial_and_what_else_was_measured_of_its_model_is_told(dat
     table = deployed_files(database.trials(1), database.measurements())
     assert table is not None
     assert table.texts() == [
-        ["2", "small.tflite", "litert 2.3.0", "int8", "1,000", "98.0 %", "99.0 %", "2 µs", "a processor of 2 cores"],
-        ["2", "small.tflite", "litert 2.3.0", "int8", "1,000", "–", "–", "7 µs", "a phone"],
+        ["2", "small.tflite", "litert 2.3.0", "int8", "1,000", "98.0 %", "99.0 %", "2 us", "a processor of 2 cores"],
+        ["2", "small.tflite", "litert 2.3.0", "int8", "1,000", "–", "–", "7 us", "a phone"],
     ]
     assert table.csv().splitlines()[1].startswith("2,small.tflite,litert 2.3.0,int8,1000,0.98,0.99,2000000,")
 
@@ -70,7 +70,7 @@ def test_the_report_and_the_page_of_the_run_show_them(database: Database, report
         markdown(content(database, None, None, 0), ()),
     )
     for text in texts:
-        for part in ("Files for runtimes", "small.tflite", "int8", "1,000", "98.0 %", "2 µs", "a phone"):
+        for part in ("Files for runtimes", "small.tflite", "int8", "1,000", "98.0 %", "2 us", "a phone"):
             assert part in text
         assert "another.tflite" not in text
 

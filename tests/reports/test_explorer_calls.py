@@ -107,7 +107,7 @@ def test_what_is_no_call_at_all_is_refused(app: Dash, body: Any) -> None:
         ({"inspected.data": {"a": 1}}, "a configuration is"),
         ({"precision.value": 4}, "a precision is a text; got 4"),
         ({"precision.value": "int4"}, "unknown precision of memory 'int4'"),
-        ({"precision.value": "int8-weights"}, "f32, f16, int8"),
+        ({"precision.value": "int8-weights"}, "Possible: f16, f32, int8"),
     ],
 )
 def test_an_answer_to_what_no_picker_gives_says_what_is_expected(app: Dash, changes: Any, told: str) -> None:
