@@ -1,4 +1,4 @@
-"""The files for runtimes of a run: in the report, on the runs page and on the command line."""
+"""The files for runtimes of a run: in the report and on the runs page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from rankline.cli.commands import app
 from rankline.src.db.database import Database, open_database
 from rankline.src.db.records.measurements import DEPLOYED, deployed_of
 from rankline.src.reports.explorer import runs_page
@@ -73,9 +71,3 @@ def test_the_report_and_the_page_of_the_run_show_them(database: Database, report
         for part in ("Files for runtimes", "small.tflite", "int8", "1,000", "98.0 %", "2 us", "a phone"):
             assert part in text
         assert "another.tflite" not in text
-
-
-def test_runs_show_tells_the_file_in_a_line(path: Path) -> None:
-    told = CliRunner().invoke(app, ["runs", "show", "1", "--db", str(path)])
-    assert told.exit_code == 0
-    assert f"trial 2: {MEASURED.told}" in told.stderr.replace("\n", " ")
