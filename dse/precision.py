@@ -33,6 +33,9 @@ INT8_WEIGHTS = Precision("int8-weights", "weights kept in 8-bit integers, comput
 PRECISIONS = {one.name: one for one in (F32, F16, INT8, INT8_DYNAMIC, INT8_WEIGHTS)}
 """All of them by the names that users type."""
 
+ELEMENT_BYTES = {one.name: one.bytes_per_weight for one in (F32, F16, INT8)}
+"""Bytes of an element by precision, where memory is read as if params and feature maps were all kept at it."""
+
 
 def precision_named(name: str) -> Precision:
     """The precision of that name. Raises UserError with the possible ones."""

@@ -38,7 +38,7 @@ from rankline.src.compress.runs.job import Job
 from rankline.src.compress.runs.latency import PlanLatency, device_facts
 from rankline.src.compress.runs.recorder import Clock, Recorder, recording
 from rankline.src.compress.training.fine_tuning import Score
-from rankline.src.db.records.measurements import Measurement
+from rankline.src.db.records.measurements import DEPLOYED, Measurement
 from rankline.src.db.records.runs import CHOSEN, SUCCESS, TRIED, LayerRecord, TrialRecord
 from rankline.src.dse.cost import Cost
 from rankline.src.dse.devices.device import Device
@@ -51,7 +51,6 @@ from rankline.src.dse.precision import F32
 GROWTH = "growth"
 """What of a trial's ``made_by`` is the growth of CP's terms, by layer."""
 
-DEPLOYED = "deployed"
 """Key of what a file for a runtime was measured to be, in what a trial was made by."""
 
 SIMILARITY_SAMPLES = 256

@@ -71,6 +71,16 @@ class Measurement(Row):
 
 UNKNOWN = "precision not known"
 
+DEPLOYED = "deployed"
+"""Key of what made a trial: the measurement of its file for a runtime."""
+
+
+def deployed_of(made_by: Mapping[str, Any]) -> Measurement | None:
+    """The measurement of the file for a runtime that was written of a trial; None without one."""
+    found = made_by.get(DEPLOYED)
+    return Measurement(**found) if isinstance(found, Mapping) else None
+
+
 COLUMNS = [measurement.c[one.name] for one in fields(Measurement)]
 
 

@@ -106,6 +106,7 @@ def show(
     """
     from rankline.src.compress.runs.latency import PlanLatency
     from rankline.src.db.records.measure import measure_of
+    from rankline.src.db.records.measurements import deployed_of
     from rankline.src.reports.report.comparison import setting_text
 
     database = _open(db)
@@ -147,6 +148,9 @@ def show(
     numbered = [[row.number, *one] for row, some in zip(found, layers, strict=True) for one in some]
     if numbered:
         write_table("its layers", ["trial", *LAYER_COLUMNS], numbered, least_important=["params", "shape"])
+    for row in found:
+        if (file := deployed_of(row.made_by)) is not None:
+            note(f"trial {row.number}: {file.told}")
     if unknown := uncounted(row.shape for row in _network_layers(database, run)):
         note(uncounted_sentence(unknown))
 

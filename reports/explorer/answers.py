@@ -23,9 +23,12 @@ from rankline.src.dse.devices.latency import UnmeasuredError
 from rankline.src.dse.devices.network import layer_latency
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import Metric, metric
+from rankline.src.dse.precision import ELEMENT_BYTES, F32
+from rankline.src.dse.pruning import pruned_originals
 from rankline.src.reports.explorer.devices import device_named, timed
-from rankline.src.reports.explorer.given import shown, text, texts
+from rankline.src.reports.explorer.given import precision_named, shown, text, texts
 from rankline.src.reports.figures.axis import AXES
+from rankline.src.reports.figures.smaller_originals import smaller_originals
 from rankline.src.reports.figures.solution_cloud import AGAINST, cloud_ground, cloud_points
 from rankline.src.reports.report.clouds import envelope_of, joined, table_of
 
@@ -44,7 +47,7 @@ class Question:
 
     ``kept``: the range of the original's cost that may be left, in percent, by metric; ``error``: the largest relative
     error in percent, 100 for no limit. ``against``: what the cloud draws the FLOPs against. ``device``: whose latencies
-    are told.
+    are told. ``precision``: at which memory is read.
     """
 
     network: str
@@ -55,6 +58,7 @@ class Question:
     error: float = WHOLE
     against: str = "params"
     device: str | None = None
+    precision: str = F32.name
 
     def __post_init__(self) -> None:
         text("network", self.network)
@@ -64,6 +68,7 @@ class Question:
             raise one_of("set", self.within, list(SETS))
         if text("axis", self.against) not in AGAINST:
             raise one_of("axis", self.against, list(AGAINST))
+        precision_named(self.precision)
         self._check_device(AXES[self.against].metric)
         for name, pair in (self.kept or {}).items():
             self._check_device(metric(name))
@@ -107,8 +112,9 @@ def cloud(
     # The background shows the whole spaces, whatever set is asked for, and no errors.
     whole = tuple(replace(one.within("all"), errors=None) for one, why in spaces(database, question) if not why)
     original = _original(database, question)
-    ground = _ground(whole, original, original.latency, question.against)
-    if chosen is not None and not AXES[question.against].metric.is_known(chosen.cost):
+    axis = AXES[question.against].at(question.precision)
+    ground = _ground(whole, original, original.latency, question.against, question.precision)
+    if chosen is not None and not axis.metric.is_known(chosen.cost):
         chosen = None
     picks = {pick for answer in found for pick in answer.picks.values()} - {chosen}
     points = cloud_points(
@@ -118,7 +124,12 @@ def cloud(
         table_of(sorted(picks, key=lambda one: (one.method, one.ranks))),
         question.against,
     )
-    return {**ground, "data": [*ground["data"], *points]}
+    if not axis.metric.is_known(original):
+        return {**ground, "data": [*ground["data"], *points]}
+    device = device_named(database, question.device)
+    shape = layer_row(database, question.network, question.layer).shape
+    pruned = pruned_originals(shape, None if device is None else device.model)
+    return {**ground, "data": [*ground["data"], *points, *smaller_originals(original, pruned, axis)]}
 
 
 def layer_row(database: Database, network: str, layer: str) -> LayerRow:
@@ -133,7 +144,9 @@ def spaces(database: Database, question: Question) -> list[tuple[Solutions, str]
     """The configurations of each method, with their latencies if a device is asked, and why it can't tell them."""
     device = device_named(database, question.device)
     found = [database.solutions(question.layer, method, question.network) for method in question.methods]
-    return [timed(one.within(question.within).in_memory(), device) for one in found]
+    narrowed = [one.within(question.within).in_memory() for one in found]
+    size = ELEMENT_BYTES[question.precision]
+    return [timed(replace(one, bytes_per_element=size), device) for one in narrowed]
 
 
 def _original(database: Database, question: Question) -> Cost:
@@ -147,11 +160,13 @@ def _original(database: Database, question: Question) -> Cost:
 
 
 @lru_cache(maxsize=128)
-def _ground(spaces: Sequence[Solutions], original: Cost, latency: int | None, against: str) -> dict[str, Any]:
+def _ground(
+    spaces: Sequence[Solutions], original: Cost, latency: int | None, against: str, precision: str
+) -> dict[str, Any]:
     """The part of the figure that doesn't depend on windows. ``latency``: the original's, which the cost is known again
     without."""
     envelope = joined([_envelope(one, AXES[against].metric.name) for one in spaces])
-    return cloud_ground(envelope, original, "", against)
+    return cloud_ground(envelope, original, "", against, precision)
 
 
 @lru_cache(maxsize=256)

@@ -11,11 +11,13 @@ from dash import ALL, Dash, Input, Output, State, dcc, html, no_update
 from rankline.src.db.database import Database
 from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.numbers import change
+from rankline.src.dse.precision import F32
 from rankline.src.reports.explorer.basket import Basket, basket_of, emptied, with_choice
 from rankline.src.reports.explorer.configurations import as_text
 from rankline.src.reports.explorer.devices import device_named
-from rankline.src.reports.explorer.given import pressed, text
-from rankline.src.reports.explorer.parts import COUNTED, cost_rows, table
+from rankline.src.reports.explorer.given import precision_named, pressed, text
+from rankline.src.reports.explorer.parts import cost_rows, counted_at, table
+from rankline.src.reports.explorer.precision_part import WEIGHTS
 
 CARRY_OUT = ("rankline factorize MODEL", "--plan FILE --out SMALL.keras")
 """The command that applies a plan, on two lines."""
@@ -52,9 +54,11 @@ def register(app: Dash, database: Database) -> None:
         Input("basket", "data"),
         Input("network", "value"),
         Input("device", "value"),
+        Input("precision", "value"),
     )
-    def show_basket(kept: Any, network: Any, device: Any) -> Any:
-        return _shown(basket_of(database, text("network", network), kept, device_named(database, device)))
+    def show_basket(kept: Any, network: Any, device: Any, precision: Any) -> Any:
+        basket = basket_of(database, text("network", network), kept, device_named(database, device))
+        return _shown(basket, precision_named(precision))
 
     @app.callback(
         Output("plan", "data"),
@@ -70,7 +74,7 @@ def register(app: Dash, database: Database) -> None:
         return no_update
 
 
-def _shown(basket: Basket) -> list[Any]:
+def _shown(basket: Basket, precision: str) -> list[Any]:
     head = html.H2(f"Basket of {basket.network}")
     if not basket.choices and not basket.refused:
         return [head, html.P("Empty. Choose a configuration and put it here, one for each layer.", className="soft")]
@@ -85,7 +89,7 @@ def _shown(basket: Basket) -> list[Any]:
         head,
         table(["", "layer", "chosen" if basket.times else "configuration", *columns], rows, "basket"),
         html.Button("Empty the basket", id={"type": "empty", "network": basket.network}, className="pick"),
-        *(_totals(basket) if basket.choices else []),
+        *(_totals(basket, precision) if basket.choices else []),
     ]
 
 
@@ -96,8 +100,8 @@ def _remove(basket: Basket, layer: str) -> html.Button:
     return html.Button("✕", id=key, title=name, className="pick", **spoken)
 
 
-def _totals(basket: Basket) -> list[Any]:
-    rows, notes = cost_rows(COUNTED, basket.before, basket.after), []
+def _totals(basket: Basket, precision: str = F32.name) -> list[Any]:
+    rows, notes = cost_rows(counted_at(precision) | WEIGHTS, basket.before, basket.after), []
     if basket.device is not None and basket.times is not None:
         times, name = basket.times, basket.device.name
         before = replace(basket.before, latency=times.before, is_whole=not times.untold)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.precision import ELEMENT_BYTES, F32
 from rankline.src.reports.explorer.devices import timed
 
 if TYPE_CHECKING:
@@ -21,12 +23,19 @@ def as_text(solution: Solution) -> str:
     return str(solution.configuration)
 
 
-def solution_of(database: Database, network: str, layer: str, text: Any, device: Device | None = None) -> Solution:
-    """The layer's configuration for a text, with its latency if a device can tell it. Raises UserError if there is no
-    such configuration."""
+def solution_of(
+    database: Database,
+    network: str,
+    layer: str,
+    text: Any,
+    device: Device | None = None,
+    precision: str = F32.name,
+) -> Solution:
+    """The layer's configuration for a text, with its latency if a device can tell it, and its memory at a precision.
+    Raises UserError if there is no such configuration."""
     found = TEXT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise UserError(f"a configuration is a method with ranks, such as 'tucker 3x8'; got {str(text)[:60]!r}")
     ranks = [int(rank) for rank in found["ranks"].split("x")]
     solutions, _ = timed(database.solutions(layer, found["method"], network), device)
-    return solutions.configuration(ranks, found["shape"])
+    return replace(solutions, bytes_per_element=ELEMENT_BYTES[precision]).configuration(ranks, found["shape"])

@@ -10,7 +10,7 @@ from dash import ALL, Input, Output, State, dcc, html, no_update
 from rankline.src.db.database import Database
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import one_of
-from rankline.src.dse.metric import METRICS, counted
+from rankline.src.dse.metric import MEMORY, METRICS, counted
 from rankline.src.dse.numbers import si
 from rankline.src.reports.explorer import basket_part, device_part
 from rankline.src.reports.explorer.answer_table import answer_table
@@ -19,9 +19,10 @@ from rankline.src.reports.explorer.chain import chain
 from rankline.src.reports.explorer.configurations import solution_of
 from rankline.src.reports.explorer.controls import group, picker, range_text, window
 from rankline.src.reports.explorer.devices import device_named
-from rankline.src.reports.explorer.given import pressed, text, texts
+from rankline.src.reports.explorer.given import precision_named, pressed, text, texts
 from rankline.src.reports.explorer.messages import ExplorerDash
 from rankline.src.reports.explorer.parts import UNKNOWN_ERRORS, figures_of, graph, hint
+from rankline.src.reports.explorer.precision_part import memory_range, precision_choice
 from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.report.clouds import drawn_front
 
@@ -33,7 +34,8 @@ HEIGHT = 460
 
 
 def layout(database: Database, query: Mapping[str, str]) -> Any:
-    """The page; ``query`` may name a ``network``, a ``layer`` and a ``device``. Raises UserError for unknown ones."""
+    """The page; ``query`` may name a ``network``, a ``layer``, a ``device`` and a ``precision``. Raises UserError for
+    unknown ones."""
     networks = [row.name for row in database.networks()]
     if not networks:
         return html.Div([html.H1(TITLE), hint("The database has no network yet. Add one with: rankline explore MODEL")])
@@ -47,6 +49,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
     layer = layer or _largest(database, network)
     methods, facts, known = _known_of(database, network, layer)
     device = device_named(database, query.get("device"))
+    precision = precision_named(query.get("precision"))
     controls = [
         picker("network", networks, network, "network"),
         picker("layer", layers, layer, "layer"),
@@ -55,6 +58,7 @@ def layout(database: Database, query: Mapping[str, str]) -> Any:
         group("methods", dcc.Checklist(methods, methods, id="methods", inline=True)),
         group("configurations", dcc.RadioItems(SETS, "useful", id="within", inline=True)),
         device_part.against(device),
+        precision_choice(precision),
         *(window(f"{one.title} kept (% of the layer)", f"kept-{name}") for name, one in counted().items()),
         device_part.timed_windows(device),
         window("largest relative error (%)", "error", whole=True, disabled=not known),
@@ -96,7 +100,7 @@ def register(app: ExplorerDash, database: Database) -> None:
     """The page's callbacks."""
     basket_part.register(app, database)
     device_part.register(app, database)
-    picked = [Input(one, "value") for one in ("network", "layer", "device")]
+    picked = [Input(one, "value") for one in ("network", "layer", "device", "precision")]
     app.in_browser("layer", Output("address", "data"), *picked)
 
     @app.callback(
@@ -142,23 +146,28 @@ def register(app: ExplorerDash, database: Database) -> None:
         Input("error", "value"),
         Input("inspected", "data"),
         Input("device", "value"),
+        Input("precision", "value"),
         *windows,
         State("network", "value"),
         State("layer", "value"),
     )
     def answer(methods: list[str], within: str, against: str, error: float, inspected: Any, *more: Any) -> Any:
-        name, *kept, network, layer = more
+        name, precision, *kept, network, layer = more
         if layer is None:
             return hint(_why_none(database, text("network", network))), *(no_update for _ in range(len(names) + 2))
-        device = device_named(database, name)
+        device, precision = device_named(database, name), precision_named(precision)
         asked = METRICS if device is not None else counted()
         chosen = {one: pair for one, pair in zip(names, kept, strict=True) if one in asked}
-        question = Question(network, layer, texts("method", methods or ()), within, chosen, error, against, name)
+        methods_asked = texts("method", methods or ())
+        question = Question(network, layer, methods_asked, within, chosen, error, against, name, precision)
         found = answers(database, question)
-        marked = solution_of(database, network, layer, inspected, device) if inspected else None
+        marked = solution_of(database, network, layer, inspected, device, precision) if inspected else None
         figure = cloud(database, question, found, marked)
-        layout = {**figure["layout"], "uirevision": f"{network}/{layer}/{against}/{name}", "height": HEIGHT}
+        revision = network, layer, against, name, precision
+        layout = {**figure["layout"], "uirevision": "/".join(map(str, revision)), "height": HEIGHT}
+        whole = layer_row(database, network, layer).cost
         ranges = [range_text(*chosen[one]) if one in chosen else no_update for one in names]
+        ranges[names.index(MEMORY.name)] = memory_range(chosen[MEMORY.name], whole, precision)
         return answer_table(found, question), {**figure, "layout": layout}, *ranges, range_text(0, error)
 
     @app.callback(
@@ -205,20 +214,21 @@ def register(app: ExplorerDash, database: Database) -> None:
         Output("inspector", "children"),
         Input("inspected", "data"),
         Input("device", "value"),
+        Input("precision", "value"),
         State("network", "value"),
         State("layer", "value"),
     )
-    def look_closely(inspected: Any, name: Any, network: Any, layer: Any) -> Any:
+    def look_closely(inspected: Any, name: Any, precision: Any, network: Any, layer: Any) -> Any:
         if not inspected or layer is None:
             return None
         layer, network = text("layer", layer), text("network", network)
-        device = device_named(database, name)
-        solution = solution_of(database, network, layer, inspected, device)
+        device, precision = device_named(database, name), precision_named(precision)
+        solution = solution_of(database, network, layer, inspected, device, precision)
         (shape,) = [one for one in database.layer_shapes(network) if one.name == layer]
         put = {"type": "put", "network": network, "layer": layer, "configuration": inspected}
         return [
             html.H2(f"{layer} by {inspected}"),
-            figures_of(solution),
+            figures_of(solution, precision),
             *([hint(_untimed(device))] if device is not None and solution.latency is None else []),
             chain(shape, solution),
             html.Button("Put into the basket", id=put, className="main"),

@@ -6,7 +6,8 @@ from typing import Any
 
 from dash import ctx
 
-from rankline.src.dse.errors import UserError
+from rankline.src.dse.errors import UserError, one_of
+from rankline.src.dse.precision import ELEMENT_BYTES, F32
 
 
 def text(what: str, value: Any) -> str:
@@ -24,6 +25,15 @@ def texts(what: str, values: Any) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise UserError(f"each {what} may be named once; got {shown(values)}")
     return found
+
+
+def precision_named(name: Any) -> str:
+    """The precision of memory that a page gives; single where it gives none. Raises UserError for an unknown one."""
+    if name is None:
+        return F32.name
+    if text("precision", name) not in ELEMENT_BYTES:
+        raise one_of("precision of memory", name, list(ELEMENT_BYTES))
+    return str(name)
 
 
 def pressed() -> Any:

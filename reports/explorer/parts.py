@@ -11,17 +11,16 @@ from dash import dcc, html
 
 from rankline.src.db.queries.solution import Solution
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.metric import FLOPS, FM, LATENCY, MEMORY, PARAMS, Metric
+from rankline.src.dse.metric import FLOPS, FM, LATENCY, PARAMS, Metric
 from rankline.src.dse.numbers import MISSING, change, count, percent, spread_text
+from rankline.src.dse.precision import F32
+from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.figures.palette import LOOKS
 
 SYMBOLS = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "pentagon": "⬟",
 }  # fmt: skip
 """Characters that look like the figures' symbols."""
-
-COUNTED = {"params": PARAMS, "feature maps (elements)": FM, "FLOPs": FLOPS, "memory (bytes)": MEMORY}
-"""The metrics of a table of costs, by their titles."""
 
 UNKNOWN_ERRORS = "No error is known: run rankline explore MODEL --errors on the trained model."
 
@@ -75,13 +74,19 @@ def link(text: str, path: str, **query: Any) -> dcc.Link:
     return dcc.Link(text, href=f"{path}?{urlencode(query)}" if query else path)
 
 
-def figures_of(solution: Solution) -> html.Div:
-    """The cost of a configuration next to the original layer's, and its error if known."""
+def figures_of(solution: Solution, precision: str = F32.name) -> html.Div:
+    """The cost of a configuration next to the original layer's, both with memory at a precision, and its error if
+    known."""
     timed = {} if solution.latency is None else {LATENCY.title: LATENCY}
-    metrics = {title: one.at(solution.bytes_per_element) for title, one in (COUNTED | timed).items()}
-    rows = cost_rows(metrics, solution.original, solution.cost)
+    rows = cost_rows(counted_at(precision) | timed, solution.original, solution.cost)
     shown = table(["", "original", "now", "change"], rows, "costs of the configuration")
     return html.Div([shown, html.P(error_text(solution))])
+
+
+def counted_at(precision: str) -> dict[str, Metric]:
+    """The metrics of a table of costs by their titles, with memory at a precision."""
+    memory = AXES["memory_bytes"].at(precision)
+    return {"params": PARAMS, "feature maps (elements)": FM, "FLOPs": FLOPS, memory.title: memory.metric}
 
 
 def cost_rows(metrics: Mapping[str, Metric], before: Cost, after: Cost) -> list[list[Any]]:

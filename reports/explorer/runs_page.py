@@ -14,6 +14,7 @@ from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.metric import FLOPS
 from rankline.src.dse.numbers import change, percent, si
 from rankline.src.reports.explorer.parts import graph, hint, link, table
+from rankline.src.reports.report.deployed_files import deployed_files
 from rankline.src.reports.report.outcome import outcome
 from rankline.src.reports.report.run_figures import drawn_path, drawn_similarity
 
@@ -118,6 +119,10 @@ def _shown(database: Database, run: RunRow) -> list[Any]:
     flops = FLOPS.titled("FLOPs", network.cost)
     columns = ["trial", "status", f"validation {measure.name}", "params", "change", flops, "change", "seconds"]
     parts.append(table(columns, rows, f"trials of run {run.id}", key="trials"))
+    files = deployed_files(trials, database.measurements())
+    if files is not None:
+        shown = table([one.title for one in files.columns], files.texts(), f"files of run {run.id}", key="files")
+        parts += [html.H2(files.title), shown, *(html.P(one, className="soft") for one in files.notes)]
     for drawn in (drawn_path(result), drawn_similarity(result)):
         if drawn is not None:
             figure = drawn.figure.update_layout(uirevision=drawn.name)

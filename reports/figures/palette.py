@@ -33,6 +33,10 @@ LOOKS = {
     "t3f": Look("#56B4E9", "pentagon"),
 }
 
+QUANTIZED = Look("#8A6FD1", "star-square")
+PRUNED = Look("#C2477A", "hourglass")
+"""Originals that are made smaller without a factorization."""
+
 OTHER = Look("#8C8C8C", "hexagon", "dot")
 
 INK = "#444444"

@@ -11,8 +11,11 @@ from rankline.src.dse.cost import Cost
 from rankline.src.dse.methods import METHODS
 from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.numbers import count, percent
+from rankline.src.dse.precision import F32
+from rankline.src.dse.pruning import PrunedOriginal
 from rankline.src.reports.figures.axis import AXES, Axis
 from rankline.src.reports.figures.palette import INK, PAPER, REGION, look
+from rankline.src.reports.figures.smaller_originals import smaller_originals
 from rankline.src.reports.figures.theme import layout, plain
 
 if TYPE_CHECKING:
@@ -32,6 +35,9 @@ HOVER = (
 )
 """The lines of a configuration; the last one only on a device."""
 
+IN_BYTES = "{} %{{x:,}} bytes"
+"""The line of what an axis in bytes shows."""
+
 
 def solution_cloud(
     envelope: pd.DataFrame,
@@ -41,27 +47,33 @@ def solution_cloud(
     title: str,
     picks: pd.DataFrame | None = None,
     against: str = "params",
+    pruned: Sequence[PrunedOriginal] = (),
 ) -> go.Figure:
     """The configurations of one layer by one or several methods, FLOPs of a sample against params in weights.
 
     ``envelope`` has the columns method, low, high, min_flops, max_flops, and becomes a band for each method;
     ``sample``, ``chosen`` and ``picks`` have those of ``Solution.as_dict`` and become points; each may be empty.
-    ``against``: one of ``AGAINST``, whose metric low and high are of too.
+    ``against``: one of ``AGAINST``, whose metric low and high are of too. Beside them are the original, ``pruned`` ones
+    and, where the axis is in bytes, quantized ones.
     The region where params (or what is asked instead) and FLOPs are both below the original's is shaded.
     """
     ground = cloud_ground(envelope, original, title, against)
     methods = _in_order({*_methods(envelope), *_methods(sample)})
-    traces = [*ground["data"], *cloud_points(methods, sample, chosen, picks, against)]
+    points = cloud_points(methods, sample, chosen, picks, against)
+    traces = [*ground["data"], *points, *smaller_originals(original, pruned, AXES[against])]
     return go.Figure(traces, {**ground["layout"], "template": "none"})
 
 
-def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: str = "params") -> dict[str, Any]:
-    """The background of ``solution_cloud``: the bands, the original, and the region that is better.
+def cloud_ground(
+    envelope: pd.DataFrame, original: Cost, title: str, against: str = "params", precision: str = F32.name
+) -> dict[str, Any]:
+    """The background of ``solution_cloud``: the bands, the original, and the region that is better. precision: that of
+    the envelope, where it is in bytes.
 
     Empty where the original has no place on the axis: a device may have no numbers for it. As plotly JSON, because
     plotly takes longer to validate a figure than it takes to compute its content.
     """
-    axis = AXES[against]
+    axis = AXES[against].at(precision)
     ground = layout(title, axis.title, AXES["flops"].title)
     if not axis.metric.is_known(original):
         return {"data": [], "layout": ground}
@@ -71,7 +83,7 @@ def cloud_ground(envelope: pd.DataFrame, original: Cost, title: str, against: st
     region = {"type": "rect", "x0": 0, "y0": 0, "x1": whole, "y1": original.flops, "layer": "below"}
     shown = {"fillcolor": REGION, "line": {"width": 0}, "showlegend": True, "name": "better than the original"}
     bands = [_band(envelope[envelope["method"] == method], method, axis) for method in _in_order(_methods(envelope))]
-    return {"data": [*bands, _original(original, whole)], "layout": {**ground, "shapes": [region | shown]}}
+    return {"data": [*bands, _original(original, whole, axis)], "layout": {**ground, "shapes": [region | shown]}}
 
 
 def cloud_points(
@@ -150,7 +162,7 @@ def _points(sample: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
         "mode": "markers",
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 6, "opacity": 0.7},
         "customdata": _hover(sample),
-        "hovertemplate": _lines(sample),
+        "hovertemplate": _lines(sample, against),
         "name": _title(method),
         "legendgroup": method,
     }
@@ -171,7 +183,7 @@ def _picks(picks: pd.DataFrame, against: str) -> dict[str, Any]:
             "line": {"color": INK, "width": 2},
         },
         "customdata": _hover(picks),
-        "hovertemplate": _lines(picks),
+        "hovertemplate": _lines(picks, against),
         "name": "picks",
     }
 
@@ -187,12 +199,13 @@ def _chosen(chosen: pd.DataFrame, method: str, against: str) -> dict[str, Any]:
         "text": ["<b>chosen</b>"] * len(chosen),
         "textposition": "middle right",
         "customdata": _hover(chosen),
-        "hovertemplate": _lines(chosen),
+        "hovertemplate": _lines(chosen, against),
         "name": f"chosen: {_title(method)}",
     }
 
 
-def _original(original: Cost, x: float) -> dict[str, Any]:
+def _original(original: Cost, x: float, axis: Axis) -> dict[str, Any]:
+    in_bytes = f"<br>{IN_BYTES.format(axis.metric.title)}" if axis.is_in_bytes else ""
     return {
         "type": "scatter",
         "x": [x],
@@ -202,7 +215,7 @@ def _original(original: Cost, x: float) -> dict[str, Any]:
         "text": ["original"],
         "textposition": "top center",
         "hovertemplate": f"<b>original</b><br>params {count(original.params)}<br>FLOPs {count(original.flops)}"
-        f"{_original_time(original)}<extra></extra>",
+        f"{in_bytes}{_original_time(original)}<extra></extra>",
         "name": "original",
     }
 
@@ -215,8 +228,11 @@ def _places(frame: pd.DataFrame, against: str) -> list[float]:
     return [AXES[against].place(int(value)) for value in frame[against]]
 
 
-def _lines(frame: pd.DataFrame) -> str:
-    return "<br>".join(HOVER if "latency_ps" in frame else HOVER[:-1]) + "<extra></extra>"
+def _lines(frame: pd.DataFrame, against: str) -> str:
+    lines = list(HOVER if "latency_ps" in frame else HOVER[:-1])
+    axis = AXES[against]
+    lines += [IN_BYTES.format(axis.metric.title)] if axis.is_in_bytes else []
+    return "<br>".join(lines) + "<extra></extra>"
 
 
 def _hover(frame: pd.DataFrame) -> list[list[str]]:

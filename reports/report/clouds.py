@@ -14,12 +14,16 @@ from rankline.src.db.queries.solutions import Solutions
 from rankline.src.db.records.networks import LayerRow
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.cost import Cost
-from rankline.src.dse.metric import metric
+from rankline.src.dse.metric import MEMORY, metric
+from rankline.src.dse.pruning import pruned_originals
 from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.figures.front import front
 from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
 from rankline.src.reports.report.layers import ReportedLayer
+
+PLANE = "memory_bytes"
+"""What the clouds draw FLOPs against: FLOPs and memory are the plane of the literature's first figures."""
 
 LEVELS, SAMPLE, FRONT = 60, 300, 40
 """Levels of an envelope, and the most points of a cloud and of a front, for each method."""
@@ -54,12 +58,13 @@ def layer_figures(
         for key, solutions in zip(keys, spaces, strict=True):
             # Equal layers share their spaces, and a large one takes a second.
             if key not in cache:
-                cache[key] = envelope_of(solutions), table_of(solutions.random(SAMPLE, seed))
+                cache[key] = envelope_of(solutions, MEMORY.name), table_of(solutions.random(SAMPLE, seed))
         envelope, sample = (joined(parts) for parts in zip(*(cache[key] for key in keys), strict=True))
-        figure = solution_cloud(envelope, sample, layer.cost, _chosen(layer), title="")
+        smaller = pruned_originals(layer.shape)
+        figure = solution_cloud(envelope, sample, layer.cost, _chosen(layer), "", against=PLANE, pruned=smaller)
         name = f"cloud-{layer.position}"
         first = drawn.setdefault((*keys, _mark(layer)), name)
-        label = f"FLOPs against params of the configurations of {layer.name}"
+        label = f"FLOPs against memory of the configurations of {layer.name}"
         cloud = Drawn(name, label, figure, layer.name, same_as="" if first == name else first)
         yield LayerFigures(layer, cloud, drawn_front(layer, spaces))
 
@@ -91,7 +96,7 @@ def _chosen(layer: ReportedLayer) -> pd.DataFrame:
     if layer.choice is None:
         return pd.DataFrame()
     reductions = {"params_reduction": layer.params_saved, "flops_reduction": layer.flops_saved}
-    return pd.DataFrame([{**layer.choice.as_dict(), **reductions}])
+    return pd.DataFrame([{**layer.choice.as_dict(), PLANE: MEMORY.of(layer.choice.cost), **reductions}])
 
 
 def drawn_front(layer: LayerRow, spaces: Sequence[Solutions], against: str = "params") -> Drawn | None:

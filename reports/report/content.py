@@ -16,11 +16,13 @@ from rankline.src.db.records.runs import RunRow
 from rankline.src.reports.figures.drawn import Drawn
 from rankline.src.reports.report.answer import answer
 from rankline.src.reports.report.clouds import LayerFigures, layer_figures
+from rankline.src.reports.report.deployed_files import deployed_files
 from rankline.src.reports.report.formulas import Written, written_formulas
 from rankline.src.reports.report.latencies import DeviceTimes, device_times, recorded_latency
 from rankline.src.reports.report.layers import DAMAGES, SKIPPED, ReportedLayer, reported_layers
 from rankline.src.reports.report.outcome import Outcome, choose, outcome
 from rankline.src.reports.report.run_figures import drawn_curve, drawn_path, drawn_reductions, drawn_similarity
+from rankline.src.reports.report.table import Table
 
 PACKAGES = ("rankline", "keras", "tensorflow", "numpy", "sqlalchemy", "plotly")
 
@@ -30,7 +32,8 @@ class Content:
     """The content of a report; ``outcome`` is None without a run, and so are a run's figures without a trial.
 
     ``answer``: the opening sentences; ``times``: latencies on devices; ``recorded``: see ``recorded_latency``;
-    ``by_layer``: the figures of the layers that have spaces.
+    ``files``: what a run's files for runtimes were measured to be; ``by_layer``: the figures of the layers that have
+    spaces.
     """
 
     network: NetworkRow
@@ -40,6 +43,7 @@ class Content:
     spaces: Sequence[SpaceRow]
     times: Sequence[DeviceTimes]
     recorded: Mapping[str, Any] | None
+    files: Table | None
     costs: Drawn | None
     reductions: Drawn | None
     path: Drawn | None
@@ -76,6 +80,7 @@ def content(database: Database, network: str | None, run: int | None, seed: int,
         spaces=spaces,
         times=device_times(database, layers, result, device, found.params),
         recorded=recorded_latency(result, device),
+        files=None if result is None else deployed_files(result.trials, database.measurements()),
         costs=drawn_costs(layers),
         reductions=drawn_reductions(layers),
         path=drawn_path(result) if result else None,

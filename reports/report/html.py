@@ -66,6 +66,7 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from rankline.src.dse.methods import METHODS
+    from rankline.src.dse.precision import ELEMENT_BYTES
 
     made = Environment(
         loader=PackageLoader("rankline.src.reports.report"),
@@ -77,7 +78,7 @@ def environment() -> Environment:
     )
     shown = (numbers.si, numbers.count, numbers.percent, numbers.change, numbers.points, numbers.decimals)
     made.filters.update({function.__name__: function for function in shown})
-    made.globals["packed_plotly"] = packed_plotly
+    made.globals |= {"packed_plotly": packed_plotly, "element_bytes": ELEMENT_BYTES}
     made.filters["figure_json"] = figure_json
     made.filters["method_title"] = lambda name: METHODS[name].title if name in METHODS else name
     made.filters["sizes"] = lambda sizes: "×".join(map(str, sizes))

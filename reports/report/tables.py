@@ -40,11 +40,13 @@ MEANINGS = {
 
 
 def report_tables(content: Content) -> list[Table]:
-    """With a run: before and after, the chosen plan and the trials; then latencies, the layers and the spaces."""
+    """With a run: before and after, the chosen plan, the trials and their files; then latencies, the layers and the
+    spaces."""
     tables = [*latency_tables(content.times, content.recorded), _layers(content), _spaces(content)]
     if content.outcome is None or content.outcome.best is None:
         return tables
-    return [_changes(content), _plan(content), _trials(content), *tables]
+    files = [] if content.files is None else [content.files]
+    return [_changes(content), _plan(content), _trials(content), *files, *tables]
 
 
 def layer_table(content: Content) -> Table:

@@ -16,6 +16,7 @@ from rankline.src.db.database import Database, open_database
 from rankline.src.dse.chain import cost_of
 from rankline.src.dse.layer import Layer, conv, dense
 from rankline.src.dse.methods import METHODS
+from rankline.src.dse.numbers import count, si
 from rankline.src.reports.explorer.answer_table import answer_table
 from rankline.src.reports.explorer.answers import Question, answers
 from rankline.src.reports.explorer.app import make_app
@@ -104,6 +105,9 @@ def test_what_is_no_call_at_all_is_refused(app: Dash, body: Any) -> None:
         ({"within.value": []}, "a set is a text"),
         ({"kept-params.value": [1, [2]]}, "two percents"),
         ({"inspected.data": {"a": 1}}, "a configuration is"),
+        ({"precision.value": 4}, "a precision is a text; got 4"),
+        ({"precision.value": "int4"}, "unknown precision of memory 'int4'"),
+        ({"precision.value": "int8-weights"}, "Possible: f16, f32, int8"),
     ],
 )
 def test_an_answer_to_what_no_picker_gives_says_what_is_expected(app: Dash, changes: Any, told: str) -> None:
@@ -175,6 +179,50 @@ def test_a_network_without_configurations_says_why_and_hides_its_figures(app: Da
     assert call(app, find(app, "front.children"), {**ASKED, **asked}).get_json()["response"]["front"] == {
         "children": None
     }
+
+
+@pytest.mark.parametrize(("precision", "size"), [(None, 4), ("f16", 2), ("int8", 1)])
+def test_memory_is_read_at_the_precision(app: Dash, database: Database, precision: str | None, size: int) -> None:
+    one = database.solutions("c", "svd", "net").configuration([2])
+    asked = {**ASKED, "against.value": "memory_bytes", "inspected.data": "svd 2", "precision.value": precision}
+    shown = call(app, find(app, "counts.children"), asked).get_json()["response"]
+    traces = {trace["name"]: trace for trace in shown["cloud"]["figure"]["data"] if trace.get("name")}
+    whole = one.original.params + one.original.fm
+    assert traces["original"]["x"] == [size * whole]
+    assert traces["chosen: SVD"]["x"] == [size * (one.params + one.fm)]
+    assert traces.get("quantized original", {"x": []})["x"] == [less * whole for less in (2, 1) if less < size]
+    assert traces["pruned original"]["x"] == [size * whole * filters // 12 for filters in (9, 6, 3)]
+    assert f"(the layer: {si(size * whole, 'B')} at {precision or 'f32'})" in shown["kept-memory-text"]["children"]
+    closely = call(app, find(app, "inspector.children"), asked).text
+    assert count(size * (one.params + one.fm)) in closely
+
+
+def test_a_window_on_memory_counts_the_same_at_every_precision(app: Dash) -> None:
+    asked = {**ASKED, "kept-memory.value": [10, 40]}
+    name = find(app, "counts.children")
+    found = [call(app, name, {**asked, "precision.value": one}).get_json()["response"] for one in ("f32", "int8")]
+    assert found[0]["counts"] == found[1]["counts"]
+
+
+def test_the_basket_tells_the_bytes_of_weights_at_every_precision(app: Dash, database: Database) -> None:
+    asked = {"basket.data": {"net": {"c": "svd 2"}}, "network.value": "net", "precision.value": "int8"}
+    shown = call(app, find(app, "basket-shown.children"), asked).text
+    before, after = database.totals({"c": database.solutions("c", "svd", "net").configuration([2])}, "net")
+    for name, size in (("f32", 4), ("f16", 2), ("int8", 1)):
+        assert f"weights at {name} (bytes)" in shown
+        assert {f'"{size * one.params:,}"' in shown for one in (before, after)} == {True}
+    assert "memory (bytes) at int8" in shown
+    assert f'"{after.params + after.fm:,}"' in shown
+    asked["precision.value"] = "int4"
+    assert "unknown precision of memory" in message(call(app, find(app, "basket-shown.children"), asked))
+
+
+def test_a_page_starts_at_the_precision_of_its_address(app: Dash) -> None:
+    asked = {"url.pathname": "/", "url.search": "?network=net&layer=c&precision=int8"}
+    assert '"id": "precision"' in (page := json.dumps(call(app, find(app, "page.children"), asked).get_json()))
+    assert '"value": "int8"' in page
+    asked["url.search"] = "?precision=int4"
+    assert "unknown precision of memory" in call(app, find(app, "page.children"), asked).text
 
 
 def test_a_basket_with_a_bad_entry_is_shown_with_the_reason_and_can_be_emptied(app: Dash) -> None:

@@ -95,6 +95,20 @@ def total(page: Page) -> int:
     return int(page.locator("#total b").inner_text().replace(",", ""))
 
 
+def test_memory_at_a_precision_is_in_the_address_and_on_the_axis(address: str, opened: Tab) -> None:
+    page = opened.page
+    page.goto(f"{address}/?network=lenet5&layer=conv2")
+    page.get_by_label("memory (bytes)").check()
+    expect(page.locator("#cloud .legendtext", has_text="quantized original")).to_be_visible()
+    page.get_by_label("int8").check()
+    expect(page).to_have_url(f"{address}/?network=lenet5&layer=conv2&precision=int8")
+    expect(page.locator("#cloud .xtitle")).to_have_text("memory (bytes) at int8")
+    expect(page.locator("#cloud .legendtext", has_text="pruned original")).to_be_visible()
+    expect(page.locator("#kept-memory-text")).to_contain_text("at int8")
+    page.reload()
+    expect(page.get_by_label("int8")).to_be_checked()
+
+
 def test_a_window_a_click_and_a_basket_make_a_plan(address: str, path: Path, opened: Tab, size: str) -> None:
     page = opened.page
     page.goto(f"{address}/?network=lenet5&layer=conv2")

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 from rankline.src.dse.cost import Cost
+from rankline.src.dse.pruning import PrunedOriginal
+from rankline.src.reports.figures.axis import AXES
 from rankline.src.reports.figures.run_path import run_path
 from rankline.src.reports.figures.similarity import similarity
+from rankline.src.reports.figures.smaller_originals import smaller_originals
 from rankline.src.reports.figures.solution_cloud import VIEW, solution_cloud
 
 ORIGINAL = Cost(100, 50, 1000)
@@ -69,6 +74,42 @@ def test_methods_that_have_no_title_are_shown_by_their_escaped_name() -> None:
 def test_titles_are_escaped() -> None:
     figure = solution_cloud(ENVELOPE, SAMPLE, ORIGINAL, NOTHING, "<a href='x'>&lt;")
     assert figure.layout.title.text == "&lt;a href='x'&gt;&amp;lt;"
+
+
+PRUNED = (PrunedOriginal(6, 8, Cost(75, 38, 750)), PrunedOriginal(4, 8, Cost(50, 25, 500)))
+
+
+def test_pruned_and_quantized_originals_stand_beside_the_factorizations_in_the_memory_plane() -> None:
+    figure = solution_cloud(NOTHING, NOTHING, ORIGINAL, NOTHING, "", against="memory_bytes", pruned=PRUNED)
+    assert (trace(figure, "original").x, trace(figure, "original").y) == ((4 * 150,), (1000,))
+    quantized, pruned = trace(figure, "quantized original"), trace(figure, "pruned original")
+    assert (quantized.text, quantized.x, quantized.y) == (("f16", "int8"), (2 * 150, 150), (1000, 1000))
+    assert (pruned.text, pruned.x, pruned.y) == (("75%", "50%"), (4 * 113, 4 * 75), (750, 500))
+    assert quantized.hovertext[1] == "<b>original, quantized to int8</b><br>memory 150 bytes<br>FLOPs 1,000"
+    assert pruned.hovertext[0].startswith("<b>original, pruned to 6 of 8 filters</b><br>params 75 (reduction 25.0 %)")
+    assert pruned.hovertext[0].endswith("memory 452 bytes")
+
+
+def test_params_have_pruned_originals_but_no_quantized_ones() -> None:
+    figure = solution_cloud(NOTHING, NOTHING, ORIGINAL, NOTHING, "", pruned=PRUNED)
+    assert trace(figure, "pruned original").x == (75, 50)
+    assert "quantized original" not in {one.name for one in figure.data}
+
+
+def test_latencies_have_the_pruned_originals_that_the_device_can_tell() -> None:
+    original = replace(ORIGINAL, latency=8 * 10**9)
+    told = replace(PRUNED[1], cost=replace(PRUNED[1].cost, latency=5 * 10**9))
+    figure = solution_cloud(NOTHING, NOTHING, original, NOTHING, "", against="latency_ps", pruned=(PRUNED[0], told))
+    assert (trace(figure, "pruned original").x, trace(figure, "pruned original").y) == ((0.005,), (500,))
+    assert "quantized original" not in {one.name for one in figure.data}
+    figure = solution_cloud(NOTHING, NOTHING, original, NOTHING, "", against="latency_ps", pruned=PRUNED)
+    assert "pruned original" not in {one.name for one in figure.data}
+
+
+@pytest.mark.parametrize(("precision", "places"), [("f32", [300, 150]), ("f16", [150]), ("int8", None)])
+def test_an_axis_at_a_precision_has_the_originals_of_fewer_bytes(precision: str, places: list[int] | None) -> None:
+    found = smaller_originals(ORIGINAL, (), AXES["memory_bytes"].at(precision))
+    assert [one["x"] for one in found] == ([] if places is None else [places])
 
 
 TRIALS = pd.DataFrame(

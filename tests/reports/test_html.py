@@ -58,6 +58,24 @@ def test_hostile_names_are_text_and_nothing_else(with_run: Page) -> None:
     assert all("<" not in text.replace("<br>", "") for text in found)
 
 
+def test_the_cloud_is_in_the_plane_of_flops_and_memory_with_smaller_originals(without_run: Page) -> None:
+    cloud = without_run.figures["cloud-2"]  # dense, 24 to 16: 384 weights, 16 outputs
+    assert cloud["layout"]["xaxis"]["title"]["text"] == "memory (bytes)"
+    traces = {trace["name"]: trace for trace in cloud["data"] if "name" in trace}
+    found = {name: list(zip(traces[name]["x"], traces[name]["y"], strict=True)) for name in traces if "orig" in name}
+    assert found == {
+        "original": [(1600, 768)],
+        "quantized original": [(800, 768), (400, 768)],
+        "pruned original": [(1200, 576), (800, 384), (400, 192)],
+    }
+
+
+def test_the_bytes_of_the_weights_are_told_at_each_precision(with_run: Page) -> None:
+    told = " ".join(with_run.text.split())
+    sizes = "4 kB before and 2.8 kB after at f32, 2 kB before and 1.4 kB after at f16, 1 kB before and 700 B after"
+    assert f"The weights of the whole model take {sizes} at int8." in told
+
+
 def test_a_name_cannot_end_the_script_that_holds_a_figure(explored: Database, report: Path) -> None:
     html = write_report(explored, report).read_text(encoding="utf-8")
     page = Page(html)

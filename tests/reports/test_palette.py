@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from rankline.src.dse.methods import METHODS
-from rankline.src.reports.figures.palette import LOOKS, OTHER, look
+from rankline.src.reports.figures.palette import LOOKS, OTHER, PRUNED, QUANTIZED, look
 
 
 def test_every_method_has_a_look_of_its_own() -> None:
@@ -13,9 +13,15 @@ def test_every_method_has_a_look_of_its_own() -> None:
     assert all(re.fullmatch(r"#[0-9A-F]{6}", one.colour) for one in LOOKS.values())
 
 
+def test_smaller_originals_look_like_no_method() -> None:
+    looks = [*LOOKS.values(), OTHER, PRUNED, QUANTIZED]
+    assert len({one.symbol for one in looks}) == len(looks)
+    assert len({PRUNED.colour, QUANTIZED.colour} | {one.colour for one in LOOKS.values()}) == len(LOOKS) + 2
+
+
 def test_colours_stand_out_on_paper_and_on_a_dark_screen() -> None:
     """Contrast as WCAG 2 defines it; 2 to 1 is enough for marks of this size that also differ in shape."""
-    for one in LOOKS.values():
+    for one in (*LOOKS.values(), PRUNED, QUANTIZED):
         for ground in (1.0, _luminance("#14181C")):
             light, dark = sorted((_luminance(one.colour), ground), reverse=True)
             assert (light + 0.05) / (dark + 0.05) > 2, one

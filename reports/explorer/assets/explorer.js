@@ -15,8 +15,13 @@ window.dash_clientside = window.dash_clientside || {};
   };
 
   window.dash_clientside.explorer = {
-    layer: (network, layer, device) =>
-      follow("/", { network, ...(layer ? { layer } : {}), ...(device ? { device } : {}) }),
+    layer: (network, layer, device, precision) =>
+      follow("/", {
+        network,
+        ...(layer ? { layer } : {}),
+        ...(device ? { device } : {}),
+        ...(precision === "f32" ? {} : { precision }),
+      }),
     runs: (a, b) => follow("/compare", { a, b }),
     name: (path, search) => {
       const page = [...document.querySelectorAll("nav a")].find((link) => link.pathname === path);
