@@ -25,6 +25,7 @@ from benchmarks.record import kept_parts, now, record
 from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.latency import latencies
 from rankline.src.compress.deploy.measure import add_device
+from rankline.src.compress.deploy.runtime import Calls
 from rankline.src.compress.methods import get
 from rankline.src.compress.model.rebuild import leaves
 from rankline.src.compress.model.surgery import factorize
@@ -152,7 +153,7 @@ def device_of(runtime: str, folder: Path | None, seed: int, precision: str = F32
     path = None if folder is None else folder / f"{name}.json"
     if path is not None and path.exists():
         return read_device(path)
-    device, _ = add_device(name, runtimes.get(runtime), force=True, seed=seed, precision=precision)
+    device, _ = add_device(name, runtimes.get(runtime), Calls(precision=precision), force=True, seed=seed)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_device(device, path)

@@ -7,6 +7,7 @@ latency (see ``dse.scan.along``). All metrics are listed in ``METRICS``; adding 
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -51,7 +52,9 @@ class Metric:
     def __post_init__(self) -> None:
         weights = (self.params, self.fm, self.flops, self.latency, self.stored, self.factor)
         if min(weights) < 0 or not any(weights[:5]):
-            raise ValueError(f"metric '{self.name}' must count what a configuration costs, with weights from 0 up")
+            raise ValueError(
+                f"metric '{self.name}' must count params, fm, FLOPs, latency or bytes, with weights from 0 up"
+            )
 
     @property
     def needs_device(self) -> bool:
@@ -118,8 +121,8 @@ BYTES = Metric("bytes", "bytes", "bytes of the file", stored=1)
 
 METRICS = {one.name: one for one in (PARAMS, FM, FLOPS, MEMORY, LATENCY)}
 
-BUDGETS = {**METRICS, BYTES.name: BYTES}
-"""What a budget can limit."""
+BUDGETS = ChainMap(METRICS, {BYTES.name: BYTES})
+"""What a budget can limit: all metrics, and the bytes of a file."""
 
 
 def budget_metric(name: str) -> Metric:

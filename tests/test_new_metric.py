@@ -152,5 +152,5 @@ def test_the_explorer_narrows_by_it(database: Database) -> None:
 
 
 def test_a_metric_that_would_not_rise_with_every_rank_is_refused() -> None:
-    with pytest.raises(ValueError, match="must count params, fm, FLOPs or latency"):
+    with pytest.raises(ValueError, match="must count params, fm, FLOPs, latency or bytes"):
         Metric("factors", "factors", "factors", factor=1)

@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from rankline.src.compress.deploy import runner, runtimes, timing
 from rankline.src.compress.deploy.chains import FULL, QUICK, Chain, chains
 from rankline.src.compress.deploy.measure import check_counts, converted, device_from_times
+from rankline.src.compress.deploy.runtime import AS_USUAL, Calls
 from rankline.src.dse.devices.device import Device, device_from, measured_from
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.json_file import parsed, read_bytes
@@ -35,12 +37,10 @@ MANIFEST, MODELS, RUNNER, RESULT = "manifest.json", "models.npz", "run.py", "res
 def write_bundle(
     folder: Path,
     runtime: str = RUNTIME,
-    threads: int = 1,
-    batch: int = 1,
+    calls: Calls = AS_USUAL,
     quick: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
-    precision: str = F32.name,
 ) -> dict[str, Any]:
     """Writes a bundle into a folder, which is made if missing; returns its manifest.
 
@@ -48,15 +48,15 @@ def write_bundle(
     """
     if runtime != RUNTIME:
         raise UserError(f"a bundle is for {RUNTIME}; got '{runtime}'; measure it where it runs: rankline device add")
-    check_counts(threads, batch)
+    check_counts(calls.threads, calls.batch)
     one = runtimes.get(runtime)
-    one.check(precision)
+    one.check(calls.precision)
     make_folder(folder)
     all_chains = chains(QUICK if quick else FULL, one.pads, seed)
-    contents, left_out = converted(one, all_chains, batch, progress, precision)
+    contents, left_out = converted(one, all_chains, calls, progress)
     kept = [(chain, content) for chain, content in zip(all_chains, contents, strict=True) if content is not None]
     entries = [_entry(chain) for chain, _ in kept]
-    settings = {"threads": threads, "batch": batch, "precision": precision}
+    settings = asdict(calls)
     manifest = {
         "format": FORMAT,
         "digest": _digest({**settings, "chains": entries}, [content for _, content in kept]),
@@ -98,9 +98,8 @@ def device_of_result(name: str, bundle: Path, result: Path | None = None) -> Dev
         ]
         facts = {key: found[key] for key in ("version", "machine", "measured_at")}
         precision = manifest.get("precision", F32.name)  # older bundles don't say
-        made = device_from_times(
-            name, runtimes.get(RUNTIME), manifest["threads"], manifest["batch"], measured, facts, precision=precision
-        )
+        calls = Calls(manifest["threads"], manifest["batch"], precision)
+        made = device_from_times(name, runtimes.get(RUNTIME), calls, measured, facts)
         return device_from(made.as_dict())  # which checks the facts
     except UserError as error:
         raise UserError(f"{path}: {error}; run {RUNNER} again") from error

@@ -8,10 +8,9 @@ import numpy as np
 
 from rankline.src.compress.deploy.chain_models import chain_model
 from rankline.src.compress.deploy.chains import Chain
-from rankline.src.compress.deploy.runtime import Runtime
+from rankline.src.compress.deploy.runtime import AS_USUAL, Calls, Runtime
 from rankline.src.compress.deploy.timing import timed
 from rankline.src.dse.layer import conv, dense
-from rankline.src.dse.precision import F32
 from rankline.src.dse.progress import Progress, no_progress
 
 MIB = 2**20
@@ -33,25 +32,23 @@ HEAVY = (
 
 
 def cold_weights(
-    runtime: Runtime,
-    threads: int = 1,
-    batch: int = 1,
-    progress: Progress = no_progress,
-    precision: str = F32.name,
+    runtime: Runtime, calls: Calls = AS_USUAL, progress: Progress = no_progress
 ) -> tuple[tuple[int, float], ...]:
     """Pairs of bytes and picoseconds for ``LatencyModel.cold``: how much longer each weight takes where so many bytes
     of something else were read since it was last used; the median of several layers, never falling.
 
     Raises UserError as ``Runtime.export`` does.
     """
-    contents = runtime.parts([chain_model(chain, batch) for chain in HEAVY], batch, precision)
-    calls = {chain: runtime.load(content, threads).call for chain, content in zip(HEAVY, contents, strict=True)}
-    near = timed(calls, SECONDS)
+    contents = runtime.parts([chain_model(chain, calls.batch) for chain in HEAVY], calls.batch, calls.precision)
+    functions = {
+        chain: runtime.load(content, calls.threads).call for chain, content in zip(HEAVY, contents, strict=True)
+    }
+    near = timed(functions, SECONDS)
     found, most = [(0, 0.0)], 0.0
     for number, size in enumerate(SIZES):
         progress("weights out of the cache", number, len(SIZES))
         other = np.ones(size // 4, np.float32)
-        far = timed(calls, SECONDS, between=other.sum)
+        far = timed(functions, SECONDS, between=other.sum)
         more = [(far[chain].minimum - near[chain].minimum) / _weights(chain) for chain in HEAVY]
         most = max(most, median(more))
         found.append((size, round(most, 3)))

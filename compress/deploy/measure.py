@@ -10,12 +10,12 @@ from rankline.src.compress.deploy.chain_models import chain_model
 from rankline.src.compress.deploy.chains import FULL, QUICK, Chain, chains
 from rankline.src.compress.deploy.cold import cold_weights
 from rankline.src.compress.deploy.ends import STACKS, Stack, cost_at_ends, elements_at_ends, stack_model
-from rankline.src.compress.deploy.runtime import Content, Runtime
+from rankline.src.compress.deploy.runtime import AS_USUAL, Calls, Content, Runtime
 from rankline.src.compress.deploy.timing import timed, typical_spread
 from rankline.src.dse.devices.device import Device, Measured
 from rankline.src.dse.devices.fitting import fitted
 from rankline.src.dse.errors import UserError
-from rankline.src.dse.precision import F32, precision_named
+from rankline.src.dse.precision import precision_named
 from rankline.src.dse.progress import Progress, no_progress
 
 TOGETHER = 40
@@ -41,56 +41,52 @@ class Measurements:
 def add_device(
     name: str,
     runtime: Runtime,
-    threads: int = 1,
-    batch: int = 1,
+    calls: Calls = AS_USUAL,
     quick: bool = False,
     force: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
-    precision: str = F32.name,
 ) -> tuple[Device, Measurements]:
     """A device measured here and now: the runtime on this machine.
 
     Raises UserError where the runtime is missing or can't run so, and, without ``force``, on a machine that is too
     busy for times that mean something.
     """
-    found = measure_operations(runtime, threads, batch, quick, seed, progress, precision)
+    found = measure_operations(runtime, calls, quick, seed, progress)
     if found.spread > LARGEST_SPREAD and not force:
         raise UserError(
             f"this machine is too busy: the same operations differ by {found.spread:.0%} between the two halves of the "
             "measurement; end other work and run it again, or take them as they are with --force"
         )
-    cold = cold_weights(runtime, threads, batch, progress, precision)
+    cold = cold_weights(runtime, calls, progress)
     facts = {"version": runtime.version(), "machine": runtime.machine(), "measured_at": now()}
-    return device_from_times(name, runtime, threads, batch, found.measured, facts, cold, precision), found
+    return device_from_times(name, runtime, calls, found.measured, facts, cold), found
 
 
 def measure_operations(
     runtime: Runtime,
-    threads: int = 1,
-    batch: int = 1,
+    calls: Calls = AS_USUAL,
     quick: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
-    precision: str = F32.name,
 ) -> Measurements:
     """The times of chains of all kinds, in picoseconds for a call with the batch. Raises UserError as ``export``."""
-    check_counts(threads, batch)
-    runtime.check(precision)
-    runtime.check_threads(threads)
+    check_counts(calls.threads, calls.batch)
+    runtime.check(calls.precision)
+    runtime.check_threads(calls.threads)
     all_chains = chains(QUICK if quick else FULL, runtime.pads, seed)
-    contents, left_out = converted(runtime, all_chains, batch, progress, precision)
+    contents, left_out = converted(runtime, all_chains, calls, progress)
     refused = dict.fromkeys(left_out)
-    calls: dict[Chain | Stack, Callable[[], object]] = {}
+    functions: dict[Chain | Stack, Callable[[], object]] = {}
     for chain, content in zip(all_chains, contents, strict=True):
         try:
             if content is not None:
-                calls[chain] = runtime.load(content, threads).call
+                functions[chain] = runtime.load(content, calls.threads).call
         except UserError:  # it can write the chain, but not run it
             refused[chain.form] = None
     if runtime.pads:
-        calls.update(_stacks(runtime, threads, batch, precision))
-    times = timed(calls, QUICK_SECONDS if quick else SECONDS, progress)
+        functions.update(_stacks(runtime, calls))
+    times = timed(functions, QUICK_SECONDS if quick else SECONDS, progress)
     at_ends = cost_at_ends({one: times[one].minimum for one in STACKS}) if runtime.pads else 0.0
     measured = tuple(
         one.timed(_within(one, time.minimum, at_ends)) for one, time in times.items() if isinstance(one, Chain)
@@ -101,9 +97,8 @@ def measure_operations(
 def converted(
     runtime: Runtime,
     all_chains: Sequence[Chain],
-    batch: int,
+    calls: Calls = AS_USUAL,
     progress: Progress = no_progress,
-    precision: str = F32.name,
 ) -> tuple[list[Content | None], tuple[str, ...]]:
     """What the runtime loads for each chain, or None, and the forms that it can't convert.
 
@@ -113,7 +108,7 @@ def converted(
     left_out: dict[str, UserError] = {}
     for group in _groups(all_chains):
         progress("chains converted", len(found), len(all_chains))
-        found += _converted(runtime, group, batch, left_out, precision)
+        found += _converted(runtime, group, calls, left_out)
     progress("chains converted", len(found), len(all_chains))
     if not any(map(_is_there, found)):
         raise next(iter(left_out.values()))
@@ -123,12 +118,10 @@ def converted(
 def device_from_times(
     name: str,
     runtime: Runtime,
-    threads: int,
-    batch: int,
+    calls: Calls,
     measured: Sequence[Measured],
     facts: dict[str, str],
     cold: tuple[tuple[int, float], ...] = (),
-    precision: str = F32.name,
 ) -> Device:
     """A device with numbers fitted to measurements. facts: ``version``, ``machine`` and ``measured_at``; cold: see
     ``cold.cold_weights``."""
@@ -136,10 +129,10 @@ def device_from_times(
     return Device(
         name=name,
         runtime=runtime.name,
-        threads=threads,
-        batch=batch,
-        precision=precision,
-        model=replace(model, cold=cold, bytes_per_weight=precision_named(precision).bytes_per_weight),
+        threads=calls.threads,
+        batch=calls.batch,
+        precision=calls.precision,
+        model=replace(model, cold=cold, bytes_per_weight=precision_named(calls.precision).bytes_per_weight),
         fit=fit,
         measured=tuple(measured),
         **facts,
@@ -164,33 +157,31 @@ def _groups(all_chains: Sequence[Chain]) -> Iterator[list[Chain]]:
 
 
 def _converted(
-    runtime: Runtime, group: Sequence[Chain], batch: int, left_out: dict[str, UserError], precision: str
+    runtime: Runtime, group: Sequence[Chain], calls: Calls, left_out: dict[str, UserError]
 ) -> list[Content | None]:
     """The group converted at once; if that fails, form by form, without those that fail."""
     wanted = [chain for chain in group if chain.form not in left_out]
     if not wanted:
         return [None] * len(group)
     try:
-        parts = iter(runtime.parts([chain_model(chain, batch) for chain in wanted], batch, precision))
+        parts = iter(runtime.parts([chain_model(chain, calls.batch) for chain in wanted], calls.batch, calls.precision))
     except UserError as error:
         forms = dict.fromkeys(chain.form for chain in wanted)
         if len(forms) == 1:
             left_out[wanted[0].form] = error
             return [None] * len(group)
         by_form = {
-            form: iter(
-                _converted(runtime, [chain for chain in wanted if chain.form == form], batch, left_out, precision)
-            )
+            form: iter(_converted(runtime, [chain for chain in wanted if chain.form == form], calls, left_out))
             for form in forms
         }
         return [None if chain.form not in by_form else next(by_form[chain.form]) for chain in group]
     return [None if chain.form in left_out else next(parts) for chain in group]
 
 
-def _stacks(runtime: Runtime, threads: int, batch: int, precision: str) -> dict[Chain | Stack, Callable[[], object]]:
+def _stacks(runtime: Runtime, calls: Calls) -> dict[Chain | Stack, Callable[[], object]]:
     """The calls of the stacks that the cost at a chain's ends is measured on."""
-    parts = runtime.parts([stack_model(one, batch) for one in STACKS], batch, precision)
-    return {one: runtime.load(part, threads).call for one, part in zip(STACKS, parts, strict=True)}
+    parts = runtime.parts([stack_model(one, calls.batch) for one in STACKS], calls.batch, calls.precision)
+    return {one: runtime.load(part, calls.threads).call for one, part in zip(STACKS, parts, strict=True)}
 
 
 def _within(chain: Chain, picoseconds: int, at_ends: float) -> int:

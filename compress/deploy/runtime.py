@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,18 @@ Arrays = Sequence[NDArray[Any]]
 
 RANDOM_SAMPLES = 8
 """Batches of random values from which the ranges of parts are taken."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How a runtime is called: with ``threads``, for ``batch`` samples at once, at a ``precision``."""
+
+    threads: int = 1
+    batch: int = 1
+    precision: str = F32.name
+
+
+AS_USUAL = Calls()
 
 
 class Session(ABC):

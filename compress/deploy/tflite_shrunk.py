@@ -1,8 +1,8 @@
 """A .tflite file without what its runtime doesn't read: names within the graph, and equal vectors more than once.
 
 Converters name each tensor by the paths of all operations that it stands for, and quantizers write a zero point for
-each channel of each weight and bias, all of them zero. Vectors in a FlatBuffer may be shared. On ResNet-20 by CP in eight
-bits this is a fifth of the file.
+each channel of each weight and bias, all of them zero. Vectors in a FlatBuffer may be shared. On ResNet-20 by CP in
+eight bits this is a fifth of the file.
 """
 
 from __future__ import annotations

@@ -51,9 +51,11 @@ def add(
     from rankline.cli.present.progress import bar
     from rankline.src.compress.deploy import runtimes
     from rankline.src.compress.deploy.measure import add_device
+    from rankline.src.compress.deploy.runtime import Calls
 
+    calls = Calls(threads, batch, precision)
     with bar("operations") as progress:
-        device, found = add_device(name, runtimes.get(runtime), threads, batch, quick, force, seed, progress, precision)
+        device, found = add_device(name, runtimes.get(runtime), calls, quick, force, seed, progress)
     database.save_device(device, replace=replace)
     seconds = perf_counter() - began
     if as_json:
@@ -78,11 +80,11 @@ def bundle(
     load_keras()
     from rankline.cli.present.progress import bar
     from rankline.src.compress.deploy.bundle import MANIFEST, RESULT, RUNNER, write_bundle
+    from rankline.src.compress.deploy.runtime import Calls
 
+    calls = Calls(threads, batch, precision)
     with bar("operations") as progress:
-        manifest = write_bundle(
-            folder, threads=threads, batch=batch, quick=quick, seed=seed, progress=progress, precision=precision
-        )
+        manifest = write_bundle(folder, calls=calls, quick=quick, seed=seed, progress=progress)
     if as_json:
         write_json({key: value for key, value in manifest.items() if key != "chains"} | {"folder": str(folder)})
         return

@@ -14,7 +14,7 @@ from rankline.cli import measuring
 from rankline.src.compress.deploy import bundle as bundle_file
 from rankline.src.compress.deploy import measure
 from rankline.src.compress.deploy.measure import Measurements, device_from_times
-from rankline.src.compress.deploy.runtime import Runtime
+from rankline.src.compress.deploy.runtime import Calls, Runtime
 from rankline.src.db import database
 from rankline.src.dse.devices.device import Device
 from rankline.src.dse.errors import UserError
@@ -47,10 +47,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     return found
 
 
-def measured(name: str, runtime: Runtime, threads: int, batch: int, *_: Any) -> tuple[Device, Measurements]:
+def measured(name: str, runtime: Runtime, calls: Calls, *_: Any) -> tuple[Device, Measurements]:
     times = tuple(chain.timed(10**6 * (j + 1)) for j, chain in enumerate(tiny_chains(24)))
     facts = {"version": "2.3.0", "machine": "a processor, Linux 6", "measured_at": "2026-11-28T10:00:00+00:00"}
-    return device_from_times(name, runtime, threads, batch, times, facts), Measurements(times, 0.01, ("a form",))
+    return device_from_times(name, runtime, calls, times, facts), Measurements(times, 0.01, ("a form",))
 
 
 def run(*arguments: str) -> Any:

@@ -22,6 +22,7 @@ from rankline.src.compress.deploy.bundle import (
     runner_text,
     write_bundle,
 )
+from rankline.src.compress.deploy.runtime import Calls
 from rankline.src.dse.devices.device import device_from
 from rankline.src.dse.errors import UserError
 from tests.helpers.tiny_chains import tiny_chains
@@ -36,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "operations"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bundle_file, "chains", lambda number, pads, seed: tiny_chains(24, pads, seed))
-        write_bundle(folder, threads=2, batch=3, quick=True)
+        write_bundle(folder, calls=Calls(2, 3), quick=True)
     return folder
 
 

@@ -14,6 +14,7 @@ from rankline.src.compress.deploy import cold, measure, runtimes
 from rankline.src.compress.deploy.chains import Chain
 from rankline.src.compress.deploy.litert import LiteRT
 from rankline.src.compress.deploy.measure import LARGEST_SPREAD, add_device, converted, measure_operations
+from rankline.src.compress.deploy.runtime import Calls
 from rankline.src.compress.deploy.timing import Timing
 from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.devices.device import device_from
@@ -37,7 +38,7 @@ def test_a_device_predicts_what_it_has_not_seen(name: str) -> None:
     threads = (os.cpu_count() or 1) if name == "keras" else 1
     told: list[tuple[str, int, int]] = []
     device, found = add_device(
-        "here", runtimes.get(name), threads, 2, quick=True, force=True, progress=lambda *one: told.append(one)
+        "here", runtimes.get(name), Calls(threads, 2), quick=True, force=True, progress=lambda *one: told.append(one)
     )
     assert device_from(device.as_dict()) == device
     assert (device.runtime, device.threads, device.batch, device.precision) == (name, threads, 2, "f32")
@@ -69,7 +70,7 @@ class NoTucker(LiteRT):
 
 def test_a_form_that_can_not_be_converted_is_left_out_and_told() -> None:
     some = tiny_chains(24)
-    contents, left_out = converted(NoTucker(), some, 1)
+    contents, left_out = converted(NoTucker(), some)
     assert left_out == ("tucker of a 2-D convolution",)
     gone = [chain.configuration is not None and chain.configuration.method == "tucker" for chain in some]
     assert [content is None for content in contents] == gone
@@ -78,7 +79,7 @@ def test_a_form_that_can_not_be_converted_is_left_out_and_told() -> None:
 def test_a_runtime_that_can_convert_nothing_says_why() -> None:
     layer = conv("a", (3, 3), 4, 4, (6, 6))
     with pytest.raises(UserError, match="no operation 'Tucker'"):
-        converted(NoTucker(), [Chain(layer, Configuration("tucker", (2, 2)))], 1)
+        converted(NoTucker(), [Chain(layer, Configuration("tucker", (2, 2)))])
 
 
 class Fake(LiteRT):
@@ -125,7 +126,7 @@ def test_a_busy_machine_is_refused_unless_forced(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("threads", "batch", "what"), [(0, 1, "threads"), (1, 0, "batch")])
 def test_settings_below_one_are_refused(threads: int, batch: int, what: str) -> None:
     with pytest.raises(UserError, match=f"{what} must be a whole number of at least 1; got 0"):
-        measure_operations(runtimes.get("litert"), threads, batch)
+        measure_operations(runtimes.get("litert"), Calls(threads, batch))
 
 
 def test_forms_are_named_for_people() -> None:
