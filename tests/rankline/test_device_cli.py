@@ -88,7 +88,7 @@ def test_a_device_is_shown_with_its_numbers_in_readable_units(stored: Database, 
     code, out, err = run("device", "show", "laptop")
     rows = rows_of(out)
     assert (code, err) == (0, "")
-    assert rows[0] == ["laptop (litert 2.3.0, float32, 1 thread, batch 1)"]
+    assert rows[0] == ["laptop (litert 2.3.0, f32, 1 thread, batch 1)"]
     assert ["half predicted within", "6.2 %, of 12 that its numbers were not fitted to"] in rows
     assert ["a call", "5.000 µs, whatever it runs"] in rows
     assert ["tile", "4 channels"] in rows

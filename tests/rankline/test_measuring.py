@@ -61,7 +61,7 @@ def test_a_device_is_stored_and_told(store: Store) -> None:
     done = run("add", "here", "--threads", "2", "--db", "space.db")
     assert done.exit_code == 0, done.exception
     assert store.kept["here"].threads == 2
-    assert "here (litert 2.3.0, float32, 2 threads, batch 1): 24 operations measured in" in done.stderr
+    assert "here (litert 2.3.0, f32, 2 threads, batch 1): 24 operations measured in" in done.stderr
     assert "left out, because the runtime can't convert them: a form" in done.stderr
     assert "predicts operations that it has not seen within" in done.stderr
     assert "tile" in done.stderr or "one by one" in done.stderr
@@ -89,7 +89,7 @@ def test_an_unknown_runtime_is_refused(store: Store) -> None:
 
 def test_a_bundle_is_written_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def written(folder: Path, **settings: Any) -> dict[str, Any]:
-        return {"digest": "0", "threads": settings["threads"], "left_out": ["a form"], "chains": [{}] * 20}
+        return {"digest": "0", "threads": settings["calls"].threads, "left_out": ["a form"], "chains": [{}] * 20}
 
     monkeypatch.setattr(bundle_file, "write_bundle", written)
     done = run("bundle", str(tmp_path), "--threads", "4")

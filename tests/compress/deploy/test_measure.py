@@ -62,7 +62,7 @@ def test_a_device_predicts_what_it_has_not_seen(name: str) -> None:
 class NoTucker(LiteRT):
     """A runtime that can't convert Tucker's middle layers."""
 
-    def parts(self, models: Sequence[keras.Model], batch: int) -> list[Any]:
+    def parts(self, models: Sequence[keras.Model], batch: int, precision: str = "f32") -> list[Any]:
         if any("tucker" in layer.name for model in models for layer in model.layers):
             raise UserError("no operation 'Tucker'")
         return [model.name for model in models]
@@ -85,7 +85,7 @@ def test_a_runtime_that_can_convert_nothing_says_why() -> None:
 class Fake(LiteRT):
     """A runtime whose models do nothing."""
 
-    def parts(self, models: Sequence[keras.Model], batch: int) -> list[Any]:
+    def parts(self, models: Sequence[keras.Model], batch: int, precision: str = "f32") -> list[Any]:
         return [model.name for model in models]
 
     def load(self, model: Any, threads: int) -> Any:
@@ -95,7 +95,7 @@ class Fake(LiteRT):
 class NoDense(Fake):
     """A runtime that can write dense layers, but not run them."""
 
-    def parts(self, models: Sequence[keras.Model], batch: int) -> list[Any]:
+    def parts(self, models: Sequence[keras.Model], batch: int, precision: str = "f32") -> list[Any]:
         return [type(model.layers[-1]).__name__ for model in models]
 
     def load(self, model: Any, threads: int) -> Any:
