@@ -45,7 +45,7 @@ def test_a_table_has_the_latencies_of_a_named_device(timed: Run) -> None:
 
 
 def test_the_only_device_is_taken_where_a_latency_is_asked_for_and_told(timed: Run) -> None:
-    told = "latencies are those on laptop (litert 2.3.0, float32, 1 thread, batch 1), the only device of the database"
+    told = "latencies are those on laptop (litert 2.3.0, f32, 1 thread, batch 1), the only device of the database"
     for asked in (
         ["query", "conv", "tucker", "--where", "latency=:1ms"],
         ["query", "conv", "tucker", "--where", "latency_reduction=-9:"],

@@ -118,7 +118,7 @@ def test_the_study_compares_methods_on_the_only_device_and_says_so(timed: Run) -
     assert code == 0
     assert "Lowest latency at fixed reductions of params on laptop" in out
     assert "Most often fastest at a params reduction of 50.0 %:" in told
-    assert "latencies are those on laptop (litert 2.3.0, float32, 1 thread, batch 1), the only device" in told
+    assert "latencies are those on laptop (litert 2.3.0, f32, 1 thread, batch 1), the only device" in told
     code, out, told = timed("study", "out", "--table", "latency", "--device", "laptop", "--json")
     found = json.loads(out)
     assert (code, told, found["device"]) == (0, "", "laptop")
