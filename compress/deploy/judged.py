@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from rankline.src.compress.data.given import held_by
 from rankline.src.compress.data.sets import Data, Named, class_labels, labelled, tell
 from rankline.src.compress.data.sources import held_in
 from rankline.src.compress.data.takes import Slot, Takes
+from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.runtime import Session, random_input
+from rankline.src.compress.training.judging import Pair, score_of
 from rankline.src.compress.training.labelled import judged_for
 from rankline.src.compress.training.losses import metric_of
 from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.compress.training.task import Scored, Task
 from rankline.src.dse.errors import UserError
+from rankline.src.dse.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,29 @@ class Judged:
         return Judged(
             self.name, [one[index] for one in self.x], tuple(one[index] for one in self.y), self.task, self.preparation
         )
+
+    def score(
+        self,
+        run: Callable[[Sequence[Array]], Sequence[Array]],
+        batch: int,
+        name: str,
+        progress: Progress = no_progress,
+    ) -> float:
+        """What outputs are worth. run: gives them for ``batch`` samples; name: of what makes them.
+
+        Raises DivergedError where they are NaN or infinite.
+        """
+        return score_of(self.task, self._pairs(run, batch, progress), name)
+
+    def _pairs(
+        self, run: Callable[[Sequence[Array]], Sequence[Array]], batch: int, progress: Progress
+    ) -> Iterator[Pair]:
+        """Labels and outputs of each batch; what only fills the last one is left out."""
+        for number, given in enumerate(in_batches(self.x, batch)):
+            start = number * batch
+            progress("samples scored", start, len(self.y[0]))
+            labels = [one[start : start + batch] for one in self.y]
+            yield labels, [one[: len(labels[0])] for one in run(given)]
 
 
 def judged_in(data: Data, task: Task) -> Judged:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rankline.src.compress.deploy import runtimes
-from rankline.src.compress.deploy.batches import in_batches
 from rankline.src.compress.deploy.digests import file_digest, weights_digest
 from rankline.src.compress.deploy.formats import runtime_of
 from rankline.src.compress.deploy.judged import Judged, judged_by_file, judged_by_model
@@ -17,7 +15,6 @@ from rankline.src.compress.deploy.latency import SECONDS
 from rankline.src.compress.deploy.measure import check_counts, now
 from rankline.src.compress.deploy.runtime import Runtime, Session
 from rankline.src.compress.deploy.timing import timed
-from rankline.src.compress.training.judging import Pair, score_of
 from rankline.src.compress.training.settings import AS_COMPILED, Aim
 from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.errors import UserError
@@ -86,7 +83,7 @@ def measured(
             "data": for_database(judged.name),
             "samples": len(judged.y[0]),
             "score_name": judged.task.measure.name,
-            "score": score_of(judged.task, _pairs(session, judged, progress), name),
+            "score": judged.score(session.run, batch_of(session), name, progress),
             **facts,
         }
     return Measurement(
@@ -113,13 +110,3 @@ def batch_of(session: Session) -> int:
     if len(sizes) != 1 or 0 in sizes:
         raise UserError(f"its inputs have no batch in common: {', '.join(map(str, session.inputs.values()))}")
     return sizes.pop()
-
-
-def _pairs(session: Session, judged: Judged, progress: Progress) -> Iterator[Pair]:
-    """Labels and outputs of each batch; what only fills the last one is left out."""
-    batch, count = batch_of(session), len(judged.y[0])
-    for number, given in enumerate(in_batches(judged.x, batch)):
-        start = number * batch
-        progress("samples scored", start, count)
-        labels = [one[start : start + batch] for one in judged.y]
-        yield labels, [one[: len(labels[0])] for one in session.run(given)]

@@ -25,7 +25,7 @@ def check_target(path: Path, suffix: str = ".keras") -> None:
 def check_folder(folder: Path) -> None:
     """Raises UserError where files can't be written into a folder, which may not be there yet."""
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"a sweep is written into a folder; {folder} is a file")
+        raise UserError(f"what is made is written into a folder; {folder} is a file")
     first = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not os.access(first, os.W_OK):
         raise UserError(f"cannot write {folder}: the folder {first} is read-only; give another")

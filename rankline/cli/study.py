@@ -1,18 +1,40 @@
-"""``study``: the tables and figures of the design-space literature, computed anew."""
+"""``study``: the tables and figures of the literature, computed anew."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rankline.cli import completion
-from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json, write_table
+from rankline.cli.output import DEFAULT_DATABASE, DatabaseOption, JsonOption, note, write_json
+from rankline.cli.present.study import show_tables
+from rankline.cli.study_precision import precision
 from rankline.cli.windows import tell_only_device
 
+ZOO = "zoo"
 
-def study(
+
+class _ZooUnlessNamed(TyperGroup):
+    """The studies, of which that of the zoo is meant where none is named."""
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        named = context.resilient_parsing or (args and args[0] in (*self.commands, *context.help_option_names))
+        return super().parse_args(context, args if named else [ZOO, *args])
+
+
+app = typer.Typer(
+    cls=_ZooUnlessNamed,
+    no_args_is_help=True,
+    help="Study the zoo's design space (without a name), or factorization and precision of a trained model.\n\n"
+    "Example: [bold]rankline study study --db zoo.db[/bold]",
+)
+
+
+@app.command(ZOO)
+def zoo(
     folder: Annotated[Path, typer.Argument(help="Folder for the files it writes.")] = Path("study"),
     db: DatabaseOption = DEFAULT_DATABASE,
     table: Annotated[str, typer.Option(help="counts, steps, constraints, scores, latency or all.")] = "all",
@@ -28,7 +50,9 @@ def study(
 ) -> None:
     """Write the design-space literature's tables and figures, from the zoo's database: CSV, LaTeX and a page.
 
-    Example: [bold]rankline study study --db zoo.db[/bold]
+    The word zoo may be left out, unless the folder is called zoo or precision.
+
+    Example: [bold]rankline study zoo study --db zoo.db[/bold]
     """
     from time import perf_counter
 
@@ -47,11 +71,8 @@ def study(
         return
     if done.device is not None and device is None:
         tell_only_device(done.device)
-    told: set[str] = set()
-    for one in done.tables():
-        write_table(one.title, [column.title for column in one.columns], one.texts())
-        for line in one.notes:
-            if line not in told:
-                note(line)
-        told.update(one.notes)
+    show_tables(done.tables())
     note(f"wrote {len(written)} files into {folder}; look at {written[-1]}")
+
+
+app.command("precision")(precision)

@@ -373,7 +373,7 @@ NO_TABLE = {
     "rankline bench", "rankline db", "rankline db backup", "rankline db check", "rankline db upgrade",
     "rankline device", "rankline device add", "rankline device bundle", "rankline device export",
     "rankline device import", "rankline device remove", "rankline export", "rankline report",
-    "rankline runs export", "rankline serve", "rankline study",
+    "rankline runs export", "rankline serve", "rankline study", "rankline study precision", "rankline study zoo",
 }  # fmt: skip
 """Commands that write files, or a line, or whose tables are of other columns each."""
 

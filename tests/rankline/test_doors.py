@@ -163,7 +163,7 @@ MISTAKES: dict[str, str] = {
     **{f"compress net.keras --data digits --out {out}": message for out, message in OUT.items()},
     **{f"budget net.keras --calibrate digits --keep-flops 0.5 --out {out}": message for out, message in OUT.items()},
     **{f"factorize net.keras --layer stem --method svd --ranks 2 --out {out}": message for out, message in OUT.items()},
-    "budget net.keras --calibrate digits --sweep 0.2:0.4:0.1 --out text.npz": "a sweep is written into a folder; ",
+    "budget net.keras --calibrate digits --sweep 0.2:0.4:0.1 --out text.npz": "what is made is written into a folder; ",
     **{
         f"{COMPRESS} {option} {layer}": message
         for layer, message in LAYERS.items()

@@ -1,0 +1,1 @@
+"""Factorization and rounding, each alone and together: are their losses independent?"""
