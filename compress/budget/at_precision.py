@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,19 +11,33 @@ import tensorly as tl
 
 from rankline.src.compress.budget.allocate import Option
 from rankline.src.compress.budget.damage import Damage
+from rankline.src.compress.deploy.chains import TILE
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.method import Decomposition
 from rankline.src.dse import methods
 from rankline.src.dse.chain import Link, whole
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.layer import Layer
 from rankline.src.dse.precision import F16, F32, INT8, INT8_DYNAMIC, INT8_WEIGHTS, precision_named
 
 OVERHEAD = {
-    "litert": {F32.name: (4, 400), F16.name: (4, 600), "integers": (28, 700)},
-    "onnx": {F32.name: (4, 300), F16.name: (4, 500), "integers": (14, 1500)},
+    ("litert", F32.name): (7, 124, 3963),
+    ("litert", F16.name): (7, 177, 3840),
+    ("litert", INT8.name): (14, 226, 4443),
+    ("litert", INT8_DYNAMIC.name): (11, 127, 4539),
+    ("litert", INT8_WEIGHTS.name): (11, 189, 4750),
+    ("onnx", F32.name): (0, 28, 8031),
+    ("onnx", F16.name): (0, 129, 5669),
+    ("onnx", INT8.name): (8, 275, 12411),
+    ("onnx", INT8_DYNAMIC.name): (4, 205, 5222),
+    ("onnx", INT8_WEIGHTS.name): (4, 205, 4868),
 }
-"""Bytes of a file for each output channel (bias, scale, zero point) and each layer, measured on ResNet-20 by several
-plans; what a file really takes is measured once it is written."""
+"""Bytes of a file beside the weights: for each output channel (bias, scale, zero point), for each layer, and for the
+whole. Fitted to the files of ResNet-20 and of four plans of it, within 400 bytes (2,000 for ``onnx`` in floats); what a
+file really takes is measured once it is written."""
+
+PADDED = ("onnx",)
+"""Runtimes whose files have ranks in blocks of TILE (see ``deploy.padded``)."""
 
 ROUNDED = {F32.name: 0.0, F16.name: 1e-7, INT8.name: 2e-4, INT8_DYNAMIC.name: 1.5e-4, INT8_WEIGHTS.name: 8e-5}
 """Energy of the rounding of a map and of the weights that take it, as a share of the energy of the outputs.
@@ -40,28 +54,23 @@ class AtPrecision:
     name: str = F32.name
     runtime: str = "litert"
 
-    def stored(self, links: Iterable[Link]) -> int:
-        """Bytes of some links in the file."""
+    def stored(self, layer: Layer, choice: Configuration | None) -> int:
+        """Bytes of a layer in the file, or of the chain that replaces it."""
         weight = precision_named(self.name).bytes_per_weight
-        channel, layer = self._overhead
-        return sum(weight * link.params + channel * link.channels + layer for link in links)
+        channel, each, _ = OVERHEAD[self.runtime, self.name]
+        return sum(weight * link.params + channel * link.channels + each for link in self._links(layer, choice))
 
     def of_network(self, params: int, layers: Sequence[Layer]) -> int:
         """Bytes of a whole network, whose layers have most of its params."""
         weight = precision_named(self.name).bytes_per_weight
-        channel, each = self._overhead
-        return weight * params + sum(channel * layer.out_channels + each for layer in layers)
+        channel, each, rest = OVERHEAD[self.runtime, self.name]
+        return weight * params + sum(channel * layer.out_channels + each for layer in layers) + rest
 
     def applied(self, option: Option, layer: Layer, damage: Damage) -> Option:
         """An option of a layer with its bytes, and with the damage of rounding."""
-        choice = option.configuration
-        if choice is None:
-            links = [whole(layer)]
-        else:
-            links = list(methods.get(choice.method).chain(layer, choice.ranks, choice.shape))
         return replace(
             option,
-            cost=replace(option.cost, stored=self.stored(links)),
+            cost=replace(option.cost, stored=self.stored(layer, option.configuration)),
             damage=self._rounded(option, damage),
         )
 
@@ -76,10 +85,14 @@ class AtPrecision:
         left = damage_of_noisy(damage, get(choice.method), option.factors, (factors - 1) * noise)
         return max(option.damage, left) + noise * damage.whole
 
-    @property
-    def _overhead(self) -> tuple[int, int]:
-        by_precision = OVERHEAD[self.runtime]
-        return by_precision.get(self.name, by_precision["integers"])
+    def _links(self, layer: Layer, choice: Configuration | None) -> list[Link]:
+        """What is written: ranks of convolutions are padded for a runtime that works in blocks of channels."""
+        if choice is None:
+            return [whole(layer)]
+        ranks = choice.ranks
+        if self.runtime in PADDED and layer.dimensions:
+            ranks = tuple(-(-rank // TILE) * TILE for rank in ranks)
+        return list(methods.get(choice.method).chain(layer, ranks, choice.shape))
 
 
 def damage_of_noisy(damage: Damage, method: Decomposition, factors: Sequence[Any], noise: float) -> float:

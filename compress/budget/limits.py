@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rankline.src.dse import methods
-from rankline.src.dse.chain import whole
+from rankline.src.dse.configuration import Configuration
 from rankline.src.dse.errors import UserError
 from rankline.src.dse.metric import BYTES, Metric, budget_metric
 from rankline.src.dse.numbers import percent
@@ -41,8 +40,7 @@ def _saved(engine: CalibratedModel, path: str, space: Space, branch: Branch, met
         return 0
     if metric == BYTES:
         layer, at = engine.layers[path], engine.precision
-        chain = methods.get(space.method).chain(layer, ranks, branch.shape)
-        return max(0, at.stored([whole(layer)]) - at.stored(chain))
+        return max(0, at.stored(layer, None) - at.stored(layer, Configuration(space.method, ranks, branch.shape)))
     return max(0, metric.of(original) - metric.of(cost))
 
 
