@@ -25,7 +25,7 @@ from rankline.src.db.records.measurements import Measurement
 from rankline.src.dse.devices.device import Device
 
 SHARES = {
-    "resnet20_cifar10": {"latency": (0.7, 0.75, 0.8), "bytes": (0.1, 0.15)},
+    "resnet20_cifar10": {"latency": (0.7, 0.8, 0.82), "bytes": (0.1, 0.15)},
     "resnet56_cifar10": {"latency": (0.65, 0.75), "bytes": (0.1,)},
     "resnet8_cifar10_mlperftiny": {"latency": (0.75, 0.85), "bytes": (0.12, 0.15)},
     "vgg11_cifar10": {"latency": (0.25, 0.35), "bytes": (0.03, 0.05)},
