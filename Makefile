@@ -11,7 +11,7 @@ QUICK := tests/test_rooms.py tests/test_new_metric.py tests/dse/test_formulas.py
 	tests/db/test_contract.py tests/rankline/test_api.py \
 	tests/golden/test_golden.py::test_the_spaces_of_lenet5_are_the_same_to_the_last_line
 
-.PHONY: demo quick test golden pages test-jax lint bench docs clean
+.PHONY: demo quick test golden runtimes pages test-jax lint bench docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankline needs Python 3.11 or newer")'
@@ -28,8 +28,12 @@ quick: lint
 
 # Files in their order: those with few tests that take long are not left for the end.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not golden and not pages" \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not golden and not pages and not runtimes" \
 		tests/test_package.py tests
+
+# Files at every precision, as their runtimes run them: four minutes.
+runtimes: $(VENV)/ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m runtimes tests
 
 # What the pages of docs/ say to do works, in the order of each page: three minutes.
 pages: $(VENV)/ready

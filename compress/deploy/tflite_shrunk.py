@@ -1,4 +1,4 @@
-"""A .tflite file without what its runtime doesn't read: names within the graph, and equal vectors more than once.
+"""A .tflite file without what its runtime doesn't read: long names within the graph, and equal vectors twice.
 
 Converters name each tensor by the paths of all operations that it stands for, and quantizers write a zero point for
 each channel of each weight and bias, all of them zero. Vectors in a FlatBuffer may be shared. On ResNet-20 by CP in
@@ -37,7 +37,7 @@ def shrunk(content: bytes) -> bytes:
         ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
         for number, tensor in enumerate(graph.tensors):
             if number not in ends:
-                tensor.name = b""
+                tensor.name = str(number).encode()  # quantizers ask for names that differ
             for one in filter(None, [tensor.quantization]):
                 one.scale, one.zeroPoint = _vector(one.scale, np.float32), _vector(one.zeroPoint, np.int64)
     made = packed(model, _Sharing(len(content)))

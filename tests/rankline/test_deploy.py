@@ -23,6 +23,8 @@ from rankline.src.dse.precision import PRECISIONS
 from tests.helpers.digits_net import digits_net, trained_on
 from tests.rankline.conftest import Run
 
+pytestmark = pytest.mark.runtimes
+
 FILES = {"litert": "tflite", "onnx": "onnx"}
 
 POINT = 0.01
@@ -79,7 +81,7 @@ def test_a_network_is_worth_the_same_in_every_file(net: Run, to: str) -> None:
     assert found["f32"]["difference"] < 1e-4
     assert found["f32"]["score"] == found["f32"]["keras_score"]
     assert found["int8"]["bytes"] < 0.6 * found["f32"]["bytes"]
-    assert found["int8"]["settings"]["calibration"] == {"data": "digits", "samples": 256}
+    assert found["int8"]["settings"]["calibration"] == {"data": "digits", "samples": 1024, "is_fitted": True}
     assert len({one["model"] for one in found.values()}) == 1
     code, out, _ = net("measure", f"small.{FILES[to]}", "--data", "digits", "--json")
     again = json.loads(out)

@@ -18,6 +18,8 @@ from tests.helpers.devices import elsewhere, made_up_device
 from tests.helpers.digits_net import digits_net
 from tests.rankline.conftest import Run, add
 
+pytestmark = pytest.mark.runtimes
+
 PLAN = {"conv": Configuration("tucker", (3, 5)), "hidden": Configuration("svd", (4,))}
 
 

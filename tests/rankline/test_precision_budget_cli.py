@@ -14,6 +14,8 @@ from rankline.src.db.database import open_database
 from tests.helpers.digits_net import digits_net
 from tests.rankline.conftest import Run
 
+pytestmark = pytest.mark.runtimes
+
 BUDGET = ("budget", "tiny.keras", "--methods", "svd,spatial_svd", "--out", "small.keras", "--samples", "200")
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.helpers.digits_net import digits_net
 from tests.rankline.conftest import Run
 
+pytestmark = pytest.mark.runtimes
+
 PRECISION = ("study", "precision", "net.keras", "--data", "digits", "--out", "out")
 
 SMALL = ("--runtime", "onnx", "--precisions", "f32,f16", "--methods", "svd", "--keep", "0.5", "--test-samples", "40")

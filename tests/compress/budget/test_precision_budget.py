@@ -29,6 +29,7 @@ from tests.helpers.fits import decaying, unit_of
 METHODS = ("svd", "spatial_svd", "tucker", "cp")
 
 pytestmark = [
+    pytest.mark.runtimes,
     pytest.mark.filterwarnings("ignore::rankline.src.compress.fit.covariance.CalibrationWarning"),
     pytest.mark.filterwarnings("ignore::rankline.src.compress.methods.cp.ConvergenceWarning"),
 ]

@@ -15,6 +15,8 @@ from rankline.src.compress.deploy.padded import pad_ranks
 from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
 
+pytestmark = pytest.mark.runtimes
+
 layers = keras.layers
 
 PLANS = {

@@ -19,6 +19,8 @@ from rankline.src.dse.errors import UserError
 from rankline.src.dse.precision import PRECISIONS
 from tests.helpers.models import strided
 
+pytestmark = pytest.mark.runtimes
+
 FILES = ["litert", "onnx"]
 
 EQUAL = 1e-4

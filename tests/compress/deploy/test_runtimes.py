@@ -20,6 +20,8 @@ from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.layers.tt_matrix import TTMatrix
 from rankline.src.dse.errors import UserError
 
+pytestmark = pytest.mark.runtimes
+
 FILES = ["litert", "onnx"]
 
 # float32 sums of up to a hundred products, in another order than Keras's

@@ -14,6 +14,8 @@ from rankline.src.compress.model.surgery import factorize
 from rankline.src.dse.configuration import Configuration
 from tests.helpers.networks import randomized
 
+pytestmark = pytest.mark.runtimes
+
 
 def factorized() -> keras.Model:
     layers = keras.layers

@@ -32,6 +32,7 @@ def test_rounded_weights_stay_as_they_are(seed: int) -> None:
     np.testing.assert_allclose(eight_bits(found), found, rtol=1e-12)
 
 
+@settings(deadline=None)  # half a thousand rows, one after the other
 @given(SEEDS)
 def test_rows_that_take_up_the_errors_of_others_change_the_outputs_less(seed: int) -> None:
     weights, moment = weights_of(seed, rows=150), decaying(150, seed, decay=0.97)

@@ -15,6 +15,8 @@ from rankline.src.compress.precision_study.study import study_precisions
 from rankline.src.dse.errors import UserError
 from tests.helpers.digits_net import digits_net, trained_on
 
+pytestmark = pytest.mark.runtimes
+
 PRECISIONS = ("f32", "int8")
 
 SETTINGS = PrecisionSettings((0.5,), ("svd", "cp", "qr"), PRECISIONS, "onnx", samples=64, test_samples=100)
