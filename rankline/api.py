@@ -157,8 +157,8 @@ def budget(
     - ``out``: the .keras file to write, for a sweep the folder
     - ``device``: whose latencies are predicted, by its name in the database or as it is; a budget of latency needs one
       (the only one of the database if none is named), and is measured where it is this machine
-    - ``settings``, ``changes``: keep_flops, keep_params, keep_memory and keep_latency (picoseconds) as in ``allocate``,
-      and fields of ``BudgetSettings``, ``Watch`` and ``Aim`` (loss, score)
+    - ``settings``, ``changes``: keep_flops, keep_params, keep_memory, keep_bytes and keep_latency (picoseconds) as in
+      ``allocate``, and fields of ``BudgetSettings`` (such as ``precision="int8"``), ``Watch`` and ``Aim`` (loss, score)
 
     Returns the run with a point for each budget. Raises UserError.
     """
@@ -196,9 +196,9 @@ def allocate(
     - ``model``: a Keras model or a MODEL text
     - ``data``: calibration samples without labels (an array, or one for each input), or what ``rankline.compress``
       takes; the samples are then drawn from the training part
-    - ``settings``, ``changes``: fields of ``BudgetSettings``, and at most two of keep_flops, keep_params and
-      keep_memory (bytes) and keep_latency (picoseconds): a share above 0 and at most 1, or the number itself, an int of
-      at least 2 (1 keeps all: see ``CalibratedModel.limits``)
+    - ``settings``, ``changes``: fields of ``BudgetSettings``, and at most two of keep_flops, keep_params, keep_memory,
+      keep_bytes (of the file, as predicted) and keep_latency (picoseconds): a share above 0 and at most 1, or the number
+      itself, an int of at least 2 (1 keeps all: see ``CalibratedModel.limits``)
     - ``device``: a budget of latency needs one
     - ``progress``: called as the work advances
 
