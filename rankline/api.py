@@ -197,8 +197,8 @@ def allocate(
     - ``data``: calibration samples without labels (an array, or one for each input), or what ``rankline.compress``
       takes; the samples are then drawn from the training part
     - ``settings``, ``changes``: fields of ``BudgetSettings``, and at most two of keep_flops, keep_params, keep_memory,
-      keep_bytes (of the file, as predicted) and keep_latency (picoseconds): a share above 0 and at most 1, or the number
-      itself, an int of at least 2 (1 keeps all: see ``CalibratedModel.limits``)
+      keep_bytes (of the file, as predicted) and keep_latency (picoseconds): a share above 0 and at most 1, or the
+      number itself, an int of at least 2 (1 keeps all: see ``CalibratedModel.limits``)
     - ``device``: a budget of latency needs one
     - ``progress``: called as the work advances
 

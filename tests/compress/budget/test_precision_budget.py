@@ -74,8 +74,8 @@ def test_predicted_bytes_are_about_those_of_the_file(
     engine, one = engine_of(model, precision, runtime), runtimes.get(runtime)
     path = tmp_path / f"model{one.suffix}"
     one.export(model, path, 1, precision, random_samples([model], 1))
-    # What a file takes beside its weights is that of a larger network; budgets correct what is left.
-    assert engine.warm.stored == pytest.approx(path.stat().st_size, rel=0.15)
+    # What a file takes beside its weights is that of a larger network, up to 12 kB of 50 here; budgets correct it.
+    assert engine.warm.stored == pytest.approx(path.stat().st_size, rel=0.3)
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.12, 30_000])
