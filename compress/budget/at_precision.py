@@ -12,6 +12,7 @@ import tensorly as tl
 from rankline.src.compress.budget.allocate import Option
 from rankline.src.compress.budget.damage import Damage
 from rankline.src.compress.deploy.chains import TILE
+from rankline.src.compress.fit.rounding import rounded_as
 from rankline.src.compress.methods import get
 from rankline.src.compress.methods.method import Decomposition
 from rankline.src.dse import methods
@@ -60,11 +61,16 @@ class AtPrecision:
         channel, each, _ = OVERHEAD[self.runtime, self.name]
         return sum(weight * link.params + channel * link.channels + each for link in self._links(layer, choice))
 
+    def of_layer(self, params: int, layer: Layer) -> int:
+        """Bytes of a layer as it is."""
+        channel, each, _ = OVERHEAD[self.runtime, self.name]
+        return precision_named(self.name).bytes_per_weight * params + channel * layer.out_channels + each
+
     def of_network(self, params: int, layers: Sequence[Layer]) -> int:
         """Bytes of a whole network, whose layers have most of its params."""
+        *_, rest = OVERHEAD[self.runtime, self.name]
         weight = precision_named(self.name).bytes_per_weight
-        channel, each, rest = OVERHEAD[self.runtime, self.name]
-        return weight * params + sum(channel * layer.out_channels + each for layer in layers) + rest
+        return weight * params + sum(self.of_layer(0, layer) for layer in layers) + rest
 
     def applied(self, option: Option, layer: Layer, damage: Damage) -> Option:
         """An option of a layer with its bytes, and with the damage of rounding."""
@@ -77,7 +83,7 @@ class AtPrecision:
     def _rounded(self, option: Option, damage: Damage) -> float:
         """The damage of an option once weights and maps are rounded: each factor adds a share of the outputs' energy,
         and more where its inputs cancel."""
-        noise, factors, choice = ROUNDED[self.name], option.cost.factors, option.configuration
+        noise, factors, choice = ROUNDED[rounded_as(self.runtime, self.name)], option.cost.factors, option.configuration
         if not noise:
             return option.damage
         if option.factors is None or choice is None or not get(choice.method).ends_in_outputs:

@@ -110,7 +110,7 @@ class CalibratedModel:
         self.device = device
         self.precision = AtPrecision(how.precision or F32.name, how.runtime or RUNTIMES[0])
         self.costs = {
-            one.name: replace(cost, stored=self.precision.of_network(cost.params, [one]))
+            one.name: replace(cost, stored=self.precision.of_layer(cost.params, one))
             for one, cost in ((layer, timed_cost(device, layer)) for layer in shape.layers)
         }
         self.warm = network_cost(shape.params, shape.layers)

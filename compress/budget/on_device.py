@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from rankline.src.compress.budget.allocate import Allocation
@@ -40,13 +40,14 @@ def kept_within(
     device: Device,
     solver: str,
     limits: Mapping[str, int] | None = None,
+    is_allowed: Callable[[Allocation], bool] = lambda allocation: True,
 ) -> tuple[Allocation, PlanLatency]:
     """The plan of a budget of latency and what it takes; on a device of this machine, measured.
 
     A plan that takes more than the budget by more than TOLERANCE, or less by more than UNUSED, is made again with a
     budget that is corrected by what was measured, at most ROUNDS times in all. Of those that keep the budget the one
     with the least damage is taken; the last one, if none does. Its layers aren't fitted yet: times don't depend on
-    weights. limits: of all budgets, where they aren't those that are given.
+    weights. limits: of all budgets, where they aren't those that are given; is_allowed: what else a plan must keep.
     """
     told = predicted(engine, allocation, device)
     if not is_here(device):
@@ -61,14 +62,17 @@ def kept_within(
         allowed = asked * original // told.original if keep[LATENCY.name] <= 1 else asked
         found = replace(told, measured_original=original, measured_plan=plan)
         tried.append((allocation, found, Round(limits[LATENCY.name], told.plan, plan, allowed)))
-        is_unused = plan < (1 - UNUSED) * allowed and allocation.damage > 0
+        is_unused = plan < (1 - UNUSED) * allowed
         if len(tried) == ROUNDS or (plan <= (1 + TOLERANCE) * allowed and not is_unused):
             break
         limits = {**limits, LATENCY.name: int(told.plan * (1 - MARGIN) * allowed / plan)}
         try:
-            allocation = engine.within(limits, solver)
+            new = engine.within(limits, solver)
         except UserError:  # the smallest budget that is possible was passed: the last plan is as near as it gets
             break
+        if new.plan == allocation.plan or not is_allowed(new):
+            break
+        allocation = new
         told = predicted(engine, allocation, device)
     within = [one for one in tried if one[2].measured <= (1 + TOLERANCE) * one[2].allowed]
     taken, found, last = min(within, key=lambda one: one[0].damage) if within else tried[-1]

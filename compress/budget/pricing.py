@@ -60,7 +60,7 @@ def priced(
     the costs; methods that it has no numbers for are left out; precision: whose bytes are among the costs, and whose
     rounding is in the damage.
     """
-    # Bytes rise with params, which have an exact value for every configuration.
+    # Bytes rise roughly with params, which have an exact value for every configuration.
     costs, at = [PARAMS if one == BYTES else one for one in costs], precision or AtPrecision()
     jobs = [(damage, space) for path, damage in damages.items() for space in spaces_on(device, layers[path], methods)]
     found = {path: [Option(None, cost_on(device, layer_shape(layers[path])), 0.0)] for path in damages}

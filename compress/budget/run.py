@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from rankline.src.compress.budget.allocate import Allocation
 from rankline.src.compress.budget.calibrated_model import CalibratedModel, Keep, by_reason
 from rankline.src.compress.budget.limits import asked_text, check_possible, recorded
 from rankline.src.compress.budget.on_device import kept_within, predicted
-from rankline.src.compress.budget.on_disk import kept_on_disk
+from rankline.src.compress.budget.on_disk import OnDisk
 from rankline.src.compress.budget.settings import RUNTIMES, BudgetSettings
 from rankline.src.compress.data.arrays import count_of
 from rankline.src.compress.data.calibration import Calibration
@@ -27,6 +27,7 @@ from rankline.src.compress.deploy.judged import judged_in
 from rankline.src.compress.deploy.settings import DeploySettings
 from rankline.src.compress.fit.covariance import CalibrationWarning
 from rankline.src.compress.fit.refit import FitSettings, check_memory
+from rankline.src.compress.fit.rounding import ROUNDINGS
 from rankline.src.compress.model.cost import cost_of
 from rankline.src.compress.model.files import check_saving
 from rankline.src.compress.model.growth import growths
@@ -50,8 +51,6 @@ from rankline.src.dse.precision import F32
 
 GROWTH = "growth"
 """What of a trial's ``made_by`` is the growth of CP's terms, by layer."""
-
-"""Key of what a file for a runtime was measured to be, in what a trial was made by."""
 
 SIMILARITY_SAMPLES = 256
 """Calibration samples on which feature maps are compared."""
@@ -151,21 +150,27 @@ def run_budget(
     predicted, which a budget of latency needs. The network is first explored with the methods that the database lacks.
     Raises UserError, if possible before the work.
     """
-    if settings.precision is not None and out is None:
-        raise UserError("a precision is that of a file; tell where to write it (--out, in Python out=)")
     if settings.fine_tuning is not None and calibration.data is None:
         raise UserError(f"fine-tuning needs labels, and '{calibration.name}' has none; leave it out")
     metrics = tuple(keeps[0])
     timed = device if any(budget_metric(name).needs_device for name in metrics) else None
     settings = at_one_precision(settings, timed)
-    if _writes_file(settings, metrics):
-        runtimes.get(settings.runtime or RUNTIMES[0]).check(settings.precision or F32.name)
+    writes = _writes_file(settings, metrics)
+    if writes and out is None:
+        raise UserError("a precision is that of a file; tell where to write it (--out, in Python out=)")
+    if settings.runtime is not None and not writes and timed is None:
+        raise UserError("a runtime is that of a file; give its precision too (--precision f32, or --keep-bytes 0.5)")
     engine = CalibratedModel(
         job.model, calibration.samples, metrics, settings, job.progress, None if timed is None else timed.model
     )
     for one in keeps:
         check_possible(engine, one)
     check_saving(job.model, calibration.samples)
+    on_disk = OnDisk(engine)
+    if writes:
+        on_disk.check()
+        if engine.precision.name in ROUNDINGS:
+            check_memory(engine.forward, len(calibration.samples[0]))
     if settings.fit == "data":
         check_memory(engine.forward, len(calibration.samples[0]))
     job.database.explore_missing(job.model, job.network, engine.methods, job.progress)
@@ -174,7 +179,7 @@ def run_budget(
         _ = engine.options
     seconds = {"statistics": perf_counter() - started}
     started = perf_counter()
-    allocations, latencies = _allocated(engine, keeps, settings.solver, device, timed is not None)
+    allocations, latencies = _allocated(engine, keeps, settings.solver, device, timed is not None, on_disk)
     seconds["allocation"] = perf_counter() - started
     plain = [recorded(keep) for keep in keeps]
     facts = {
@@ -185,7 +190,7 @@ def run_budget(
         **device_facts(device),
     }
     with recording(job, facts, settings.seed) as recorder:
-        made = _Points(recorder, engine, calibration, len(keeps), _writes_file(settings, metrics))
+        made = _Points(recorder, engine, calibration, len(keeps), writes)
         before = recorder.original()
         delivery = Delivery(recorder, calibration.samples)
         points = []
@@ -195,30 +200,41 @@ def run_budget(
         seconds["fit"] = sum(point.fit_seconds for point in points)
         delivery.close(SUCCESS, None if is_sweep else points[-1].delivered)
     originals = {path: some[0].cost for path, some in engine.options.items()}
+    total = replace(engine.total, stored=on_disk.original) if BYTES.name in metrics else engine.total
     return Budgeted(
-        recorder.run, job.network, job.model, calibration, engine.total, originals, before, delivery.original_test,
+        recorder.run, job.network, job.model, calibration, total, originals, before, delivery.original_test,
         tuple(points), seconds, facts, engine.skipped,
     )  # fmt: skip
 
 
 def _allocated(
-    engine: CalibratedModel, keeps: Sequence[Mapping[str, Keep]], solver: str, device: Device | None, is_timed: bool
+    engine: CalibratedModel,
+    keeps: Sequence[Mapping[str, Keep]],
+    solver: str,
+    device: Device | None,
+    is_timed: bool,
+    on_disk: OnDisk,
 ) -> tuple[list[Allocation], list[PlanLatency | None]]:
     """The choice for each budget, and what it takes on the device, if there is one."""
     found = engine.sweep(keeps, solver)
     limits: list[Mapping[str, int] | None] = [None] * len(found)
     if BYTES.name in keeps[0]:
-        on_disk = [kept_on_disk(engine, one, keep, solver) for one, keep in zip(found, keeps, strict=True)]
-        found, limits = [one for one, _ in on_disk], [limit for _, limit in on_disk]
+        kept = [on_disk.kept(one, keep, solver) for one, keep in zip(found, keeps, strict=True)]
+        found, limits = [one for one, _ in kept], [limit for _, limit in kept]
     if device is None:
         return found, [None] * len(found)
     if not is_timed:
         return found, [predicted(engine, one, device) for one in found]
     pairs = [
-        kept_within(engine, one, keep, device, solver, limit)
+        kept_within(engine, one, keep, device, solver, limit, _allowed(on_disk, keep))
         for one, keep, limit in zip(found, keeps, limits, strict=True)
     ]
     return [one for one, _ in pairs], [told for _, told in pairs]
+
+
+def _allowed(on_disk: OnDisk, keep: Mapping[str, Keep]) -> Callable[[Allocation], bool]:
+    """Whether the file of a plan keeps a budget of bytes, if there is one."""
+    return lambda one: BYTES.name not in keep or on_disk.size(one) <= on_disk.asked(keep)
 
 
 def at_one_precision(settings: BudgetSettings, device: Device | None) -> BudgetSettings:
@@ -236,9 +252,10 @@ def at_one_precision(settings: BudgetSettings, device: Device | None) -> BudgetS
                 f"device '{device.name}' was measured with {what} {has}, and {asked} is asked for; measure one with "
                 f"it: rankline device add NAME --{what} {asked}"
             )
-    if device.precision == F32.name:
-        return settings
-    return replace(settings, precision=device.precision, runtime=device.runtime)
+    runtime = device.runtime if device.runtime in RUNTIMES else settings.runtime
+    return replace(
+        settings, precision=settings.precision if device.precision == F32.name else device.precision, runtime=runtime
+    )
 
 
 def _writes_file(settings: BudgetSettings, metrics: Sequence[str]) -> bool:
@@ -305,11 +322,16 @@ class _Points:
             trial = recorder.record(last, cost_of(model), clock, recorder.judged(model), layers, made_by)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        measured = self._deployed(model, path)
+        try:
+            measured, refused = self._deployed(model, path), None
+        except UserError as error:  # the model is there all the same
+            measured, refused = None, error
         if measured is not None:
             trial = recorder.noted(trial, {DEPLOYED: measured.as_dict()})
         card = self._card(keep, allocation, latency, trial, measured)
         delivered = delivery.deliver(model, allocation.plan, allocation.cost, path, card)
+        if refused is not None:
+            raise refused
         held = model if is_chosen or path is None else None
         return Point(keep, allocation, held, trial, delivered, fitted, latency, measured)
 

@@ -23,7 +23,7 @@ from rankline.src.compress.deploy.runtime import Arrays, Session, random_input
 from rankline.src.compress.deploy.settings import DeploySettings
 from rankline.src.compress.fit.balanced import balanced
 from rankline.src.compress.fit.rounded_refit import refit_rounded
-from rankline.src.compress.fit.rounding import ROUNDINGS
+from rankline.src.compress.fit.rounding import ROUNDINGS, rounded_as
 from rankline.src.compress.model.files import outputs_of
 from rankline.src.compress.model.rebuild import is_graph
 from rankline.src.compress.training.fine_tuning import evaluate
@@ -37,7 +37,8 @@ COMPARED = 32
 """Samples on which the file's outputs are compared with the Keras model's."""
 
 MOST_APART = 4
-"""How many times larger the values of the data to score on may be than those of the calibration data, or smaller."""
+"""How many times larger the root mean square of the data to score on may be than that of the calibration data, or
+smaller."""
 
 
 def deploy(
@@ -62,8 +63,9 @@ def deploy(
     samples = calibration.samples if calibration else None
     if precision.needs_samples and samples:
         check_scale(model, samples)
-        _check_ranges(samples, judged)
-    made = ready(model, precision.name, samples, progress) if settings.fit else model
+        if judged is not None and calibration is not None and calibration.name != judged.name:
+            _check_ranges(samples, judged)
+    made = ready(model, rounded_as(runtime.name, precision.name), samples, progress) if settings.fit else model
     with whole_file(path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
         runtime.export(made, partial, settings.batch, precision.name, samples)
@@ -119,11 +121,12 @@ def _keras_score(model: keras.Model, judged: Judged) -> float | None:
     return found.accuracy if judged.task.measure.is_accuracy else found.metric
 
 
-def _check_ranges(samples: Arrays, judged: Judged | None) -> None:
-    """Raises UserError for calibration samples that are scaled otherwise than those to score on."""
-    for one, other in zip(samples, judged.x if judged else (), strict=False):
-        here, there = (float(np.abs(some).max()) for some in (one, other))
-        if not here * MOST_APART >= there >= here / MOST_APART:
+def _check_ranges(samples: Arrays, judged: Judged) -> None:
+    """Raises UserError for calibration samples of floats that are scaled otherwise than those to score on."""
+    for one, other in zip(samples, judged.x, strict=False):
+        here, there = (float(np.sqrt(np.mean(np.square(some, dtype=np.float64)))) for some in (one, other))
+        is_float = np.issubdtype(one.dtype, np.floating)
+        if is_float and here and there and not here * MOST_APART >= there >= here / MOST_APART:
             low, high, least, most = one.min(), one.max(), other.min(), other.max()
             raise UserError(
                 f"the calibration data ranges from {low:.4g} to {high:.4g}, the data to score on from {least:.4g} to "

@@ -77,7 +77,7 @@ def _links(calls: Sequence[Call]) -> Iterator[_Link]:
             continue
         (user,) = users[index]
         after = calls[user].layer
-        is_alone = layers.count(id(after)) == 1 and getattr(after, "groups", 1) == 1
+        is_alone = layers.count(id(after)) == 1 and _has_channels_first(after) == _has_channels_first(call.layer)
         if is_alone and _is_linear(call.layer) and _is_one_to_one(after):
             yield _Link(index, user, isinstance(call.layer, MIXING) and isinstance(after, MIXING))
 
@@ -89,7 +89,8 @@ def _is_linear(layer: Any) -> bool:
 
 def _is_one_to_one(layer: Any) -> bool:
     """Whether a layer mixes all channels, or none."""
-    return isinstance(layer, (*MIXING, *DEPTHWISE)) and getattr(layer, "depth_multiplier", 1) == 1
+    has_groups = getattr(layer, "groups", 1) > 1 or getattr(layer, "depth_multiplier", 1) > 1
+    return isinstance(layer, (*MIXING, *DEPTHWISE)) and not has_groups
 
 
 def _maps(
@@ -170,4 +171,8 @@ def _input_axis(layer: Any) -> int:
 
 
 def _channels_last(layer: Any, x: NDArray[Any]) -> NDArray[Any]:
-    return np.moveaxis(x, 1, -1) if getattr(layer, "data_format", None) == "channels_first" else x
+    return np.moveaxis(x, 1, -1) if _has_channels_first(layer) else x
+
+
+def _has_channels_first(layer: Any) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"

@@ -164,6 +164,7 @@ class Refit:
         starts = {call: fitted for fitted in fitted_layers for call in fitted.calls}
         folded = {end for fitted in fitted_layers for end in fitted.ends}
         left = Counter(source for call in self.calls for source in call.inputs)
+        left.update(index for index, call in enumerate(self.calls) if call.is_output)
         done: set[str] = set()
         progress("layers fitted", len(done), len(fitted_layers))
         for index in fitting_order(self.calls, self.forward.fitted_layers):
@@ -202,7 +203,7 @@ class Refit:
             own = cast(keras.Layer, find_layer(self.compressed, call.path))
             theirs, ours = ([given[0] for given in side] for side in sides)
             reestimate(own, ours, call.layer, theirs)
-        if same and own is None:
+        if self.leaves_equal and same and own is None:
             self.ours[index] = self.theirs[index]
         elif own is None:
             self.ours[index] = [self.forward.step(index, given) for given in sides[1]]

@@ -95,9 +95,11 @@ class _RoundedRefit(Refit):
         """Rounded in the range of all samples, after an activation that the runtime fuses."""
         if not self.rounding.is_static or self.calls[index].path in self.floats or not _are_floats(maps):
             return maps
-        user = self.users[index][0] if len(self.users[index]) == 1 and not self.calls[index].is_output else None
-        least = 0.0 if user is not None and is_relu(user.layer) else None
-        low, high = range_of([one for batch in maps for one in batch], least)
+        call, users = self.calls[index], self.users[index]
+        after = users[0].layer if len(users) == 1 and not call.is_output else None
+        if type(after) is keras.layers.BatchNormalization and hasattr(call.layer, "kernel"):
+            return maps  # folded into the layer: what is rounded comes after it
+        low, high = range_of([one for batch in maps for one in batch], *_bounds(after))
         bounds = (keras.ops.convert_to_tensor(one, "float32") for one in (low, high))
         low, high = bounds
         return [[rounded(one, low, high) for one in batch] for batch in maps]
@@ -109,6 +111,15 @@ class _RoundedRefit(Refit):
 
     def _is_float(self, layer: keras.Layer) -> bool:
         return id(layer) in self.float_layers
+
+
+def _bounds(activation: Any) -> tuple[float | None, float | None]:
+    """The least and the most that an activation makes, where runtimes fuse it into the layer before."""
+    if type(activation) is keras.layers.ReLU and not activation.negative_slope and not activation.threshold:
+        return 0.0, activation.max_value
+    if type(activation) is keras.layers.Activation and activation.activation is keras.activations.relu6:
+        return 0.0, 6.0
+    return (0.0, None) if activation is not None and is_relu(activation) else (None, None)
 
 
 def _are_floats(maps: Batches) -> bool:

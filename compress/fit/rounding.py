@@ -95,11 +95,17 @@ def rounding(precision: str) -> Rounding:
     return ROUNDINGS[precision]
 
 
-def range_of(maps: Sequence[Any], least: float | None = None) -> Range:
-    """The minimum and maximum of maps, and zero. least: what an activation after them makes of all that is below."""
+def rounded_as(runtime: str, precision: str) -> str:
+    """The precision whose rounding a runtime has: ONNX Runtime computes convolutions in floats where the ranges of maps
+    are those of each call."""
+    return "int8-weights" if (runtime, precision) == ("onnx", "int8-dynamic") else precision
+
+
+def range_of(maps: Sequence[Any], least: float | None = None, most: float | None = None) -> Range:
+    """The minimum and maximum of maps, and zero. least, most: what an activation makes of all that is beyond."""
     low = min(0.0, *(float(keras.ops.min(one)) for one in maps))
     high = max(0.0, *(float(keras.ops.max(one)) for one in maps))
-    return (low if least is None else max(low, least)), high
+    return (low if least is None else max(low, least)), (high if most is None else min(high, most))
 
 
 def rounded(x: Any, low: Any, high: Any) -> Any:

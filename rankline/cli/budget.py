@@ -186,7 +186,9 @@ def budget(
     check_database(db)
     device = device_named(db, device, tuple(budgets[0]))
     note(aim(budgets, value, device))
-    tell_replaced(out, ".plan.json", ".md")
+    tell_replaced(
+        out, ".plan.json", ".md", *([".onnx" if to == "onnx" else ".tflite"] if precision or keep_bytes else [])
+    )
     load_keras()
     from rankline.api import budget as run_budget
     from rankline.cli.present.budget import budget_summary, write_budget

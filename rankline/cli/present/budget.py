@@ -74,7 +74,7 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "kept": {
             **{name: BUDGETS[name].of(allocation.cost) / (BUDGETS[name].of(done.total) or 1) for name in SHARES},
             **({} if point.latency is None else {LATENCY.name: 1 / point.latency.speedup}),
-            **({} if point.measured is None else {BYTES.name: point.measured.bytes / (done.total.stored or 1)}),
+            **_bytes_kept(done, point),
         },
         "damage": allocation.damage,
         "gap": allocation.gap,
@@ -91,6 +91,13 @@ def _point(done: Budgeted, point: Point) -> dict[str, Any]:
         "layers": _layers(done, allocation),
         "plan": json.loads(plan_to_json(point.plan)),
     }
+
+
+def _bytes_kept(done: Budgeted, point: Point) -> dict[str, float]:
+    """The share of the original's file that a budget of bytes left."""
+    if point.measured is None or BYTES.name not in point.keep:
+        return {}
+    return {BYTES.name: point.measured.bytes / (done.total.stored or 1)}
 
 
 def _scores(done: Budgeted, trial: TrialRecord, test: Score | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from rankline.src.compress.budget.at_precision import OVERHEAD, ROUNDED, AtPrecision, damage_of_noisy
 from rankline.src.compress.budget.calibrated_model import CalibratedModel
 from rankline.src.compress.budget.damage import Damage
-from rankline.src.compress.budget.on_disk import UNUSED, kept_on_disk
+from rankline.src.compress.budget.on_disk import UNUSED, OnDisk
 from rankline.src.compress.budget.run import at_one_precision
 from rankline.src.compress.budget.settings import BudgetSettings
 from rankline.src.compress.deploy import runtimes
@@ -89,7 +89,7 @@ def test_the_file_of_the_plan_keeps_the_budget_and_uses_it(
         runtime.export(one, path, 1, precision, random_samples([one], 1))
         return path.stat().st_size
 
-    allocation, _ = kept_on_disk(engine, engine.allocate({"bytes": keep}), {"bytes": keep}, "exact")
+    allocation, _ = OnDisk(engine).kept(engine.allocate({"bytes": keep}), {"bytes": keep}, "exact")
     asked = keep if keep > 1 else keep * size(model, "f32")
     taken = size(engine.made(allocation.plan), "int8")
     assert taken <= asked
