@@ -66,6 +66,7 @@ def test_bytes_alone_mean_a_file_in_floats(tiny: Run) -> None:
     [
         (("--keep-flops", "0.5", "--precision", "int4"), "int4"),
         (("--keep-flops", "0.5", "--precision", "int8", "--to", "tensorrt"), "tensorrt"),
+        (("--keep-flops", "0.5", "--to", "onnx"), "give its precision too"),
         (("--keep-bytes", "10"), "below what is possible"),
         (("--keep-bytes", "1.5"), "--keep-bytes"),
     ],

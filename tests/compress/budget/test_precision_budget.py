@@ -141,5 +141,7 @@ def test_a_device_decides_precision_and_runtime_or_says_what_it_was_measured_wit
     found = at_one_precision(BudgetSettings(), device)
     assert (found.precision, found.runtime) == ("int8", device.runtime)
     assert at_one_precision(BudgetSettings(), None) == BudgetSettings()
+    floats = replace(made_up_device(), runtime="onnx")
+    assert at_one_precision(BudgetSettings(), floats) == BudgetSettings(runtime="onnx")
     with pytest.raises(UserError, match="measured with precision int8, and f16 is asked for.*device add"):
         at_one_precision(BudgetSettings(precision="f16"), device)

@@ -87,3 +87,27 @@ def test_the_simulation_gives_what_the_runtime_s_own_integers_give(kind: str, na
     # the same but for values at the edge of a step; six maps one after the other add up to some.
     assert steps.max() < (1.1 if kind == "one layer" else 4)
     assert steps.mean() < (0.3 if kind == "one layer" else 0.8)
+
+
+def test_what_a_runtime_folds_or_fuses_is_rounded_only_after_it() -> None:
+    x = inputs = keras.Input((6, 6, 4))
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False, name="a")(x)
+    x = keras.layers.BatchNormalization(name="n")(x)
+    model = randomized(keras.Model(inputs, keras.layers.ReLU(6.0, name="r")(x)))
+    # Channels of very different sizes before the BatchNorm, of one size after it.
+    scales = np.array([1, 10, 100, 1000], np.float32)
+    (kernel,) = model.get_layer("a").get_weights()
+    model.get_layer("a").set_weights([kernel * scales[:, None]])
+    gamma, beta, mean, _ = model.get_layer("n").get_weights()
+    model.get_layer("n").set_weights([gamma, beta, mean * scales, np.square(scales)])
+    samples = samples_of(model)
+    (found,), (floats,) = rounded_outputs(model, samples), outputs_of(model, samples)
+    # The input's step, and that of the range from 0 to 6, times some weights.
+    assert np.abs(found - floats).mean() < 4 * 6 / STEPS
+
+
+def test_an_output_that_also_feeds_a_layer_is_given() -> None:
+    inputs = keras.Input((8,))
+    x = keras.layers.Dense(6, name="a")(inputs)
+    model = randomized(keras.Model(inputs, [x, keras.layers.Dense(3, name="b")(x)]))
+    assert [one.shape[1] for one in rounded_outputs(model, samples_of(model))] == [6, 3]
