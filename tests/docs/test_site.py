@@ -17,6 +17,8 @@ import rankline
 from rankline.src.dse.methods import METHODS
 from tests.helpers.browser import SIZES, tab
 
+pytestmark = pytest.mark.pages
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 

@@ -28,6 +28,8 @@ from tests.helpers import explorer_database
 from tests.helpers.browser import SIZES, Tab, tab
 from tests.helpers.explorer_server import served
 
+pytestmark = pytest.mark.pages
+
 expect.set_options(timeout=20_000)  # a page that comes late on a busy machine is no failure
 
 

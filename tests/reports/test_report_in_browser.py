@@ -14,6 +14,8 @@ from rankline.src.reports.report.html import write_report
 from tests.helpers import demo_database
 from tests.helpers.browser import SIZES, tab
 
+pytestmark = pytest.mark.pages
+
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 DRAWN = "() => [...document.querySelectorAll('.plot')].every(one => one.querySelector('svg.main-svg'))"
