@@ -8,16 +8,12 @@ Run: python -m benchmarks.latency_budget [--runtimes litert,onnx] [--networks ..
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import rankline
-from benchmarks.latency_prediction import device_of
 from benchmarks.networks import data_of, model_of
-from benchmarks.record import kept_parts, now, record
-from rankline.src.compress.deploy import runtimes
+from benchmarks.on_devices import measure
 from rankline.src.compress.deploy.latency import latencies
 from rankline.src.dse.devices.device import Device
 
@@ -73,26 +69,12 @@ def _row(name: str, what: str, test: Any, time: int, whole: int) -> dict[str, An
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runtimes", type=lambda text: text.split(","), default=["litert", "onnx"])
-    parser.add_argument("--networks", type=lambda text: text.split(","), default=list(SHARES))
-    parser.add_argument("--devices", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    found = kept_parts("latency_budget", tuple(runtimes.CLASSES), [])
-    for runtime in options.runtimes:
-        device = device_of(runtime, options.devices, options.seed)
-        rows = [row for row in found.get(runtime, {}).get("rows", []) if row["network"] not in options.networks]
-        for name in options.networks:
-            with tempfile.TemporaryDirectory() as folder:
-                rows += rows_of(name, device, Path(folder), options.seed)
-            found[runtime] = {"date": now(), "device": device.title, "rows": rows}
-            record("latency_budget", options.seed, PACKAGES, found)
-    print(record("latency_budget", options.seed, PACKAGES, found))
-
-
 PACKAGES = ("ai-edge-litert", "onnxruntime", "keras", "numpy", "tensorflow")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    measure("latency_budget", __doc__, list(SHARES), rows_of, PACKAGES, arguments=arguments)
+
 
 if __name__ == "__main__":
     main()

@@ -10,15 +10,12 @@ Run: python -m benchmarks.precision_budget [--runtimes litert,onnx] [--networks 
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import rankline
-from benchmarks.latency_prediction import device_of
 from benchmarks.networks import data_of, model_of
-from benchmarks.record import kept_parts, now, record
+from benchmarks.on_devices import measure
 from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.timing import timed
 from rankline.src.db.records.measurements import Measurement
@@ -89,26 +86,12 @@ def rows_of(name: str, device: Device, folder: Path, seed: int) -> list[dict[str
     return rows
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runtimes", type=lambda text: text.split(","), default=["litert", "onnx"])
-    parser.add_argument("--networks", type=lambda text: text.split(","), default=list(SHARES))
-    parser.add_argument("--devices", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    found = kept_parts("precision_budget", tuple(runtimes.CLASSES), [])
-    for runtime in options.runtimes:
-        device = device_of(runtime, options.devices, options.seed, "int8")
-        rows = [row for row in found.get(runtime, {}).get("rows", []) if row["network"] not in options.networks]
-        for name in options.networks:
-            with tempfile.TemporaryDirectory() as folder:
-                rows += rows_of(name, device, Path(folder), options.seed)
-            found[runtime] = {"date": now(), "device": device.title, "rows": rows}
-            record("precision_budget", options.seed, PACKAGES, found)
-    print(record("precision_budget", options.seed, PACKAGES, found))
-
-
 PACKAGES = ("ai-edge-litert", "litert-quantizer", "onnxruntime", "keras", "numpy", "tensorflow")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    measure("precision_budget", __doc__, list(SHARES), rows_of, PACKAGES, "int8", arguments=arguments)
+
 
 if __name__ == "__main__":
     main()

@@ -11,6 +11,7 @@ import tensorly as tl
 
 from rankline.src.compress.budget.allocate import Option
 from rankline.src.compress.budget.damage import Damage
+from rankline.src.compress.deploy import runtimes
 from rankline.src.compress.deploy.chains import TILE
 from rankline.src.compress.fit.rounding import rounded_as
 from rankline.src.compress.methods import get
@@ -36,9 +37,6 @@ OVERHEAD = {
 """Bytes of a file beside the weights: for each output channel (bias, scale, zero point), for each layer, and for the
 whole. Fitted to the files of ResNet-20 and of four plans of it, within 400 bytes (2,000 for ``onnx`` in floats); what a
 file really takes is measured once it is written."""
-
-PADDED = ("onnx",)
-"""Runtimes whose files have ranks in blocks of TILE (see ``deploy.padded``)."""
 
 ROUNDED = {F32.name: 0.0, F16.name: 1e-7, INT8.name: 2e-4, INT8_DYNAMIC.name: 1.5e-4, INT8_WEIGHTS.name: 8e-5}
 """Energy of the rounding of a map and of the weights that take it, as a share of the energy of the outputs.
@@ -96,7 +94,7 @@ class AtPrecision:
         if choice is None:
             return [whole(layer)]
         ranks = choice.ranks
-        if self.runtime in PADDED and layer.dimensions:
+        if runtimes.get(self.runtime).pads and layer.dimensions:
             ranks = tuple(-(-rank // TILE) * TILE for rank in ranks)
         return list(methods.get(choice.method).chain(layer, ranks, choice.shape))
 

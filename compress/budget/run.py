@@ -169,9 +169,7 @@ def run_budget(
     on_disk = OnDisk(engine)
     if writes:
         on_disk.check()
-        if engine.precision.name in ROUNDINGS:
-            check_memory(engine.forward, len(calibration.samples[0]))
-    if settings.fit == "data":
+    if settings.fit == "data" or (writes and engine.precision.name in ROUNDINGS):
         check_memory(engine.forward, len(calibration.samples[0]))
     job.database.explore_missing(job.model, job.network, engine.methods, job.progress)
     started = perf_counter()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rankline.src.compress.deploy.formats import SUFFIXES
 from rankline.src.compress.methods import known
 from rankline.src.dse.errors import UserError, one_of
 from rankline.src.dse.precision import F32, precision_named
@@ -23,7 +24,7 @@ inputs, or to the weights alone."""
 
 SOLVERS = ("exact", "price")
 
-RUNTIMES = ("litert", "onnx")
+RUNTIMES = tuple(SUFFIXES)
 """Those whose files are written."""
 
 

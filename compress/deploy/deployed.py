@@ -65,7 +65,7 @@ def deploy(
         check_scale(model, samples)
         if judged is not None and calibration is not None and calibration.name != judged.name:
             _check_ranges(samples, judged)
-    made = ready(model, rounded_as(runtime.name, precision.name), samples, progress) if settings.fit else model
+    made = ready(model, runtime.name, precision.name, samples, progress) if settings.fit else model
     with whole_file(path) as partial:
         progress(f"converting for {runtime.title}", 0, 0)
         runtime.export(made, partial, settings.batch, precision.name, samples)
@@ -81,14 +81,17 @@ def deploy(
         return measured(partial, path.name, runtime, session, settings.threads, judged, facts, progress)
 
 
-def ready(model: keras.Model, precision: str, samples: Arrays | None, progress: Progress = no_progress) -> keras.Model:
-    """The model that a precision harms least: with balanced factors, fitted to what is left once it has rounded.
+def ready(
+    model: keras.Model, runtime: str, precision: str, samples: Arrays | None, progress: Progress = no_progress
+) -> keras.Model:
+    """The model that a precision harms least in a runtime: balanced factors, fitted to what is left after rounding.
 
     The model itself at precisions that round nothing that matters, without samples, and where its graph isn't known.
     """
     if precision not in ROUNDINGS or samples is None or not is_graph(model):
         return model
-    return refit_rounded(balanced(model, samples, progress=progress), samples, precision, progress=progress)
+    even = balanced(model, samples, progress=progress)
+    return refit_rounded(even, samples, rounded_as(runtime, precision), progress=progress)
 
 
 def difference(model: keras.Model, session: Session, samples: Arrays) -> float:

@@ -23,7 +23,7 @@ from rankline.src.compress.fit.rounded_refit import DEPTHWISE
 from rankline.src.compress.model.forward_pass import ForwardPass, batches_of
 from rankline.src.compress.model.similarity import fitting_batch
 from rankline.src.compress.model.surgery import factorize, find_layer
-from rankline.src.dse.keras_model.graph import Call, trace
+from rankline.src.dse.keras_model.graph import Call, trace, users_of
 from rankline.src.dse.progress import Progress, no_progress
 
 MIXING = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -67,10 +67,7 @@ def balanced(
 
 
 def _links(calls: Sequence[Call]) -> Iterator[_Link]:
-    users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
-    for index, call in enumerate(calls):
-        for source in call.inputs:
-            users[source].append(index)
+    users = users_of(calls)
     layers = [id(call.layer) for call in calls]
     for index, call in enumerate(calls):
         if len(users[index]) != 1 or call.is_output or layers.count(id(call.layer)) != 1:

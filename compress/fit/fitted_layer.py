@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from rankline.src.compress.fit.covariance import LARGEST_PATCH, patches
 from rankline.src.compress.model.duplicate import duplicate
 from rankline.src.compress.model.surgery import refusal_of
-from rankline.src.dse.keras_model.graph import Call, places_of
+from rankline.src.dse.keras_model.graph import Call, places_of, users_of
 
 Reals = NDArray[np.float64]
 
@@ -141,10 +141,7 @@ def fitted_layers_of(calls: Sequence[Call]) -> dict[str, FittedLayer]:
     They are all layers that can be factorized, with patches of at most LARGEST_PATCH dimensions, unless one of a
     layer's calls depends on another; ``out_of_reach`` gives the reasons for the others.
     """
-    users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
-    for index, call in enumerate(calls):
-        for source in call.inputs:
-            users[source].append(index)
+    users = users_of(calls)
     places, circular = places_of(calls), _circular(calls)
     return {
         calls[own[0]].path: _fitted_layer(calls, users, places, own)

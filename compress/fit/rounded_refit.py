@@ -22,7 +22,7 @@ from rankline.src.compress.fit.rounding import range_of, rounded, rounded_by_sam
 from rankline.src.compress.layers.depthwise import DepthwiseAlongAxis
 from rankline.src.compress.model.forward_pass import ForwardPass
 from rankline.src.compress.model.surgery import factorize, find_layer
-from rankline.src.dse.keras_model.graph import Call, trace
+from rankline.src.dse.keras_model.graph import trace, users_of
 from rankline.src.dse.progress import Progress, no_progress
 
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, DepthwiseAlongAxis)
@@ -83,10 +83,7 @@ class _RoundedRefit(Refit):
         self.rounding = rounding(precision)
         self.floats = set(floats)
         self.float_layers = {id(call.layer) for call in forward.calls if call.path in self.floats}
-        self.users: dict[int, list[Call]] = {index: [] for index in range(len(self.calls))}
-        for call in self.calls:
-            for source in call.inputs:
-                self.users[source].append(call)
+        self.users = users_of(forward.calls)
 
     def stored(self, path: str, product: Reals, found: Moments) -> Reals:
         return product if path in self.floats else self.rounding.weights(product, found.xx)
@@ -96,12 +93,11 @@ class _RoundedRefit(Refit):
         if not self.rounding.is_static or self.calls[index].path in self.floats or not _are_floats(maps):
             return maps
         call, users = self.calls[index], self.users[index]
-        after = users[0].layer if len(users) == 1 and not call.is_output else None
+        after = self.calls[users[0]].layer if len(users) == 1 and not call.is_output else None
         if type(after) is keras.layers.BatchNormalization and hasattr(call.layer, "kernel"):
             return maps  # folded into the layer: what is rounded comes after it
-        low, high = range_of([one for batch in maps for one in batch], *_bounds(after))
-        bounds = (keras.ops.convert_to_tensor(one, "float32") for one in (low, high))
-        low, high = bounds
+        ends = range_of([one for batch in maps for one in batch], *_bounds(after))
+        low, high = (keras.ops.convert_to_tensor(one, "float32") for one in ends)
         return [[rounded(one, low, high) for one in batch] for batch in maps]
 
     def taken(self, layer: keras.Layer, x: Any) -> Any:

@@ -49,7 +49,7 @@ class Scoring:
         Raises UserError where it can't be written or run.
         """
         has_fit = is_fitted and precision in ROUNDINGS
-        made = ready(model, precision, self.samples) if has_fit else model
+        made = ready(model, self.runtime.name, precision, self.samples) if has_fit else model
         cost = cost_of(model)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{self.runtime.suffix}"

@@ -184,6 +184,15 @@ def reachable_without(calls: Sequence[Call], removed: Collection[int]) -> bool:
     return any(reached for call, reached in zip(calls, alive, strict=True) if call.is_output)
 
 
+def users_of(calls: Sequence[Call]) -> dict[int, list[int]]:
+    """The calls that take what each call makes, by index; a call that takes it twice is there twice."""
+    users: dict[int, list[int]] = {index: [] for index in range(len(calls))}
+    for index, call in enumerate(calls):
+        for source in call.inputs:
+            users[source].append(index)
+    return users
+
+
 def as_shapes(input_shape: InputShape) -> list[tuple[int, ...]]:
     """One shape or a list of shapes, as a list. Raises UserError unless all sizes are whole numbers above 0."""
     items: list[Any] = list(input_shape)

@@ -156,9 +156,10 @@ def budget(
     if norms and fit == "data":
         raise UserError("--norms is for --fit whitened or weights; a fit to data sets every BatchNorm; leave it out")
     from rankline.src.compress.budget.limits import budgets_of
-    from rankline.src.compress.budget.settings import BudgetSettings
+    from rankline.src.compress.budget.settings import RUNTIMES, BudgetSettings
     from rankline.src.compress.data.sources import check_data
     from rankline.src.compress.data.takes import saved_takes
+    from rankline.src.compress.deploy.formats import SUFFIXES
     from rankline.src.compress.model.destination import check_folder, check_target
     from rankline.src.compress.search.patterns import check_patterns
     from rankline.src.compress.training.settings import FineTuning
@@ -186,9 +187,7 @@ def budget(
     check_database(db)
     device = device_named(db, device, tuple(budgets[0]))
     note(aim(budgets, value, device))
-    tell_replaced(
-        out, ".plan.json", ".md", *([".onnx" if to == "onnx" else ".tflite"] if precision or keep_bytes else [])
-    )
+    tell_replaced(out, ".plan.json", ".md", *([SUFFIXES[to or RUNTIMES[0]]] if precision or keep_bytes else []))
     load_keras()
     from rankline.api import budget as run_budget
     from rankline.cli.present.budget import budget_summary, write_budget

@@ -18,7 +18,6 @@ from rankline.cli.output import (
     SeedOption,
     note,
     warnings_as_notes,
-    write_json,
 )
 from rankline.cli.quiet import load_keras
 from rankline.cli.scaling import LossOption, MeanOption, RescaleOption, ScoreOption, StdOption, scaling_of
@@ -106,7 +105,7 @@ def deploy(
         note(f"{out} will be replaced")
     load_keras()
     from rankline.api import deploy as run_deploy
-    from rankline.cli.present.measurement import write_history, write_measurement
+    from rankline.cli.present.measurement import show_measurement
     from rankline.cli.present.progress import bar
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import DataWarning, Named
@@ -130,10 +129,4 @@ def deploy(
             loss=loss,
             score=score,
         )
-    if as_json:
-        write_json(found.as_dict())
-    elif as_csv:
-        write_history([found], as_csv=True)
-    else:
-        write_measurement(found)
-        note(f"wrote {out}; the measurement is in {db}")
+    show_measurement(found, as_json, as_csv, f"wrote {out}; the measurement is in {db}")

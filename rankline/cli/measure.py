@@ -67,7 +67,7 @@ def measure(
     check_database(db)
     load_keras()
     from rankline.api import measure as run_measure
-    from rankline.cli.present.measurement import write_history, write_measurement
+    from rankline.cli.present.measurement import show_measurement
     from rankline.cli.present.progress import bar
     from rankline.src.compress.data.classifier import ScaleWarning
     from rankline.src.compress.data.sets import DataWarning, Named
@@ -83,13 +83,7 @@ def measure(
             loss=loss,
             score=score,
         )
-    if as_json:
-        write_json(found.as_dict())
-    elif as_csv:
-        write_history([found], as_csv=True)
-    else:
-        write_measurement(found)
-        note(f"the measurement is in {db}")
+    show_measurement(found, as_json, as_csv, f"the measurement is in {db}")
 
 
 def _list(file: Path | None, db: str, as_json: bool, as_csv: bool) -> None:

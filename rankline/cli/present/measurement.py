@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rankline.cli.output import write_table
+from rankline.cli.output import note, write_json, write_table
 from rankline.cli.present.table import Shown
 from rankline.src.db.records.measurements import UNKNOWN, Measurement
 from rankline.src.dse.metric import LATENCY
 from rankline.src.dse.numbers import MISSING
+
+
+def show_measurement(found: Measurement, as_json: bool, as_csv: bool, told: str) -> None:
+    """Writes a measurement as JSON, CSV or a table; the last with a line to standard error."""
+    if as_json:
+        write_json(found.as_dict())
+    elif as_csv:
+        write_history([found], as_csv=True)
+    else:
+        write_measurement(found)
+        note(told)
 
 
 def write_measurement(found: Measurement) -> None:
